@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `inferometer` command: verbs, and the one place where errors become a line and an exit code.
+
+A verb imports what it needs when it is called, so that `--help` answers at once (docs/decisions/004).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from inferometer import __version__
+from inferometer.cli import doctor, report, run, self_test, show
+from inferometer.errors import InferometerError
+
+app = typer.Typer(
+    name="inferometer",
+    help="Measure LLM inference engines truthfully: how fast under load, how sure, and whether to trust the run.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("show")(show.show)
+app.command("self-test")(self_test.self_test)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"inferometer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Measure LLM inference engines truthfully: how fast under load, how sure, and whether to trust the run."""
+
+
+def main() -> None:
+    """Entry point. What stands after `--` is a command for `run`, not ours to parse."""
+    words, command = sys.argv[1:], ()
+    if "--" in words:
+        at = words.index("--")
+        words, command = words[:at], tuple(words[at + 1 :])
+    try:
+        app(args=words, obj=command)
+    except InferometerError as error:
+        sys.stdout.flush()
+        print(f"inferometer: {error}", file=sys.stderr)
+        if error.remedy:
+            print(f"  -> {error.remedy}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`inferometer run`: measure the embedded engine, a running server, or a command that starts one."""
+
+from __future__ import annotations
+
+import sys
+import typer
+
+from inferometer.cli import flags
+from inferometer.cli.options import Format, FormatOption
+
+
+def run(
+    context: typer.Context,
+    url: flags.Url = None,
+    model: flags.Model = None,
+    api: flags.Api = None,
+    concurrency: flags.Concurrency = None,
+    rate: flags.Rate = None,
+    burst: flags.Burst = None,
+    arrivals: flags.Arrivals = None,
+    requests: flags.Requests = None,
+    for_: flags.For = None,
+    warmup: flags.Warmup = None,
+    repeats: flags.Repeats = None,
+    input_tokens: flags.InputTokens = None,
+    output_tokens: flags.OutputTokens = None,
+    shared_prefix: flags.SharedPrefix = None,
+    tokenizer: flags.Tokenizer = None,
+    no_stream: flags.NoStream = None,
+    temperature: flags.Temperature = None,
+    seed: flags.Seed = None,
+    slo: flags.Slo = None,
+    timeout: flags.Timeout = None,
+    stall_timeout: flags.StallTimeout = None,
+    ready_timeout: flags.ReadyTimeout = None,
+    header: flags.Header = None,
+    api_key_env: flags.ApiKeyEnv = None,
+    insecure: flags.Insecure = None,
+    out: flags.Out = None,
+    no_content: flags.NoContent = None,
+    config: flags.Config = None,
+    quiet: flags.Quiet = False,
+    dry_run: flags.DryRun = False,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """Measure an engine under load and say how sure each number is.
+
+    Without URL or command the embedded engine (llama.cpp with a small model made on first use) is measured.
+    Put a command after -- to have it started on a free port: inferometer run -- my-server --port {port}
+    """
+    from inferometer import config as configuration  # noqa: PLC0415
+    from inferometer.cli import outcome  # noqa: PLC0415
+
+    given = {
+        "url": url, "command": context.obj or None, "model": model, "api": api, "concurrency": concurrency, "rate": rate,
+        "burst": burst, "arrivals": arrivals, "requests": requests, "for": for_, "warmup": warmup, "repeats": repeats,
+        "input_tokens": input_tokens, "output_tokens": output_tokens, "shared_prefix": shared_prefix,
+        "tokenizer": tokenizer, "is_streamed": None if no_stream is None else not no_stream, "temperature": temperature,
+        "seed": seed, "slo": slo, "timeout": timeout, "stall_timeout": stall_timeout, "ready_timeout": ready_timeout,
+        "header": tuple(header) if header else None, "api_key_env": api_key_env, "insecure": insecure, "out": out,
+        "keeps_content": None if no_content is None else not no_content,
+    }  # fmt: skip
+    experiment = configuration.resolve(given, config)
+    if dry_run:
+        outcome.print_dry_run(experiment, format)
+    else:
+        sys.exit(outcome.measure(experiment, format, is_quiet=quiet))

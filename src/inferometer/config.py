@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the user asked for: one frozen `Experiment` from flags, a TOML file and defaults, checked before a byte is sent.
+
+Rule 1: flag > file > default; a key in the file has the name of its flag (`for`, `input-tokens`, ...).
+Rule 2: only experiment.py and the command line see this type; everything below takes plain arguments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from inferometer.drive.scrub import redact_argv, redact_url
+from inferometer.errors import UsageError
+from inferometer.units import parse_duration_s
+
+APIS = ("chat", "completions")
+
+# Defaults of a run without flags: small enough for a laptop, long enough for a p99 with an interval on the embedded
+# model (368 requests, methods: rank intervals). Measured on two cores; see docs/decisions.
+DEFAULT_CONCURRENCY = 4
+DEFAULT_FOR_S = 30.0
+DEFAULT_WARMUP = "3s"
+DEFAULT_INPUT_TOKENS = "128"
+DEFAULT_OUTPUT_TOKENS = "48"
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """What is sent before measuring starts: the first so many requests, or those due in the first so many seconds."""
+
+    n_requests: int = 0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One `inferometer run`, resolved. Durations in seconds; None means "not limited" or "find out"."""
+
+    url: str | None = None
+    command: tuple[str, ...] = ()
+    model: str | None = None
+    api: str | None = None
+    concurrency: int | None = None
+    rate: float | None = None
+    burst: bool = False
+    arrivals: str = "poisson"
+    requests: int | None = None
+    for_s: float | None = None
+    warmup: Warmup | None = None
+    input_tokens: str = DEFAULT_INPUT_TOKENS
+    output_tokens: str = DEFAULT_OUTPUT_TOKENS
+    shared_prefix: int = 0
+    tokenizer: str | None = None
+    is_streamed: bool = True
+    temperature: float = 0.0
+    seed: int = 0
+    slo: str = ""
+    repeats: int = 1
+    timeout_s: float = 60.0
+    stall_timeout_s: float = 30.0
+    ready_timeout_s: float = 300.0
+    header: tuple[str, ...] = ()
+    api_key_env: str | None = None
+    insecure: bool = False
+    out: str | None = None
+    keeps_content: bool = True
+
+    @property
+    def mode(self) -> str:
+        return "burst" if self.burst else "open" if self.rate is not None else "closed"
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.url is None and not self.command
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Headers as pairs, the key from the environment included."""
+        pairs = []
+        for line in self.header:
+            name, _, value = line.partition(":")
+            pairs.append((name.strip(), value.strip()))
+        if self.api_key_env is not None:
+            pairs.append(("Authorization", f"Bearer {os.environ[self.api_key_env]}"))
+        return pairs
+
+
+# How each key is written in a file or as a flag, where that is not the field's name.
+_FIELD_OF = {
+    "for": "for_s",
+    "timeout": "timeout_s",
+    "stall_timeout": "stall_timeout_s",
+    "ready_timeout": "ready_timeout_s",
+}
+_FIELDS = {field.name: field for field in fields(Experiment)}
+_KEY_OF = {field: key for key, field in _FIELD_OF.items()}
+
+
+def resolve(flags: Mapping[str, Any], config_file: str | None = None) -> Experiment:
+    """The experiment that flags (None = not given) and a TOML file ask for.
+
+    Raises: UsageError, one line with the remedy, for anything that cannot be carried out as asked.
+    """
+    given = _from_file(config_file) if config_file else {}
+    given |= {_FIELD_OF.get(key, key): value for key, value in flags.items() if value is not None}
+    values = {name: _convert(name, value) for name, value in given.items()}
+    return _with_defaults(_checked(Experiment(**values)))
+
+
+def _from_file(name: str) -> dict[str, Any]:
+    try:
+        with Path(name).open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}", "give the path of a TOML file to --config") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name} is not valid TOML: {error}", "see docs/reference/config.md for an example") from error
+    given = {}
+    for key, value in table.items():
+        field = _FIELD_OF.get(key.replace("-", "_"), key.replace("-", "_"))
+        if field == "no_stream":
+            field, value = "is_streamed", not value
+        elif field == "no_content":
+            field, value = "keeps_content", not value
+        if field not in _FIELDS or (field in _KEY_OF and key.replace("-", "_") == field):
+            raise UsageError(f"{name}: unknown key {key!r}", _did_you_mean(key))
+        given[field] = tuple(value) if isinstance(value, list) else value
+    return given
+
+
+def _did_you_mean(key: str) -> str:
+    known = [_KEY_OF.get(name, name).replace("_", "-") for name in _FIELDS] + ["no-stream", "no-content"]
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else "keys are the names of the flags, without the dashes in front"
+
+
+def _convert(name: str, value: Any) -> Any:
+    """The field's type from what a flag or a TOML value brings."""
+    key = _KEY_OF.get(name, name).replace("_", "-")
+    if name in _KEY_OF and isinstance(value, str):
+        return parse_duration_s(value)
+    if name == "warmup":
+        return _warmup(str(value))
+    if name in ("input_tokens", "output_tokens"):
+        return str(value)
+    kind = {"bool": bool, "int": int, "float": (int, float), "str": str, "tuple": tuple}[_kind(name)]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UsageError(f"{key}: {value!r} is not {_kind(name)}", f"give {key} as {_kind(name)}")
+    return float(value) if _kind(name) == "float" else value
+
+
+def _kind(name: str) -> str:
+    return str(_FIELDS[name].type).split(" |")[0].split("[")[0]
+
+
+def _warmup(text: str) -> Warmup:
+    if re.fullmatch(r"\d+", text):
+        return Warmup(n_requests=int(text))
+    return Warmup(duration_s=parse_duration_s(text))
+
+
+def _checked(e: Experiment) -> Experiment:
+    """Refuse what contradicts itself or makes no sense."""
+    modes = [
+        name
+        for name, is_given in (
+            ("--concurrency", e.concurrency is not None),
+            ("--rate", e.rate is not None),
+            ("--burst", e.burst),
+        )
+        if is_given
+    ]
+    if len(modes) > 1:
+        raise UsageError(
+            f"{' and '.join(modes)} ask for different experiments",
+            "--concurrency N keeps N requests in flight (closed loop), --rate R sends R per second whatever happens "
+            "(open loop), --burst sends all at once; choose one",
+        )
+    _positive(e)
+    if e.api is not None and e.api not in APIS:
+        raise UsageError(f"--api {e.api!r} is not known", "choose chat or completions")
+    if e.burst and e.for_s is not None:
+        raise UsageError(
+            "--burst sends all requests at once, so --for has no meaning", "say how many with --requests N"
+        )
+    if e.requests is not None and e.for_s is not None:
+        raise UsageError("--requests and --for both say when to stop", "give one of them")
+    if e.url is not None and not re.match(r"https?://", e.url):
+        raise UsageError(f"{e.url!r} is not a URL", f"did you mean http://{e.url} ?")
+    for line in e.header:
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*:[^\r\n]*", line):
+            raise UsageError("--header wants NAME:VALUE", "for example --header 'X-Team: search'")
+    if e.api_key_env is not None and not os.environ.get(e.api_key_env):
+        raise UsageError(f"the environment variable {e.api_key_env} is not set", f"export {e.api_key_env}=... first")
+    if e.command and e.url is None and not any("{port}" in word for word in e.command):
+        raise UsageError(
+            "the command has no {port}, so there is no telling where its server will listen",
+            "write {port} where the port belongs, or give the URL before --: run http://127.0.0.1:8000 -- CMD",
+        )
+    return e
+
+
+def _positive(e: Experiment) -> None:
+    for name in (
+        "concurrency",
+        "rate",
+        "requests",
+        "for_s",
+        "repeats",
+        "timeout_s",
+        "stall_timeout_s",
+        "ready_timeout_s",
+    ):
+        value = getattr(e, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            flag = "--" + _KEY_OF.get(name, name).replace("_", "-")
+            raise UsageError(f"{flag} must be greater than zero, not {value:g}", f"give {flag} a positive number")
+    for name in ("shared_prefix", "temperature", "seed"):
+        if getattr(e, name) < 0:
+            raise UsageError(f"--{name.replace('_', '-')} must not be negative", "give zero or more")
+
+
+def _with_defaults(e: Experiment) -> Experiment:
+    """Fill what was not said, so that every run is bounded."""
+    changes: dict[str, Any] = {}
+    if e.mode == "closed" and e.concurrency is None:
+        changes["concurrency"] = DEFAULT_CONCURRENCY
+    if e.burst and e.requests is None:
+        changes["requests"] = 64
+    if e.requests is None and e.for_s is None and not e.burst:
+        changes["for_s"] = DEFAULT_FOR_S
+    if e.warmup is None:
+        is_counted = e.requests is not None
+        n_warmup = max(1, min(e.concurrency or DEFAULT_CONCURRENCY, e.requests or 1)) if is_counted else 0
+        changes["warmup"] = Warmup(n_requests=n_warmup) if is_counted else _warmup(DEFAULT_WARMUP)
+    return replace(e, **changes)
+
+
+def describe(e: Experiment) -> dict[str, Any]:
+    """The resolved experiment as JSON-like facts under the names of the flags, without any header's value."""
+    facts = {_KEY_OF.get(name, name): getattr(e, name) for name in _FIELDS}
+    facts["header"] = [line.partition(":")[0].strip() + ": (not kept)" for line in e.header]
+    facts["url"] = redact_url(e.url) if e.url else None
+    facts["command"] = redact_argv(list(e.command))
+    if e.warmup is not None:
+        facts["warmup"] = f"{e.warmup.duration_s:g}s" if e.warmup.duration_s else e.warmup.n_requests
+    return facts

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection: a non-blocking socket, TLS if asked for, and the exchange it carries.
+
+Rule 1: a read is stamped before anything looks at its bytes.
+Rule 2: nothing here raises for what a peer does. Every fate is told to the loop as an `Outcome`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import struct
+import sys
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from inferometer.drive.exchange import Exchange
+from inferometer.drive.poller import READABLE, WRITABLE
+from inferometer.kinds import Outcome
+from inferometer.units import NS_PER_S, NS_PER_US
+from inferometer.wire.errors import RemoteProtocolError
+from inferometer.wire.tls import TlsClient
+
+if TYPE_CHECKING:
+    from inferometer.drive.loop import Loop
+
+READ_BYTES = 65_536  # the most one read takes; far above what arrives between two passes of a loop that keeps up
+_SO_TIMESTAMPNS = 35  # Linux, asm-generic/socket.h; also the type of the control message
+_TIMESPEC = struct.Struct("@qq")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+# A kernel stamp may lie this far behind the read that follows it before it counts as wrong: both clocks are read
+# within a bracket of up to 5 us (clock.MAX_BRACKET_NS) when the offset between them is taken.
+STAMP_TOLERANCE_NS = 5 * NS_PER_US
+HAS_KERNEL_STAMPS = sys.platform == "linux"
+
+
+class State(IntEnum):
+    CONNECTING = 0
+    HANDSHAKE = 1
+    READY = 2
+    CLOSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go. Resolved before the run, so that no name look-up stands in a latency."""
+
+    family: socket.AddressFamily
+    address: tuple[str, int] | tuple[str, int, int, int]
+    hostname: str
+    tls: ssl.SSLContext | None = None
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+class Connection:
+    """`on_ready` is what the loop calls; `begin` puts an exchange on it."""
+
+    __slots__ = (
+        "_loop",
+        "_out",
+        "_tls",
+        "_wants",
+        "exchange",
+        "fd",
+        "number",
+        "sock",
+        "state",
+        "t_open_ns",
+        "was_idle",
+    )
+
+    def __init__(self, loop: Loop, number: int, target: Target) -> None:
+        """Raises: OSError when there is no socket to be had (out of file descriptors) or connecting fails at once."""
+        self._loop = loop
+        self.number = number
+        self.exchange: Exchange | None = None
+        self.was_idle = False  # it waited unused at least once, so the server may have closed it meanwhile
+        self.state = State.CONNECTING
+        self.t_open_ns = loop.clock.now_ns()
+        self._tls = TlsClient(target.tls, target.hostname) if target.tls is not None else None
+        self._out = memoryview(b"")
+        self.sock = socket.socket(target.family, socket.SOCK_STREAM)
+        self.fd = self.sock.fileno()
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if HAS_KERNEL_STAMPS:
+            self.sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        code = self.sock.connect_ex(target.address)
+        if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            self.sock.close()
+            raise OSError(code, "connect")
+        self._wants = WRITABLE
+        loop.poller.register(self.fd, WRITABLE)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Send as soon as the connection can; at once if it is open."""
+        self.exchange = exchange
+        if self.state is State.READY:
+            self._send_request()
+
+    def on_ready(self, mask: int) -> None:
+        if self.state is State.CONNECTING:
+            self._on_connected()
+        elif mask & WRITABLE and self._out:
+            self._push()
+        if mask & READABLE and self.state in (State.HANDSHAKE, State.READY):
+            self._on_readable()
+
+    def close(self) -> None:
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self._loop.poller.unregister(self.fd)
+            self.sock.close()
+
+    def _on_connected(self) -> None:
+        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._loop.on_lost(self, connect_outcome(code), errno.errorcode.get(code, str(code)))
+            return
+        if self._tls is None:
+            self._opened()
+        else:
+            self.state = State.HANDSHAKE
+            self._out = memoryview(self._tls.start())
+            self._push()
+
+    def _opened(self) -> None:
+        self.state = State.READY
+        self._watch()
+        if self.exchange is not None:
+            self._send_request()
+        else:
+            self._loop.on_idle(self)
+
+    def _send_request(self) -> None:
+        exchange = self.exchange
+        assert exchange is not None
+        payload = exchange.payload if self._tls is None else self._tls.send(exchange.payload)
+        exchange.t_sent_ns = exchange.t_last_ns = self._loop.clock.now_ns()
+        try:
+            n_sent = self.sock.send(payload)
+        except BlockingIOError:
+            n_sent = 0
+        except OSError as error:
+            self._note_sent(exchange)
+            self._loop.on_lost(self, Outcome.RESET, _reason(error))
+            return
+        self._note_sent(exchange)
+        if n_sent < len(payload):
+            self._out = memoryview(payload)[n_sent:]
+            self._watch()
+
+    def _note_sent(self, exchange: Exchange) -> None:
+        self._loop.recorder.sent(exchange.request_id, exchange.attempt, self.number, exchange.t_sent_ns)
+
+    def _push(self) -> None:
+        """Hand what is left to the socket."""
+        try:
+            self._out = self._out[self.sock.send(self._out) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._loop.on_lost(self, Outcome.RESET, _reason(error))
+            return
+        self._watch()
+
+    def _watch(self) -> None:
+        wants = READABLE | (WRITABLE if self._out else 0)
+        if wants != self._wants:
+            self._wants = wants
+            self._loop.poller.modify(self.fd, wants)
+
+    def _on_readable(self) -> None:
+        loop = self._loop
+        try:
+            data, ancillary, _, _ = self.sock.recvmsg(READ_BYTES, _ANCILLARY_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            loop.on_lost(self, Outcome.RESET, _reason(error))
+            return
+        t_read_ns = loop.clock.now_ns()
+        if self._tls is not None and data:
+            opened = self._decrypt(data)
+            if opened is None:
+                return
+            data = opened
+            if not data:
+                return
+        exchange = self.exchange
+        if exchange is None:
+            loop.on_lost(self, Outcome.RESET, "the server closed an idle connection" if not data else "unasked bytes")
+            return
+        if not data:
+            self._on_eof(exchange)
+            return
+        t_recv_ns = t_read_ns
+        if ancillary:
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            t_recv_ns = seconds * NS_PER_S + nanoseconds - loop.offset_ns
+            loop.n_kernel_stamped += 1
+            if t_recv_ns > t_read_ns or t_recv_ns < exchange.t_last_ns:
+                t_recv_ns = loop.judge_stamp(t_recv_ns, t_read_ns, exchange)
+        exchange.t_last_ns = t_recv_ns
+        exchange.n_reads += 1
+        exchange.n_bytes += len(data)
+        exchange.last_data = data
+        loop.on_read(exchange, t_recv_ns, t_read_ns, data)
+        try:
+            exchange.framing.feed(data)
+        except RemoteProtocolError as error:
+            loop.on_lost(self, Outcome.PROTOCOL, str(error))
+            return
+        if exchange.framing.is_done:
+            loop.on_answered(self, exchange)
+
+    def _decrypt(self, data: bytes) -> bytes | None:
+        """Plaintext, b"" if no whole record has come, None if the connection was lost over it."""
+        assert self._tls is not None
+        try:
+            plain = self._tls.receive(data)
+            answer = self._tls.outgoing()
+        except ssl.SSLError as error:
+            self._loop.on_lost(self, Outcome.TLS, tls_reason(error))
+            return None
+        if answer:
+            self._out = memoryview(bytes(self._out) + answer)
+            self._push()
+        if self.state is State.HANDSHAKE and self._tls.is_handshake_done:
+            self._opened()
+        return plain if self.state is not State.CLOSED else None
+
+    def _on_eof(self, exchange: Exchange) -> None:
+        try:
+            exchange.framing.eof()
+        except RemoteProtocolError as error:
+            is_begun = exchange.n_reads > 0
+            self._loop.on_lost(self, Outcome.TRUNCATED if is_begun else Outcome.RESET, str(error))
+            return
+        self._loop.on_answered(self, exchange)
+
+
+def connect_outcome(code: int) -> Outcome:
+    """The outcome for a connect(2) error number."""
+    if code == errno.ECONNREFUSED:
+        return Outcome.REFUSED
+    if code == errno.ETIMEDOUT:
+        return Outcome.CONNECT_TIMEOUT
+    return Outcome.RESET
+
+
+def tls_reason(error: ssl.SSLError) -> str:
+    """One line of why TLS failed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate refused: {error.verify_message}"
+    return f"TLS: {error.reason or error}"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or errno.errorcode.get(error.errno or 0, str(error))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request in flight, as the driving loop sees it: stamps, deadlines and the framing of its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inferometer.drive.scrub import Scrubber
+from inferometer.kinds import Outcome
+from inferometer.records import NEVER
+from inferometer.wire.http1 import Framing
+
+
+class Exchange:
+    """Mutable on purpose: the loop touches it on every read. `t_last_ns` is the newest sign of life."""
+
+    __slots__ = (
+        "attempt",
+        "deadline_ns",
+        "framing",
+        "last_data",
+        "n_bytes",
+        "n_reads",
+        "payload",
+        "phase",
+        "reads",
+        "request_id",
+        "scrubber",
+        "t_due_ns",
+        "t_last_ns",
+        "t_sent_ns",
+        "trial",
+    )
+
+    def __init__(
+        self, request_id: int, trial: int, phase: int, t_due_ns: int, payload: bytes, deadline_ns: int
+    ) -> None:
+        self.request_id = request_id
+        self.trial = trial
+        self.phase = phase
+        self.t_due_ns = t_due_ns
+        self.payload = payload
+        self.deadline_ns = deadline_ns
+        self.t_sent_ns = NEVER
+        self.attempt = 0
+        self.scrubber: Scrubber | None = None
+        self.reads: list[tuple[bytes, int, int]] | None = (
+            None  # (data, t_recv_ns, t_read_ns), where somebody wants them
+        )
+        self.begin_attempt(t_due_ns)
+
+    def begin_attempt(self, t_now_ns: int) -> None:
+        """A fresh answer is expected from here on."""
+        self.attempt += 1
+        self.framing = Framing()
+        self.n_reads = 0
+        self.n_bytes = 0
+        self.last_data = b""
+        self.t_last_ns = t_now_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An exchange that is over, for whoever follows the run live."""
+
+    request_id: int
+    phase: int
+    outcome: Outcome
+    t_due_ns: int
+    t_end_ns: int
+    error: str
+    reads: list[tuple[bytes, int, int]] | None

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driving loop: send what is due on time, stamp what arrives, write both down.
+
+Rule 1: between two reads of a socket nothing heavy happens: no JSON, no statistics, no lock, no random draw. Requests
+are bytes before they are due; answers are decoded after the run, or in slack by whoever was injected as `on_finished`.
+Rule 2: every request that becomes due is written down then, and ends exactly once. The loop never raises for one.
+Rule 3: one pass = launch a small batch, poll, read each ready socket once, one write to the recorder. What may wait
+(samples, panel, live decoding) runs in passes where no socket was ready, or when it is long overdue.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inferometer.clock import MAX_BRACKET_NS, Clock
+from inferometer.drive.arrivals import Arrivals, Window
+from inferometer.drive.connection import STAMP_TOLERANCE_NS, Connection, State, Target
+from inferometer.drive.exchange import Exchange, Finished
+from inferometer.drive.poller import make_poller
+from inferometer.drive.scrub import Scrubber
+from inferometer.kinds import Outcome, Phase
+from inferometer.plan.schedule import Stage
+from inferometer.recorder import Writer
+from inferometer.units import NS_PER_MS, NS_PER_S
+
+LAUNCH_BATCH = 16  # a burst goes out in batches with a look at the sockets in between; 16 sends take about 0.1 ms
+SWEEP_NS = 50 * NS_PER_MS  # how often time-outs are looked for; one is late by at most this
+OVERDUE_NS = 500 * NS_PER_MS  # ticks are forced when no slack came for so long
+CONNECT_TIMEOUT_NS = 10 * NS_PER_S
+CLOCK_STEP_NS = NS_PER_MS  # realtime against monotonic moving by more than this between two passes is a step
+# A stream whose end marker has come but whose HTTP message stays open is over after this much silence.
+DONE_GRACE_NS = NS_PER_S
+_DONE_LINE = re.compile(rb"data: ?\[DONE\]\s*\Z")
+# Nothing but failures for this many requests in a row ends the run: it measures nothing and hammers a sick server.
+MAX_FAILURES_IN_A_ROW = 50
+MAX_FAILURES_AT_FIRST = 10  # the same before the first success
+MAX_UNREAD_FINISHED = 256  # live decoding that cannot keep up loses the oldest; what is on disk does not
+
+
+@dataclass(slots=True)
+class Tick:
+    """Something to do every `period_ns` in slack: `call(now_ns)`."""
+
+    period_ns: int
+    call: Callable[[int], None]
+    t_next_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Deadlines in ns. `keeps_content`: raw bytes go to the recorder; otherwise only sizes and stamps."""
+
+    timeout_ns: int = 60 * NS_PER_S
+    stall_timeout_ns: int = 30 * NS_PER_S
+    keeps_content: bool = True
+    n_reserve: int = 1  # open loop: idle connections kept ready, so that no handshake stands in a latency
+
+
+class Loop:
+    """Drives one trial after another over one pool of connections.
+
+    `payloads[i]` is the whole HTTP request of plan request i as bytes; ids past the end wrap around and stay unique.
+    `on_finished` gets every exchange that is over, in slack, with its reads. Without content on disk it must be given:
+    it is then the only one to see the bytes.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        payloads: Sequence[bytes],
+        recorder: Writer,
+        clock: Clock,
+        options: Options,
+        ticks: Sequence[Tick] = (),
+        on_finished: Callable[[Finished], None] | None = None,
+    ) -> None:
+        self.target = target
+        self.recorder = recorder
+        self.clock = clock
+        self.poller = make_poller(clock.origin_ns)
+        self.offset_ns = clock.pair().offset_ns
+        self.in_flight: dict[int, Exchange] = {}
+        self.stop_reason = ""  # set from outside (a signal), or by the loop when going on makes no sense
+        self.last_error = ""
+        self.phase = Phase.WARMUP
+        self.n_kernel_stamped = self.n_stamps_rejected = self.n_clock_steps = 0
+        self.n_passes = self.n_reads = self.n_done = self.n_failed = self.n_requests = 0
+        self.pass_max_ns = 0  # the longest stretch between two polls since the last sample
+        self._payloads = payloads
+        self._options = options
+        self._ticks = [Tick(SWEEP_NS, self._sweep), *ticks]
+        self._on_finished = on_finished
+        self._finished: deque[Finished] = deque()
+        self._connections: dict[int, Connection] = {}
+        self._idle: list[Connection] = []
+        self._n_connections = 0
+        self._n_wanted_idle = 0
+        self._n_failed_in_a_row = 0
+        self._arrivals: Arrivals | None = None
+
+    # -- what the experiment calls ------------------------------------------------------------------------------------
+
+    def open_connections(self, n_connections: int) -> None:
+        """Have that many idle connections ready, or as many as the server accepts within two seconds."""
+        t_give_up_ns = self.clock.now_ns() + 2 * NS_PER_S
+        self._reserve(n_connections)
+        while len(self._idle) < n_connections and self.clock.now_ns() < t_give_up_ns and self._n_opening():
+            self._pass(self.clock.now_ns() + NS_PER_MS)
+
+    def run_trial(self, trial: int, stages: Sequence[Stage]) -> Window:
+        """Drive the stages to their ends, every request followed to its own. The last stage's window is the trial's.
+
+        Garbage collection is off meanwhile: a collection over a large heap is a pause of milliseconds, and the loop
+        makes no cycles.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            windows = [self._run_stage(trial, stage) for stage in stages]
+        finally:
+            gc.enable()
+            gc.unfreeze()
+        return windows[-1]
+
+    def close(self) -> None:
+        """Close every connection; requests still in flight end as CANCELLED."""
+        self._arrivals = None
+        now_ns = self.clock.now_ns()
+        for exchange in list(self.in_flight.values()):
+            self._end(exchange, Outcome.CANCELLED, now_ns, self.stop_reason)
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        while self._finished and self._on_finished is not None:
+            self._on_finished(self._finished.popleft())
+        self.recorder.flush()
+        self.poller.close()
+
+    # -- the loop itself ----------------------------------------------------------------------------------------------
+
+    def _run_stage(self, trial: int, stage: Stage) -> Window:
+        arrivals = self._arrivals = Arrivals(stage, self.clock.now_ns())
+        self._n_wanted_idle = self._options.n_reserve if stage.concurrency is None else 0
+        while not self.stop_reason:
+            now_ns = self.clock.now_ns()
+            n_launched = 0
+            while arrivals.next_ns <= now_ns and n_launched < LAUNCH_BATCH:
+                t_due_ns, self.phase = arrivals.take()
+                self._launch(trial, t_due_ns)
+                n_launched += 1
+            if not self.in_flight and arrivals.is_over(now_ns):
+                break
+            self._pass(arrivals.next_ns)
+        return arrivals.window(trial, self.clock.now_ns(), is_cut_short=bool(self.stop_reason))
+
+    def _pass(self, until_ns: int) -> None:
+        ticks = self._ticks
+        until_ns = min(until_ns, *[tick.t_next_ns for tick in ticks])
+        ready = self.poller.poll(self.clock.now_ns(), until_ns)
+        t_polled_ns = self._pair_clocks()
+        connections = self._connections
+        for fd, mask in ready:
+            connection = connections.get(fd)
+            if connection is not None:  # an earlier event of this pass may have closed it
+                connection.on_ready(mask)
+        self.recorder.flush()
+        self.n_passes += 1
+        now_ns = self.clock.now_ns()
+        for tick in ticks:
+            if now_ns >= tick.t_next_ns and (not ready or now_ns >= tick.t_next_ns + OVERDUE_NS):
+                tick.t_next_ns = now_ns + tick.period_ns
+                tick.call(now_ns)
+        if not ready and self._finished and self._on_finished is not None:
+            self._on_finished(self._finished.popleft())
+        self.pass_max_ns = max(self.pass_max_ns, self.clock.now_ns() - t_polled_ns)
+
+    def _pair_clocks(self) -> int:
+        """Take the offset that maps kernel stamps read in this pass; a step of the wall clock is noted."""
+        pair = self.clock.pair()
+        if pair.width_ns <= MAX_BRACKET_NS:
+            step_ns = pair.offset_ns - self.offset_ns
+            if abs(step_ns) > CLOCK_STEP_NS:
+                self.n_clock_steps += 1
+                self.recorder.note(pair.t_ns, {"note": "clock step", "step_ns": step_ns})
+            self.offset_ns = pair.offset_ns
+        return pair.t_ns
+
+    def _launch(self, trial: int, t_due_ns: int) -> None:
+        request_id = self.n_requests
+        self.n_requests += 1
+        self.recorder.due(request_id, trial, self.phase, t_due_ns)
+        payload = self._payloads[request_id % len(self._payloads)]
+        exchange = Exchange(request_id, trial, self.phase, t_due_ns, payload, t_due_ns + self._options.timeout_ns)
+        self.in_flight[request_id] = exchange
+        self._begin(exchange, self._idle.pop() if self._idle else None)
+
+    def _begin(self, exchange: Exchange, connection: Connection | None) -> None:
+        if self._on_finished is not None:
+            exchange.reads = []
+        if self.target.secrets:
+            exchange.scrubber = Scrubber(self.target.secrets)
+        if connection is None:
+            connection = self._open()
+        if connection is None:
+            self._end(exchange, Outcome.NOT_SENT, self.clock.now_ns(), self.last_error)
+        else:
+            connection.begin(exchange)
+
+    def _open(self) -> Connection | None:
+        """A new connection, still connecting; None when the system gives none (the reason is in `last_error`)."""
+        try:
+            connection = Connection(self, self._n_connections, self.target)
+        except OSError as error:
+            self.last_error = f"no connection could be opened: {error.strerror}"
+            return None
+        self._n_connections += 1
+        self._connections[connection.fd] = connection
+        return connection
+
+    def _drop(self, connection: Connection) -> None:
+        self._connections.pop(connection.fd, None)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        connection.exchange = None
+        connection.close()
+
+    def _end(self, exchange: Exchange, outcome: Outcome, t_end_ns: int, error: str = "") -> None:
+        del self.in_flight[exchange.request_id]
+        if exchange.scrubber is not None and (rest := exchange.scrubber.flush()):
+            self.recorder.read(exchange.request_id, exchange.t_last_ns, exchange.t_last_ns, 0, rest)
+        self.recorder.end(exchange.request_id, outcome, t_end_ns, error)
+        self.n_done += 1
+        if self._arrivals is not None:
+            self._arrivals.freed(t_end_ns)
+        self._count(exchange, outcome, error)
+        if self._on_finished is not None:
+            ids = (exchange.request_id, exchange.phase, outcome)
+            self._finished.append(Finished(*ids, exchange.t_due_ns, t_end_ns, error, exchange.reads))
+            if len(self._finished) > MAX_UNREAD_FINISHED:
+                self._on_overflow()
+
+    def _on_overflow(self) -> None:
+        finished = self._finished.popleft()
+        if not self._options.keeps_content and self._on_finished is not None:
+            self._on_finished(finished)  # late reads are the price: nobody else will ever see these bytes
+
+    def _count(self, exchange: Exchange, outcome: Outcome, error: str) -> None:
+        """Keep the tally, and stop a run in which nothing but failures comes back."""
+        head = exchange.framing.head
+        if outcome is Outcome.OK and head is not None and head.status == 200:
+            self._n_failed_in_a_row = 0
+            return
+        self.n_failed += 1
+        self._n_failed_in_a_row += 1
+        self.last_error = error or (f"HTTP {head.status}" if head is not None else outcome.name.lower())
+        has_succeeded = self.n_failed < self.n_done
+        limit = MAX_FAILURES_IN_A_ROW if has_succeeded else MAX_FAILURES_AT_FIRST
+        if self._n_failed_in_a_row >= max(limit, 2 * len(self.in_flight)) and not self.stop_reason:
+            self.stop_reason = f"{self._n_failed_in_a_row} requests in a row failed: {self.last_error}"
+
+    # -- what a connection reports ------------------------------------------------------------------------------------
+
+    def on_read(self, exchange: Exchange, t_recv_ns: int, t_read_ns: int, data: bytes) -> None:
+        self.n_reads += 1
+        if exchange.reads is not None:
+            exchange.reads.append((data, t_recv_ns, t_read_ns))
+        n_bytes = len(data)
+        if not self._options.keeps_content:
+            data = b""
+        elif exchange.scrubber is not None:
+            data = exchange.scrubber.feed(data)
+        self.recorder.read(exchange.request_id, t_recv_ns, t_read_ns, n_bytes, data)
+
+    def judge_stamp(self, t_recv_ns: int, t_read_ns: int, exchange: Exchange) -> int:
+        """A kernel stamp after its own read, or before the last sign of life: within the clocks' bracket it is clipped,
+        beyond it is rejected and counted, and the read's own stamp stands in."""
+        if t_recv_ns > t_read_ns:
+            nearest_ns = t_read_ns
+        else:
+            nearest_ns = exchange.t_last_ns
+        if abs(t_recv_ns - nearest_ns) <= STAMP_TOLERANCE_NS:
+            return nearest_ns
+        self.n_stamps_rejected += 1
+        return t_read_ns
+
+    def on_idle(self, connection: Connection) -> None:
+        connection.was_idle = True
+        self._idle.append(connection)
+
+    def on_answered(self, connection: Connection, exchange: Exchange) -> None:
+        """The HTTP answer is complete; whether it is a good one is found when it is decoded."""
+        connection.exchange = None
+        if exchange.framing.keeps_alive and not exchange.framing.n_unused:
+            self.on_idle(connection)
+        else:
+            self._drop(connection)
+        self._end(exchange, Outcome.OK, exchange.t_last_ns)
+
+    def on_lost(self, connection: Connection, outcome: Outcome, error: str) -> None:
+        """The connection is of no more use. A kept-alive one that died under a fresh request is replaced, once."""
+        exchange = connection.exchange
+        self._drop(connection)
+        if exchange is None:
+            return
+        if outcome is Outcome.RESET and connection.was_idle and not exchange.n_reads and exchange.attempt == 1:
+            exchange.begin_attempt(self.clock.now_ns())
+            self._begin(exchange, None)
+            return
+        self._end(exchange, outcome, self.clock.now_ns(), error)
+
+    # -- housekeeping -------------------------------------------------------------------------------------------------
+
+    def _sweep(self, now_ns: int) -> None:
+        """Find what has waited too long, and refill the reserve of idle connections."""
+        stall_ns = self._options.stall_timeout_ns
+        for connection in list(self._connections.values()):
+            exchange = connection.exchange
+            if exchange is None:
+                continue
+            silent_ns = now_ns - exchange.t_last_ns
+            if silent_ns > DONE_GRACE_NS and _DONE_LINE.search(exchange.last_data[-64:]):
+                self._drop(connection)
+                self._end(exchange, Outcome.OK, exchange.t_last_ns)
+            elif now_ns > exchange.deadline_ns:
+                self.on_lost(
+                    connection, Outcome.DEADLINE, f"not finished after {self._options.timeout_ns / NS_PER_S:g} s"
+                )
+            elif connection.state is not State.READY and now_ns - connection.t_open_ns > CONNECT_TIMEOUT_NS:
+                self.on_lost(connection, Outcome.CONNECT_TIMEOUT, "no connection after 10 s")
+            elif silent_ns > stall_ns:
+                self.on_lost(connection, Outcome.STALLED, f"silent for {stall_ns / NS_PER_S:g} s")
+        self._reserve(self._n_wanted_idle)
+
+    def _reserve(self, n_idle: int) -> None:
+        for _ in range(n_idle - len(self._idle) - self._n_opening()):
+            if self._open() is None:
+                return
+
+    def _n_opening(self) -> int:
+        return sum(
+            c.exchange is None and c.state in (State.CONNECTING, State.HANDSHAKE) for c in self._connections.values()
+        )

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an engine is: one value that says how to speak to it and what is peculiar about it.
+
+Rule 1: everything here is pure. No socket, no clock, no work at import time.
+Rule 2: a dialect never drops bytes it does not understand: it raises `DialectError`, which becomes Outcome.PROTOCOL.
+Rule 3: what is known of one engine is data or a pure function in its own file, never a branch elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from inferometer.kinds import ChunkKind
+from inferometer.plan.request import Request
+
+# As a value in `length_extras`: put the request's own number of output tokens here.
+OUTPUT_TOKENS_ASKED = "{output_tokens}"
+
+Messages: TypeAlias = tuple[tuple[str, str], ...]  # (role, content), as in plan.request.Request
+
+
+class DialectError(Exception):
+    """An event or body is not of this dialect (bad JSON, wrong shape). `str(error)` is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the server told them; None where it did not."""
+
+    n_prompt_tokens: int | None = None
+    n_output_tokens: int | None = None
+    n_cached_tokens: int | None = None
+    n_reasoning_tokens: int | None = None
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """One thing an event said. `n_tokens` is None where the event does not tell.
+
+    A Struct, not a dataclass: one is made per event, in 0.1 us instead of 0.8.
+    """
+
+    kind: ChunkKind
+    text: str = ""
+    n_tokens: int | None = None
+    finish: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request as bytes: everything the driver needs, decided before the request is due."""
+
+    path: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A protocol spoken over HTTP.
+
+    encode(request, model, extras) -> Encoded; `extras` are merged into the body (e.g. {"ignore_eos": True}): a value
+    None takes a field out, OUTPUT_TOKENS_ASKED stands for the request's own wish. JSON-like, so that it can be recorded.
+    start() -> the decoder's state before the first event.
+    decode(state, event type, event data) -> (state, deltas). Raises DialectError.
+    decode_body(body) -> deltas of an answer that did not come as a stream. Raises DialectError.
+    error_text(body) -> one line out of an error answer, whatever its shape; "" out of nothing.
+    """
+
+    name: str
+    path: str
+    streams_as: str  # content type of a streamed answer
+    encode: Callable[[Request, str, Mapping[str, Any]], Encoded]
+    start: Callable[[], Any]
+    decode: Callable[[Any, str, bytes], tuple[Any, list[Delta]]]
+    decode_body: Callable[[bytes], list[Delta]]
+    error_text: Callable[[bytes], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who answered, out of the documents of its control plane. `evidence`: for people, one line each."""
+
+    evidence: tuple[str, ...]
+    version: str = ""
+    context_tokens: int | None = None  # of one request: prompt and output together
+    n_slots: int | None = None  # requests served at a time, where the server says so
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text as the server's tokenizer sees it. Pieces may be written with the tokenizer's own marks for a space."""
+
+    n_tokens: int
+    ids: tuple[int, ...] = ()  # empty where the server only counts
+    pieces: tuple[str, ...] = ()  # empty where it does not show them
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A POST to the control plane, and how to read its answer: tokens, or the next call to make. Raises DialectError."""
+
+    path: str
+    body: Mapping[str, Any]
+    read: Callable[[Any], Tokens | Call]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine. `answers` of `recognise`: path -> decoded JSON of every control path that answered 200."""
+
+    name: str
+    title: str
+    recognise: Callable[[Mapping[str, Any]], Identity | None]
+    asks: tuple[str, ...] = ()  # control paths (GET) beside /v1/models that tell it apart
+    length_extras: Mapping[str, Any] = field(default_factory=dict)  # body fields that force the exact output length
+    count_extras: Mapping[str, Any] = field(default_factory=dict)  # body fields that make each event tell its tokens
+    takes_token_ids: bool = False  # /v1/completions accepts prompt: [ints]
+    tokenize_text: Callable[[str, str], Call] | None = None  # (model, text): as a completion's prompt is seen
+    tokenize_bare: Callable[[str, str], Call] | None = None  # (model, text): no special tokens; with pieces if possible
+    tokenize_chats: tuple[Callable[[str, Messages], Call], ...] = ()  # (model, messages): template applied; best first
+    quirks: tuple[str, ...] = ()
+
+
+def document(answers: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """The JSON object a control path answered with; an empty one where it did not."""
+    found = answers.get(path)
+    return found if isinstance(found, Mapping) else {}
+
+
+def first_model(answers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first entry of /v1/models; an empty one where there is none."""
+    entries = document(answers, "/v1/models").get("data")
+    return entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], Mapping) else {}
+
+
+def whole_number(value: Any) -> int | None:
+    """A positive int, or None for anything else a server may have put there."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any server with the OpenAI routes that nobody else recognised: everything is tried, nothing is taken for granted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Engine, Identity, document, first_model, whole_number
+
+_CONTEXT_NAMES = ("max_model_len", "context_length", "context_window", "max_context_length")
+
+
+def _recognise(answers: Mapping[str, Any]) -> Identity:
+    model = first_model(answers)
+    evidence = ["answers the OpenAI routes"]
+    if isinstance(owner := model.get("owned_by"), str):
+        evidence.append(f"/v1/models says owned_by {owner}")
+    contexts = (whole_number(model.get(name)) for name in _CONTEXT_NAMES)
+    version = document(answers, "/version").get("version")
+    return Identity(
+        evidence=tuple(evidence),
+        version=version if isinstance(version, str) else "",
+        context_tokens=next((n_tokens for n_tokens in contexts if n_tokens is not None), None),
+    )
+
+
+ENGINE = Engine(
+    name="openai",
+    title="OpenAI-compatible server",
+    recognise=_recognise,
+    length_extras={"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED},
+)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vLLM's OpenAI-compatible server. Checked with 0.32.0; see tests/transcripts/vllm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inferometer.engines.engine import (
+    OUTPUT_TOKENS_ASKED,
+    Call,
+    DialectError,
+    Engine,
+    Identity,
+    Messages,
+    Tokens,
+    document,
+    first_model,
+    whole_number,
+)
+
+
+def _recognise(answers: Mapping[str, Any]) -> Identity | None:
+    model, version = first_model(answers), document(answers, "/version").get("version")
+    if model.get("owned_by") != "vllm":
+        return None
+    evidence = ["/v1/models says owned_by vllm"]
+    if isinstance(version, str):
+        evidence.append(f"/version says {version}")
+    return Identity(
+        evidence=tuple(evidence),
+        version=version if isinstance(version, str) else "",
+        context_tokens=whole_number(model.get("max_model_len")),
+    )
+
+
+def _tokenize_text(model: str, text: str) -> Call:
+    return Call("/tokenize", {"model": model, "prompt": text}, _read_tokens)
+
+
+def _tokenize_bare(model: str, text: str) -> Call:
+    body = {"model": model, "prompt": text, "add_special_tokens": False, "return_token_strs": True}
+    return Call("/tokenize", body, _read_tokens)
+
+
+def _tokenize_chat(model: str, messages: Messages) -> Call:
+    turns = [{"role": role, "content": content} for role, content in messages]
+    return Call("/tokenize", {"model": model, "messages": turns}, _read_tokens)
+
+
+def _read_tokens(answer: Any) -> Tokens:
+    match answer:
+        case {"count": int(n_tokens), "tokens": list(ids)}:
+            return Tokens(n_tokens, tuple(ids), tuple(answer.get("token_strs") or ()))
+        case _:
+            raise DialectError("/tokenize gave no count")
+
+
+ENGINE = Engine(
+    name="vllm",
+    title="vLLM",
+    recognise=_recognise,
+    asks=("/version",),
+    length_extras={"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED},
+    count_extras={"stream_options": {"continuous_usage_stats": True}},
+    takes_token_ids=True,
+    tokenize_text=_tokenize_text,
+    tokenize_bare=_tokenize_bare,
+    tokenize_chats=(_tokenize_chat,),
+    quirks=(
+        "the status line and headers come at once, also for a request that waits",
+        "one event can hold several tokens, or a token and no text",
+        "a prompt that fits together with an output that does not is shortened without a word",
+        "the model's own generation_config.json may set sampling defaults",
+    ),
+)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records: what one run left behind, as columns. Everything printed is a pure function of these.
+
+Rule 1: every planned request is exactly one row of REQUEST, whatever became of it.
+Rule 2: instants are int64 ns on the run's monotonic axis; -1 (NEVER, NOT_TOLD) says "did not happen", "not told".
+Rule 3: in memory enums are numbers, on disk words: pandas, polars and DuckDB read the tables as they stand.
+
+Schema history (SCHEMA_VERSION is written into every manifest):
+  1  first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from inferometer.errors import FormatError
+from inferometer.kinds import ChunkKind, Outcome, Phase
+
+SCHEMA_VERSION = 1
+NEVER = -1  # an instant that did not come
+NOT_TOLD = -1  # a count nobody told us
+
+Array = npt.NDArray[Any]
+
+
+REQUEST = np.dtype(
+    [
+        ("id", "i4"),  # position in the plan, 0-based; unique in the run
+        ("session", "i4"),
+        ("turn", "i4"),
+        ("trial", "i2"),  # repeat, 0-based
+        ("attempt", "i1"),  # 1, or 2 after the one retry on a dead kept-alive connection
+        ("worker", "i2"),
+        ("conn", "i4"),  # connection number in the run, NEVER if none was opened
+        ("phase", "i1"),  # Phase
+        ("outcome", "i1"),  # Outcome
+        ("status", "i2"),  # HTTP status, NEVER if no head came
+        ("t_due_ns", "i8"),
+        ("t_sent_ns", "i8"),  # stamp taken right before the first byte was handed to the socket
+        ("t_head_ns", "i8"),  # status line and headers complete
+        ("t_first_content_ns", "i8"),  # first token-bearing chunk
+        ("t_first_answer_ns", "i8"),  # first answer (non-reasoning) chunk
+        ("t_last_content_ns", "i8"),
+        ("t_usage_ns", "i8"),  # last event that carried usage
+        ("t_end_ns", "i8"),  # end of the answer, or the instant the request was given up
+        ("n_prompt_tokens", "i4"),  # as the server counted, NOT_TOLD otherwise
+        ("n_prompt_tokens_asked", "i4"),
+        ("n_output_tokens", "i4"),  # usage; else the sum of per-event counts; NOT_TOLD otherwise
+        ("n_output_tokens_asked", "i4"),
+        ("n_cached_tokens", "i4"),  # prompt tokens taken from a prefix cache
+        ("n_reasoning_tokens", "i4"),
+        ("n_reads", "i4"),
+        ("n_bytes", "i8"),  # bytes of the answer as received, framing included
+        ("chunk_start", "i8"),  # offset of the first row in CHUNK
+        ("n_chunks", "i4"),
+        ("finish", "U16"),  # the server's finish reason, "" if none
+        ("error", "O"),  # one line of text, "" if none; secrets removed
+    ]
+)
+
+CHUNK = np.dtype(
+    [
+        ("request_id", "i4"),
+        ("kind", "i1"),  # ChunkKind
+        ("n_tokens", "i2"),  # NOT_TOLD where the event does not say
+        ("n_bytes", "i4"),  # UTF-8 bytes of its text
+        ("read_id", "i4"),  # the read that completed the event; events of one read share stamps
+        ("t_recv_ns", "i8"),  # kernel receive stamp (user-space stamp where there is none)
+        ("t_read_ns", "i8"),  # user-space stamp right after the read
+    ]
+)
+
+SAMPLE = np.dtype([("t_ns", "i8"), ("source", "O"), ("gauge", "O"), ("value", "f8")])
+
+TABLES = {"requests": REQUEST, "chunks": CHUNK, "samples": SAMPLE}
+_ENUMS: dict[str, type[IntEnum]] = {"phase": Phase, "outcome": Outcome, "kind": ChunkKind}
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All records of a run (or of a simulation). `meta`: engine, model, host, plan and clock facts, JSON-like.
+
+    Shapes: requests REQUEST[n_requests] ordered by id; chunks CHUNK[n_chunks] ordered by request, then time;
+    samples SAMPLE[n_samples] ordered by time.
+    """
+
+    requests: Array
+    chunks: Array = field(default_factory=lambda: np.zeros(0, CHUNK))
+    samples: Array = field(default_factory=lambda: np.zeros(0, SAMPLE))
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def trials(self) -> list[int]:
+        """Numbers of the repeats that have main-phase requests."""
+        return [int(t) for t in np.unique(self.requests["trial"][self.requests["phase"] == Phase.MAIN])]
+
+    def of_trial(self, trial: int) -> Trace:
+        """The same trace with the requests (and chunks) of one repeat only."""
+        rows = self.requests[self.requests["trial"] == trial]
+        spans = [self.chunks[s : s + n] for s, n in zip(rows["chunk_start"], rows["n_chunks"], strict=True)]
+        chunks = np.concatenate(spans) if spans else np.zeros(0, CHUNK)
+        rows = rows.copy()
+        rows["chunk_start"] = np.concatenate([[0], np.cumsum(rows["n_chunks"])[:-1]]) if len(rows) else 0
+        return Trace(rows, chunks, self.samples, self.meta)
+
+
+def empty_requests(n_requests: int) -> Array:
+    """REQUEST rows in the state "nothing happened yet"."""
+    rows = np.zeros(n_requests, REQUEST)
+    for name in REQUEST.names or ():
+        if name.startswith("t_") or name in _UNTOLD:
+            rows[name] = NEVER
+    rows["id"] = np.arange(n_requests)
+    rows["attempt"] = 1
+    rows["phase"] = Phase.MAIN
+    rows["outcome"] = Outcome.NOT_SENT
+    rows["error"] = ""
+    return rows
+
+
+_UNTOLD = ("conn", "status", "n_prompt_tokens", "n_output_tokens", "n_cached_tokens", "n_reasoning_tokens")
+
+
+def write_table(rows: Array, path: Path) -> None:
+    """One structured array to one Parquet file (zstd), enums as words. Written beside and renamed: never half there."""
+    names = rows.dtype.names or ()
+    columns = {name: _plain(rows[name]) for name in names}
+    select = ", ".join(_as_words(name) if name in _ENUMS else f'"{name}"' for name in names)
+    partial = path.with_name(path.name + ".partial")
+    with duckdb.connect() as con:
+        con.register("columns", columns)
+        con.execute(
+            f"COPY (SELECT {select} FROM columns) TO {_sql_text(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+    partial.replace(path)
+
+
+def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
+    """The inverse of `write_table`.
+
+    Raises: FormatError if the file is not a Parquet table with these columns.
+    """
+    names = dtype.names or ()
+    select = ", ".join(_as_numbers(name) if name in _ENUMS else f'"{name}"' for name in names)
+    try:
+        with duckdb.connect() as con:
+            columns = con.execute(f"SELECT {select} FROM read_parquet({_sql_text(str(path))})").fetchnumpy()
+    except duckdb.Error as error:
+        raise FormatError(f"{path} is not a readable table: {str(error).splitlines()[0]}") from error
+    n_rows = len(next(iter(columns.values())))
+    rows = np.zeros(n_rows, dtype)
+    for name in names:
+        rows[name] = columns[name]
+    return rows
+
+
+def _plain(column: Array) -> Array:
+    """DuckDB takes text as object arrays and numbers as contiguous ones."""
+    return column.astype(object) if column.dtype.kind in "UO" else np.ascontiguousarray(column)
+
+
+def _words(name: str) -> str:
+    members: Sequence[IntEnum] = list(_ENUMS[name])
+    return "[" + ", ".join(f"'{member.name.lower()}'" for member in members) + "]"
+
+
+def _as_words(name: str) -> str:
+    return f'{_words(name)}["{name}" + 1] AS "{name}"'
+
+
+def _as_numbers(name: str) -> str:
+    return f'(list_position({_words(name)}, "{name}") - 1)::TINYINT AS "{name}"'
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much an ordered series repeats itself: autocorrelation and the effective sample size.
+
+Requests of one run share queues and batches; a thousand of them may say no more than a hundred independent ones would.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from inferometer.stats.estimate import t_critical, z_critical
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def autocorrelation(values: FloatArray) -> FloatArray:
+    """Autocorrelation at lags 0..n-1 (biased estimator, divided by n), by FFT.
+
+    Shapes: values float64[n], finite, in their natural order. A constant series has 1 at lag 0, else 0.
+    """
+    n = len(values)
+    centred = values - values.mean()
+    spectrum = np.fft.rfft(centred, 2 * n)
+    covariance = np.fft.irfft(spectrum * spectrum.conj(), 2 * n)[:n]
+    scale = covariance[0]
+    if scale <= 1e-12 * n * max(float(np.abs(values).max()) ** 2, 1e-300):
+        return np.eye(1, n)[0]
+    return np.asarray(covariance / scale)
+
+
+def autocorrelation_time(values: FloatArray) -> float:
+    """1 + 2 * sum of autocorrelations: how many values of the series are worth one independent one. At least 1.
+
+    The sum stops where two neighbouring lags together are no longer positive, and may not rise on the way.
+    Source: Geyer 1992, "Practical Markov chain Monte Carlo", initial monotone sequence.
+    Hazard: needs a series many times longer than the time itself; below 8 values it answers 1.
+    """
+    n = len(values)
+    if n < 8:
+        return 1.0
+    rho = autocorrelation(values)
+    # The sample mean absorbs part of every slow swing, which biases each lag down by about 1/n.
+    pairs = rho[0 : n - n % 2 : 2] + rho[1:n:2] + 2.0 / n
+    pairs = pairs[: max(1, n // 4)]
+    ends = np.flatnonzero(pairs <= 2.0 / n)
+    kept = np.minimum.accumulate(pairs[: ends[0]] if len(ends) else pairs)
+    return float(max(1.0, 2.0 * kept.sum() - 1.0))
+
+
+def effective_n(values: FloatArray) -> float:
+    """How many independent values an ordered series is worth: n / (1 + 2 * sum of autocorrelations), at most n."""
+    return len(values) / autocorrelation_time(values)
+
+
+def lag1(values: FloatArray) -> float:
+    """Correlation of neighbours; 0 for fewer than 3 values and for a constant series."""
+    return float(autocorrelation(values)[1]) if len(values) >= 3 else 0.0
+
+
+def effective_n_of_share(hits: FloatArray, counts: FloatArray) -> float:
+    """What a share is worth in independent values, from how it varies between batches of time.
+
+    Shapes: hits, counts float64[n_batches]: values below the point in question, and all values, per batch.
+    The variance of the pooled share between batches, widened for their small number, is set equal to p(1-p)/n_eff.
+    Source: batch means (Law 2015, 9.5.3) of an indicator; ratio estimator for unequal batches (Cochran 1977, 6.3).
+    """
+    n_batches, total = len(counts), float(counts.sum())
+    if n_batches < 2:
+        return 1.0
+    share = float(hits.sum()) / total
+    variance = ratio_variance(hits, counts)
+    if variance <= 0:
+        return total
+    widened = variance * (t_critical(n_batches - 1) / z_critical()) ** 2
+    return min(total, max(1.0, share * (1 - share) / widened))
+
+
+def ratio_variance(sums: FloatArray, counts: FloatArray) -> float:
+    """Variance of sum(sums)/sum(counts) when batches are independent of each other. Shapes: float64[n_batches >= 2]."""
+    n_batches, total = len(counts), float(counts.sum())
+    residuals = sums - sums.sum() / total * counts
+    return n_batches / (n_batches - 1) * float(np.square(residuals).sum()) / total**2

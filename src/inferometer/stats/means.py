@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Means and ratios with t intervals: of dependent values, of batches of time, of trials."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from inferometer.stats.dependence import FloatArray, effective_n, lag1, ratio_variance
+from inferometer.stats.estimate import LEVEL, Estimate, Missing, t_critical
+
+MAX_BATCH_LAG1 = 0.2  # batches correlated more than this are too short (methods: Law 2015, 9.5.3)
+MIN_BATCHES = 5  # below that a t interval over batches is wider than anything it could tell
+
+
+def mean_estimate(
+    values: FloatArray, *, unit: str, n_eff: float | None = None, of: str = "values", level: float = LEVEL
+) -> Estimate | Missing:
+    """Mean with a t interval. `n_eff`: effective sample size of dependent values, by default that of `values` in order.
+
+    Shapes: values float64[n], finite. Fewer than 2 effective values carry no interval.
+    """
+    n = len(values)
+    if n == 0:
+        return Missing(f"needs 1 of {of}, has 0", 0, unit)
+    mean = float(values.mean())
+    worth = min(float(n), effective_n(values) if n_eff is None else n_eff)
+    method = f"mean over {of}; t interval" + ("" if worth > n - 0.5 else f", dependent: worth {worth:,.0f} of {n:,}")
+    if worth < 2:
+        return Estimate(mean, -math.inf, math.inf, level, n, unit, method)
+    half = t_critical(worth - 1, level) * float(values.std(ddof=1)) / math.sqrt(worth)
+    return Estimate(mean, mean - half, mean + half, level, n, unit, method)
+
+
+def over_trials(values: FloatArray, *, unit: str, statistic: str, level: float = LEVEL) -> Estimate | Missing:
+    """Mean of one statistic per trial with a t interval over trials: covers what differs from start to start.
+
+    Shapes: values float64[n_trials], finite.
+    """
+    n = len(values)
+    if n < 2:
+        return Missing(f"needs 2 trials that carry it, has {n}", n, unit)
+    method = f"mean of {statistic} over {n} trials; t interval over trials"
+    if not np.isfinite(values).all():
+        return Estimate(math.inf, float(values.min()), math.inf, level, n, unit, method)
+    mean = float(values.mean())
+    half = t_critical(n - 1, level) * float(values.std(ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, level, n, unit, method)
+
+
+def batch_means(values: FloatArray, n_batches: int) -> FloatArray:
+    """Means of consecutive batches of equal size; the remainder at the front is left out. Shapes: float64[n_batches]."""
+    size = len(values) // n_batches
+    return np.asarray(values[len(values) - size * n_batches :].reshape(n_batches, size).mean(axis=1))
+
+
+def ratio_estimate(
+    sums: FloatArray, counts: FloatArray, *, unit: str, n: int, of: str, level: float = LEVEL
+) -> Estimate | Missing:
+    """sum(sums) / sum(counts) with a t interval over consecutive batches, e.g. tokens per second over slices of time.
+
+    Shapes: sums, counts float64[n_batches], in the order of time. While neighbours correlate by more than 0.2, two
+    batches become one. `n`: how many values went in; `of`: what they and the batches are, for `method`.
+    Source: ratio estimator, Cochran 1977, 6.3.
+    """
+    total = float(counts.sum())
+    if total <= 0:
+        return Missing(f"needs {of}, has none", n, unit)
+    ratio = float(sums.sum()) / total
+    sums, counts = _merged_until_independent(sums, counts)
+    n_batches = len(counts)
+    method = f"ratio over {of}; t interval over {n_batches} batches of time"
+    if n_batches < MIN_BATCHES:
+        return Estimate(ratio, -math.inf, math.inf, level, n, unit, method)
+    half = t_critical(n_batches - 1, level) * math.sqrt(ratio_variance(sums, counts))
+    return Estimate(ratio, ratio - half, ratio + half, level, n, unit, method)
+
+
+def _merged_until_independent(sums: FloatArray, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    while len(counts) >= 2 * MIN_BATCHES:
+        residuals = sums - sums.sum() / counts.sum() * counts
+        if lag1(residuals) <= MAX_BATCH_LAG1:
+            break
+        sums, counts = _pairs(sums), _pairs(counts)
+    return sums, counts
+
+
+def _pairs(values: FloatArray) -> FloatArray:
+    """Sums of neighbours; an odd one at the end joins the last pair."""
+    joined = values[: len(values) // 2 * 2].reshape(-1, 2).sum(axis=1)
+    if len(values) % 2:
+        joined[-1] += values[-1]
+    return np.asarray(joined)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `--dry-run` prints: that nothing was sent, and then what would have been."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from inferometer.report.plan_text import DryRun, render, to_json
+
+PLAN = DryRun(
+    target="http://127.0.0.1:8000",
+    model="Qwen/Qwen3-8B",
+    api="chat",
+    law="closed loop, 8 in flight",
+    n_trials=1,
+    n_requests=None,
+    duration_s=40.0,
+    warmup="5s",
+    expected_s=47.0,
+    longest_s=105.0,
+    input_tokens="128",
+    output_tokens="uniform:32-64",
+    shared_prefix=0,
+    lengths_from="the server's tokenizer",
+    is_streamed=True,
+    timeout_s=60.0,
+    stall_timeout_s=30.0,
+    seed=0,
+    digest="3f786850e387550fdab836ed7e6dc881de23001b",
+    memory_bytes=210e6,
+    disk_bytes=35.4e6,
+    out="runs/2026-11-22-1753",
+)
+BURST = replace(
+    PLAN,
+    law="burst, all at once",
+    n_requests=1_000,
+    duration_s=None,
+    n_trials=5,
+    warmup="10",
+    expected_s=None,
+    longest_s=7_500.0,
+    shared_prefix=100,
+    memory_bytes=None,
+    disk_bytes=None,
+    is_streamed=False,
+    notes=("the server's context of 2,048 tokens is enough",),
+    example="curl -sSN http://127.0.0.1:8000/v1/chat/completions --data-raw '{}'",
+)
+
+
+@pytest.mark.parametrize(("name", "plan"), [("closed", PLAN), ("burst", BURST)])
+@pytest.mark.parametrize("width", [80, 100])
+def test_dry_run(golden, name, plan, width):
+    text = render(plan, width=width)
+    golden(f"dry-run-{name}-{width}.txt", text)
+    assert text.startswith("DRY RUN  nothing was sent\n")
+    assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_json_has_every_field():
+    document = json.loads(to_json(BURST))
+    assert document["schema"] == "inferometer/dry-run/1"
+    assert document["duration_s"] is None
+    assert document["notes"] == list(BURST.notes)
+    assert set(document) == {"schema", *DryRun.__slots__}
