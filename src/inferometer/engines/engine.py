@@ -63,7 +63,8 @@ class Dialect:
     """A protocol spoken over HTTP.
 
     encode(request, model, extras) -> Encoded; `extras` are merged into the body (e.g. {"ignore_eos": True}): a value
-    None takes a field out, OUTPUT_TOKENS_ASKED stands for the request's own wish. JSON-like, so that it can be recorded.
+    None takes a field out, OUTPUT_TOKENS_ASKED stands for the request's own wish. JSON-like, so that a manifest can
+    hold them. Raises ValueError for what the route cannot carry (token ids in a chat, messages in a completion).
     start() -> the decoder's state before the first event.
     decode(state, event type, event data) -> (state, deltas). Raises DialectError.
     decode_body(body) -> deltas of an answer that did not come as a stream. Raises DialectError.
@@ -101,7 +102,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A POST to the control plane, and how to read its answer: tokens, or the next call to make. Raises DialectError."""
+    """A POST to the control plane; `read` makes of its answer tokens, or the next call. Raises DialectError."""
 
     path: str
     body: Mapping[str, Any]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""llama.cpp's `llama-server`, also inside the `xllamacpp` wheel. Checked with 0.5.0-dev; see tests/transcripts/llama-server."""
+"""llama.cpp's `llama-server`, also that inside `xllamacpp`. Checked with 0.5.0-dev; see tests/transcripts."""
 
 from __future__ import annotations
 
@@ -79,13 +79,17 @@ def _read_count(answer: Any) -> Tokens:
 def _read_tokens(answer: Any) -> Tokens:
     match answer:
         case {"tokens": [{"id": int()}, *_] as tokens}:
-            # A piece that is no UTF-8 by itself comes as a list of bytes; it is no word of ours.
-            pieces = [token["piece"] if isinstance(token["piece"], str) else "\N{REPLACEMENT CHARACTER}" for token in tokens]
-            return Tokens(len(tokens), tuple(token["id"] for token in tokens), tuple(pieces))
+            return Tokens(len(tokens), tuple(token["id"] for token in tokens), tuple(map(_piece, tokens)))
         case {"tokens": list(ids)}:
             return Tokens(len(ids), tuple(ids))
         case _:
             raise DialectError("/tokenize gave no tokens")
+
+
+def _piece(token: Mapping[str, Any]) -> str:
+    """A piece that is no UTF-8 by itself comes as a list of bytes; it is no word of ours."""
+    piece = token.get("piece")
+    return piece if isinstance(piece, str) else "\N{REPLACEMENT CHARACTER}"
 
 
 ENGINE = Engine(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vLLM's OpenAI-compatible server. Checked with 0.32.0; see tests/transcripts/vllm."""
+"""vLLM's OpenAI-compatible server. Checked with 0.32.0; see tests/transcripts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bootstrap, percentile and BCa, for statistics without a formula. The random generator is the caller's.
 
-Hazard: poor for p99 of fewer than about 1,000 values (few distinct order statistics): `quantiles` has the rank interval.
+Hazard: poor for p99 of fewer than about 1,000 values (few distinct order statistics); use the rank interval there.
 Hazard: the values are resampled one by one, so they must be independent: trials, not requests of one trial.
 """
 

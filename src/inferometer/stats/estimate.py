@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a statistic returns: a number with its interval, or the reason why there is none.
 
-Rule 1: from here up no bare float is reported. Rule 2: an end of an interval that the sample does not carry is infinite,
-and "cannot tell" (`Missing`) is a result like any other.
+Rule 1: from here up no bare float is reported.
+Rule 2: an end of an interval that the sample does not carry is infinite, and "cannot tell" (`Missing`) is a result.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ LEVEL = 0.95  # confidence of every interval unless the caller says otherwise
 class Estimate:
     """A number, its interval and where both come from.
 
-    `lo`, `hi`: ends of the interval at confidence `level`, in `unit`; -inf or inf where the sample carries no such bound.
-    `n`: how many values it rests on (requests, chunks or trials: `method` says which, and how dependence was treated).
+    `lo`, `hi`: ends of the interval at confidence `level`, in `unit`; -inf or inf where the sample has no such bound.
+    `n`: how many values it rests on (requests, chunks, trials: `method` says which, and how dependence was treated).
     `value` is inf where a percentile that counts failures as worst falls among the failures.
     """
 
@@ -40,7 +40,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """ "Cannot tell": `reason` says what is missing ("needs 100 values, has 57"), `n` how much there was."""
+    """No number can be told: `reason` says what is missing ("needs 100 values, has 57"), `n` how much there was."""
 
     reason: str
     n: int

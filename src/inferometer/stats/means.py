@@ -29,7 +29,7 @@ def mean_estimate(
     method = f"mean over {of}; t interval" + ("" if worth > n - 0.5 else f", dependent: worth {worth:,.0f} of {n:,}")
     if worth < 2:
         return Estimate(mean, -math.inf, math.inf, level, n, unit, method)
-    half = t_critical(worth - 1, level) * float(values.std(ddof=1)) / math.sqrt(worth)
+    half = t_critical(worth - 1, level) * float(values.std()) / math.sqrt(worth - 1)
     return Estimate(mean, mean - half, mean + half, level, n, unit, method)
 
 
@@ -50,7 +50,10 @@ def over_trials(values: FloatArray, *, unit: str, statistic: str, level: float =
 
 
 def batch_means(values: FloatArray, n_batches: int) -> FloatArray:
-    """Means of consecutive batches of equal size; the remainder at the front is left out. Shapes: float64[n_batches]."""
+    """Means of consecutive batches of equal size; the remainder at the front is left out.
+
+    Shapes: float64[n_values] -> float64[n_batches].
+    """
     size = len(values) // n_batches
     return np.asarray(values[len(values) - size * n_batches :].reshape(n_batches, size).mean(axis=1))
 

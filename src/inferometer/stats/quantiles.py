@@ -48,7 +48,7 @@ def _largest_rank(n: int, q: float, tail: float) -> int:
     """Largest l with P(Binomial(n, q) < l) <= tail; 0 if there is none."""
     if bdtr(0, n, q) > tail:
         return 0
-    rank = math.floor(bdtrik(tail, n, q)) + 1
+    rank = int(bdtrik(tail, n, q)) + 1
     while rank > 1 and bdtr(rank - 1, n, q) > tail:
         rank -= 1
     while rank < n and bdtr(rank, n, q) <= tail:

@@ -40,7 +40,7 @@ MESSAGE = "the ground-truth server was asked to fail"
 def script(prescription: Prescription, ask: Ask, variant: int = 0) -> Script:
     """The whole answer to one request. The single entry to this package's pure half."""
     if prescription.status != 200:
-        return _status(prescription)
+        return _status(prescription, ask)
     if prescription.fault in ANSWERS:
         return ANSWERS[prescription.fault](prescription, ask)
     if ask.is_streamed and prescription.fault != "not_streamed":
@@ -155,12 +155,13 @@ WIRE_FAULTS: dict[str, Callable[[Prescription, Steps, Ending], tuple[Steps, Endi
 # Answers of another kind
 
 
-def _status(prescription: Prescription) -> Script:
+def _status(prescription: Prescription, ask: Ask) -> Script:
     """An error answer with the prescribed status and body, due at `ttft_ms`."""
     status = prescription.status
     body = prescription.body
     data = msgspec.json.encode(events.error_body(MESSAGE, status)) if body is None else body.encode()
-    return answer(status, data, offset_ns=round(prescription.ttft_ms * NS_PER_MS))
+    offset_ns = round(prescription.ttft_ms * NS_PER_MS)
+    return answer(status, data, offset_ns=offset_ns, keeps_alive=ask.keeps_alive)
 
 
 def _reset_before_head(prescription: Prescription, ask: Ask) -> Script:
@@ -176,7 +177,7 @@ def _not_http(prescription: Prescription, ask: Ask) -> Script:
 
 
 def _echo_authorization(prescription: Prescription, ask: Ask) -> Script:
-    """A 401 that quotes the credentials, cut in the middle of them: two sends, `gap_ms` apart, and two transfer chunks."""
+    """A 401 that quotes the credentials, cut in the middle of them: two sends `gap_ms` apart, two transfer chunks."""
     message = f"invalid credentials: {ask.authorization}"
     body = msgspec.json.encode(events.error_body(message, 401))
     cut = body.index(b"credentials: ") + len(b"credentials: ") + len(ask.authorization.encode()) // 2

@@ -29,6 +29,13 @@ class Options:
     prescription: Prescription
 
 
+def to_flags(prescription: Prescription) -> list[str]:
+    """The flags that make this prescription a server's default."""
+    fields = msgspec.structs.asdict(prescription)
+    plain = msgspec.structs.asdict(Prescription())
+    return [f"--{_dashed(name)}={value}" for name, value in fields.items() if value != plain[name]]
+
+
 def read_options(argv: Sequence[str]) -> Options:
     """Exits with status 2 and one line if a flag is wrong."""
     parser = argparse.ArgumentParser(prog="python -m inferometer.truth.server", allow_abbrev=False)
@@ -41,8 +48,7 @@ def read_options(argv: Sequence[str]) -> Options:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="default")
     prescribed = parser.add_argument_group("default prescription", "a request's own `truth` field goes before these")
     for field in msgspec.structs.fields(Prescription):
-        flag = "--" + field.name.replace("_", "-")
-        prescribed.add_argument(flag, metavar="X", help=f"default {field.default}")
+        prescribed.add_argument("--" + _dashed(field.name), metavar="X", help=f"default {field.default}")
     parsed = vars(parser.parse_args(argv))
     named = {name: parsed[name] for name in Prescription.__struct_fields__ if parsed[name] is not None}
     try:
@@ -59,3 +65,7 @@ def read_options(argv: Sequence[str]) -> Options:
         shows_ceiling=parsed["ceiling"],
         prescription=prescription,
     )
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")

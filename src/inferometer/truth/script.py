@@ -223,7 +223,7 @@ def event_steps(prescription: Prescription, ask: Ask, variant: int = 0) -> list[
             usage=_usage(prescription, ask, counts[: i + 1]) if _tells_usage(prescription, is_last=is_last) else None,
         )
         steps.append(Step(offset_ns, event, kind, n_tokens))
-    return steps + [*_closing(prescription, ask, style, offsets[-1], counts)]
+    return [*steps, *_closing(prescription, ask, style, offsets[-1], counts)]
 
 
 def _waiting(prescription: Prescription, ask: Ask, style: events.Style, first_ns: int) -> Iterator[Step]:
@@ -291,21 +291,29 @@ def head(status: int, headers: Iterable[tuple[str, str]], *, keeps_alive: bool) 
     """Status line and headers."""
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}", "server: inferometer-truth"]
     lines += [f"{name}: {value}" for name, value in headers]
-    lines.append(f"connection: {'keep-alive' if keeps_alive else 'close'}")
+    if not keeps_alive:
+        lines.append("connection: close")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def answer(status: int, body: bytes, *, content_type: str = "application/json", offset_ns: int = 0) -> Script:
+def answer(
+    status: int,
+    body: bytes,
+    *,
+    content_type: str = "application/json",
+    offset_ns: int = 0,
+    keeps_alive: bool = True,
+) -> Script:
     """An answer that leaves in one send."""
     headers = [("content-type", content_type), ("content-length", str(len(body)))]
     if 300 <= status < 400:
         headers.append(("location", "/elsewhere"))
-    data = head(status, headers, keeps_alive=True) + body
-    return Script((Step(offset_ns, data, HEAD),))
+    data = head(status, headers, keeps_alive=keeps_alive) + body
+    return Script((Step(offset_ns, data, HEAD),), Ending.KEEP if keeps_alive else Ending.CLOSE)
 
 
-def error_answer(status: int, message: str) -> Script:
-    return answer(status, msgspec.json.encode(events.error_body(message, status)))
+def error_answer(status: int, message: str, *, keeps_alive: bool = True) -> Script:
+    return answer(status, msgspec.json.encode(events.error_body(message, status)), keeps_alive=keeps_alive)
 
 
 def whole_steps(prescription: Prescription, ask: Ask, variant: int = 0) -> list[Step]:

@@ -4,13 +4,14 @@
     python -m inferometer.truth.server --port 0 --log truth.log --ttft-ms 50 --gap-ms 20
 
 Rule 1: one process, one loop, no threads; a send that is due goes before everything else.
-Rule 2: an answer is a script, executed blindly: what is sent, and what goes wrong, is decided in script.py and faults.py.
+Rule 2: an answer is a script, executed blindly; what is sent and what goes wrong is decided in script.py, faults.py.
 Rule 3: the stamp before a send is the truth, not the prescription: being late is allowed, being wrong about it is not.
 Beside the API: GET /health, GET /v1/models, POST /tokenize, GET /truth/log (the log so far, as bytes).
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import heapq
 import os
@@ -31,6 +32,9 @@ from inferometer.truth.poller import make_poller
 from inferometer.truth.script import N_VARIANTS, Ask, Ending, Prescription, Script, answer, error_answer
 from inferometer.truth.stamps import Stamps
 from inferometer.units import NS_PER_MS, NS_PER_S
+
+if sys.platform == "linux":
+    import resource
 
 # A sleeping process is woken some 30-130 us late (seen on a 2-core virtual machine): the rest is spent looking.
 SPIN_NS = 150_000
@@ -77,9 +81,15 @@ class Connection:
         self.send: Callable[[bytes], int] = sock.send
         self.inbox = bytearray()
         self.head: ask.HttpHead | None = None
-        self.is_busy = False
+        self.is_busy = False  # an answer is under way, or the connection is held open for ever
         self.ending = Ending.KEEP
-        self.row: int | None = None
+        self.datas: tuple[bytes, ...] = ()
+        self.offsets_ns: tuple[int, ...] = ()
+        self.n_sends = 0
+        self.i_send = 0
+        self.t_start_ns = 0
+        self.row: int | None = None  # in the log, while the answer is under way
+        self.first_send = 0
         self.rest: bytes | None = None  # of a send that the kernel took only in part
 
 
@@ -202,6 +212,8 @@ class Server:
                 sock, _ = self._listener.accept()
             except BlockingIOError:
                 return
+            except ConnectionAbortedError:
+                continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = Connection(sock, self._n_accepted)
@@ -215,7 +227,7 @@ class Server:
             data = connection.receive(READ_BYTES)
         except BlockingIOError:
             return
-        except ConnectionError:
+        except OSError:
             data = b""
         t_arrival_ns = monotonic_ns()
         connection.inbox += data
@@ -244,13 +256,15 @@ class Server:
             script = page(request) if page else error_answer(404, f"no {request.method} {request.path} here")
             self._begin(connection, script, t_arrival_ns, request.keeps_alive)
         except ask.BadRequest as error:
-            self._begin(connection, error_answer(error.status, str(error)), t_arrival_ns, keeps_alive=False)
+            script = error_answer(error.status, str(error), keeps_alive=False)
+            self._begin(connection, script, t_arrival_ns, keeps_alive=False)
 
     def _take_request(self, connection: Connection) -> ask.HttpRequest | None:
         if connection.head is None:
             connection.head = ask.read_head(connection.inbox)
             if connection.head is not None and "expect" in connection.head.headers:
-                connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                with contextlib.suppress(OSError):  # a client that is gone is noticed by the next read
+                    connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if connection.head is None:
             return None
         request = ask.take_request(connection.head, connection.inbox)
@@ -331,8 +345,10 @@ def _tokenize(request: ask.HttpRequest) -> Script:
 
 
 def _keep_time(cpu: int | None) -> None:
-    """What a process can do for its own punctuality: a core, exact timers, no garbage collector."""
+    """What a process can do for its own punctuality: a core, exact timers, no garbage collector. And open all files."""
     if sys.platform == "linux":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         if cpu is not None:
             os.sched_setaffinity(0, {cpu})
         slack = Path("/proc/self/timerslack_ns")
@@ -364,9 +380,11 @@ def serve(options: Options) -> None:
     _keep_time(options.cpu)
     host = f"[{options.host}]" if family == socket.AF_INET6 else options.host
     print(f"listening on http://{host}:{listener.getsockname()[1]}", flush=True)
-    server.run(wake.fileno(), parent_pid)
-    if options.log is not None:
-        server.save_log(options.log)
+    try:
+        server.run(wake.fileno(), parent_pid)
+    finally:
+        if options.log is not None:
+            server.save_log(options.log)
 
 
 def main() -> None:

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ground-truth server as a child process: started on a free port, stopped with its log in hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from inferometer.errors import EngineError
+from inferometer.truth.log import TruthLog, read_log
+from inferometer.truth.options import to_flags
+from inferometer.truth.script import PRESETS, Prescription
+
+STOP_WITHIN_S = 30.0  # a log of ten million sends takes a few seconds to write
+
+
+class TruthServer:
+    """A running server, for use with `with`. `url`: where it listens.
+
+    Raises: EngineError if it does not start, or does not stop and write its log.
+    """
+
+    def __init__(self, prescription: Prescription = PRESETS["default"], *, cpu: int | None = None) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="inferometer-truth-")
+        self._log = Path(self._folder.name) / "truth.log"
+        argv = [sys.executable, "-m", "inferometer.truth.server", "--port=0", f"--log={self._log}"]
+        argv += to_flags(prescription) + ([] if cpu is None else [f"--cpu={cpu}"])
+        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        _, _, self.url = line.strip().partition("listening on ")
+        if not self.url:
+            self.__exit__(None, None, None)
+            raise EngineError("the ground-truth server did not start", f"try it alone: {' '.join(argv[1:3])}")
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> TruthLog:
+        """End the server; what it sent, and when."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired as error:
+            raise EngineError(f"the ground-truth server did not stop within {STOP_WITHIN_S:.0f} s") from error
+        if not self._log.exists():
+            raise EngineError(f"the ground-truth server left no log (exit status {self._process.returncode})")
+        return read_log(self._log)
+
+    def __enter__(self) -> TruthServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._folder.cleanup()

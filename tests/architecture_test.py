@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The import table of the house: arrows point down, and only one file reads a clock."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "inferometer"
+GROUND = {"errors", "units", "kinds"}
+
+# module or package -> what of ours it may import. A package may always import itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "units": {"errors"},
+    "kinds": set(),
+    "clock": {"errors"},
+    "stats": GROUND,
+    "records": GROUND,
+    "recorder": GROUND,
+    "wire": GROUND,
+    "plan": GROUND,
+    "engines": GROUND | {"plan.request"},
+    "metrics": GROUND | {"records", "stats"},
+    "report": GROUND | {"metrics", "stats"},
+    "truth": GROUND | {"clock", "records", "stats"},
+    "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
+    "host": GROUND | {"clock", "records", "plan", "engines.engine", "drive.scrub"},
+    "embedded": GROUND | {"clock", "host"},
+    "config": GROUND | {"drive.scrub"},
+    "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
+    "experiment": GROUND
+    | {"clock", "records", "recorder", "plan", "engines", "drive", "host", "embedded", "config", "run_folder"},
+    "cli": None,  # everything
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+
+def modules():
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return parts[0]
+
+
+def own_imports(path: Path):
+    """Dotted names below `inferometer` that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "inferometer":
+            base = node.module.removeprefix("inferometer").lstrip(".")
+            if base:
+                yield base
+            else:
+                yield from (alias.name for alias in node.names if not alias.name.startswith("__"))
+        elif isinstance(node, ast.Import):
+            yield from (a.name.removeprefix("inferometer.") for a in node.names if a.name.startswith("inferometer."))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_point_down(path):
+    room = room_of(path)
+    allowed = MAY_IMPORT[room]
+    if allowed is None:
+        return
+    for name in own_imports(path):
+        is_allowed = name.split(".")[0] == room or any(name == a or name.startswith(a + ".") for a in allowed)
+        assert is_allowed, f"{room} may not import inferometer.{name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_only_the_clock_reads_a_clock(path):
+    if path.name == "clock.py":
+        return
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    assert not imported & {"time", "timeit"}
+
+
+def test_every_room_is_in_the_table():
+    rooms = {p.stem if p.is_file() else p.name for p in SOURCE.iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert rooms - {"__pycache__", "py.typed"} <= set(MAY_IMPORT)
+
+
+def test_no_room_has_a_name_that_says_nothing():
+    for path in modules():
+        assert not {"utils", "common", "helpers", "core", "base", "manager"} & {path.stem, path.parent.name}
