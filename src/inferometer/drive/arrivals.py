@@ -67,9 +67,9 @@ class Arrivals:
         return self._n_left <= 0 or (self.next_ns == FAR_NS and now_ns >= self._t_stop_ns)
 
     def window(self, trial: int, now_ns: int, *, is_cut_short: bool) -> Window:
-        """For a stage that is over. A burst's window ends with its last answer, a counted one's at its last due."""
+        """For a stage that is over. When all was due at once the window ends with the last answer."""
         t_start_ns = self._t_last_due_ns if self._t_main_ns is None else self._t_main_ns
-        is_burst = self._stage.due_ns is not None and self._t_last_due_ns == t_start_ns
+        is_burst = self._stage.duration_ns is None and self._t_last_due_ns == t_start_ns
         if is_burst or is_cut_short:
             t_end_ns = now_ns
         else:

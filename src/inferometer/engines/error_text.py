@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One line out of an error answer, whatever its shape: any engine's JSON, FastAPI's, a proxy's HTML page, plain text."""
+"""One line out of an error answer, whatever its shape: any engine's JSON, FastAPI's, a proxy's HTML, plain text."""
 
 from __future__ import annotations
 

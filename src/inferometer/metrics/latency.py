@@ -92,7 +92,7 @@ def usage_tail(trace: Trace) -> FloatArray:
     return np.maximum(elapsed_s(trace.requests, "t_last_content_ns", "t_usage_ns"), 0.0)
 
 
-@metric(unit="s", better="lower", per="request", needs="a request that was sent")
+@metric(unit="s", better="lower", per="request", needs="a request that was sent", over="sent")
 def lateness(trace: Trace) -> FloatArray:
     """From due to sent: how far the client was behind. In closed loop, the time to hand a slot over."""
     return elapsed_s(trace.requests, "t_due_ns", "t_sent_ns")

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 Better = Literal["lower", "higher", "none"]
 Per = Literal["request", "chunk", "run"]
+Over = Literal["successes", "sent"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SUFFIX = {
@@ -33,6 +34,7 @@ class Metric:
     `fn`: per request and per chunk `fn(trace) -> float64[n_requests | n_chunks]`; per run `fn(trial) -> Estimate |
     Missing`. `needs`: what an answer must have for it to be defined. `is_headline`: its verdict is the run's.
     `counts_failures`: percentiles are given a second time, `p99_with_failures`, with failed requests as the worst.
+    `over`: which requests the statistics cover, the successes or all that were sent.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Metric:
     needs: str
     is_headline: bool
     counts_failures: bool
+    over: Over
 
 
 METRICS: dict[str, Metric] = {}  # by name, in the order of definition; filled by the decorator at import
@@ -57,6 +60,7 @@ def metric(
     needs: str = "an answer",
     is_headline: bool = False,
     counts_failures: bool = False,
+    over: Over = "successes",
 ) -> Callable[[Function], Function]:
     """Register a function as a metric; the function itself stays as it is."""
 
@@ -64,7 +68,7 @@ def metric(
         name = fn.__name__ + _SUFFIX[unit]
         assert name not in METRICS, f"two metrics are called {name}"
         doc = " ".join((fn.__doc__ or "").split())
-        METRICS[name] = Metric(name, unit, better, per, fn, doc, needs, is_headline, counts_failures)
+        METRICS[name] = Metric(name, unit, better, per, fn, doc, needs, is_headline, counts_failures, over)
         return fn
 
     return register

@@ -60,13 +60,11 @@ def chunk_rows(trace: Trace) -> npt.NDArray[np.int32]:
 def token_chunks(trace: Trace) -> TokenChunks:
     """Pick the chunks that carry text, reasoning or tool calls."""
     at = np.flatnonzero(_BEARS_TOKENS[trace.chunks["kind"].astype(np.int16) + 128])
-    picked = trace.chunks[["request_id", "n_tokens", "t_recv_ns"]]
     row = chunk_rows(trace)[at]
     is_first = np.ones(len(at), bool)
     is_first[1:] = np.diff(row) != 0
-    return TokenChunks(
-        at, row, picked["t_recv_ns"][at], is_first, picked["n_tokens"][at].astype(np.int64), len(trace.requests)
-    )
+    t_ns, n_told = trace.chunks["t_recv_ns"][at], trace.chunks["n_tokens"][at].astype(np.int64)
+    return TokenChunks(at, row, t_ns, is_first, n_told, len(trace.requests))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,10 +122,10 @@ def parse_arrivals(text: str) -> Arrivals:
         return Arrivals("poisson", 1.0)
     if kind == "constant" and not rest:
         return Arrivals("constant", 0.0)
-    if kind == "gamma" and re.fullmatch(r"\d+(\.\d+)?|\.\d+", rest) and 0 < (cv := float(rest)) <= 100:
+    if kind == "gamma" and re.fullmatch(r"\d+(\.\d+)?|\.\d+", rest) and 0 < (cv := float(rest)) <= 10:
         return Arrivals(f"gamma with CV {cv:g}", cv)
     if kind == "gamma":
-        remedy = "give the coefficient of variation of the gaps, above 0 and up to 100: --arrivals gamma:2"
+        remedy = "give the coefficient of variation of the gaps, above 0 and up to 10: --arrivals gamma:2"
         raise UsageError(f"--arrivals {text!r} is not a law of arrivals", remedy)
     close = difflib.get_close_matches(kind, ("poisson", "constant", "gamma"), n=1)
     remedy = f"did you mean {'gamma:2' if close == ['gamma'] else close[0]}?" if close else ""
@@ -147,15 +147,16 @@ def closed(
 
     A warm-up by time before a counted number of requests is a stage of its own; the next then opens with one warm-up
     request per slot, so that the burst of its beginning is not measured.
-    Raises: ValueError unless exactly one of `n_requests` and `for_s` is given.
+    Raises: UsageError if that is more than MAX_REQUESTS; ValueError unless exactly one end (and one kind of warm-up)
+    is given.
     """
-    _check_end(n_requests, for_s)
+    _check_ends(n_requests, for_s, n_warmup, warmup_s)
     warmup_ns = round(warmup_s * NS_PER_S)
-    if for_s is not None:
+    if n_requests is None:
         stages: tuple[Stage, ...] = (
             Stage(
                 concurrency=concurrency,
-                duration_ns=warmup_ns + round(for_s * NS_PER_S),
+                duration_ns=warmup_ns + round((for_s or 0.0) * NS_PER_S),
                 n_warmup=n_warmup,
                 warmup_ns=warmup_ns,
             ),
@@ -163,10 +164,11 @@ def closed(
     elif warmup_ns:
         stages = (
             Stage(concurrency=concurrency, duration_ns=warmup_ns, warmup_ns=warmup_ns),
-            Stage(concurrency=concurrency, n_requests=_counted(n_requests) + concurrency, n_warmup=concurrency),
+            Stage(concurrency=concurrency, n_requests=n_requests + concurrency, n_warmup=concurrency),
         )
     else:
-        stages = (Stage(concurrency=concurrency, n_requests=_counted(n_requests) + n_warmup, n_warmup=n_warmup),)
+        stages = (Stage(concurrency=concurrency, n_requests=n_requests + n_warmup, n_warmup=n_warmup),)
+    _check_count(n_trials * ((n_requests or 0) + n_warmup))
     return Schedule("closed", f"closed loop, {concurrency} in flight", (stages,) * n_trials, concurrency=concurrency)
 
 
@@ -183,17 +185,13 @@ def open_loop(
 ) -> Schedule:
     """`rate_per_s` requests a second on average, whatever the answers do.
 
-    With `n_requests` there are exactly that many after the warm-up; with `for_s` the window is fixed (from the end of
-    the warm-up) and the count varies as the law says. Each trial draws its own arrivals.
-    Raises: UsageError if that is more than MAX_REQUESTS; ValueError unless exactly one end is given.
+    With `n_requests` there are exactly that many after the warm-up; with `for_s` the window is fixed (from the first
+    request after a counted warm-up, or from the end of a timed one) and the count varies as the law says.
+    Raises: UsageError if that is more than MAX_REQUESTS; ValueError unless exactly one end (and one kind of warm-up)
+    is given.
     """
-    _check_end(n_requests, for_s)
-    n_expected = n_trials * ((n_requests or 0) + n_warmup + ((for_s or 0.0) + warmup_s) * rate_per_s)
-    if n_expected > MAX_REQUESTS:
-        raise UsageError(
-            f"{rate_per_s:g} requests/s make {n_expected:,.0f} requests, more than the {MAX_REQUESTS:,} of one run",
-            "lower --rate, --for, --requests or --repeats",
-        )
+    _check_ends(n_requests, for_s, n_warmup, warmup_s)
+    _check_count(n_trials * ((n_requests or 0) + n_warmup + ((for_s or 0.0) + warmup_s) * rate_per_s))
     warmup_ns = round(warmup_s * NS_PER_S)
     trials = []
     for child in np.random.SeedSequence(seed, spawn_key=_SEED_KEY).spawn(n_trials):
@@ -202,7 +200,7 @@ def open_loop(
             n_warm = n_warmup if not warmup_ns else instants.n_before(warmup_ns)
             stage = Stage(due_ns=instants.first(n_warm + n_requests), n_warmup=n_warmup, warmup_ns=warmup_ns)
         else:
-            t_open_ns = int(instants.first(n_warmup)[-1]) if n_warmup else warmup_ns
+            t_open_ns = int(instants.first(n_warmup + 1)[-1]) if n_warmup else warmup_ns
             t_close_ns = t_open_ns + round((for_s or 0.0) * NS_PER_S)
             due_ns = instants.first(instants.n_before(t_close_ns))
             stage = Stage(due_ns=due_ns, duration_ns=t_close_ns, n_warmup=n_warmup, warmup_ns=warmup_ns)
@@ -216,8 +214,7 @@ def burst(n_requests: int, *, n_warmup: int = 0, warmup_s: float = 0.0, n_trials
 
     Raises: UsageError if that is more than MAX_REQUESTS.
     """
-    if n_trials * (n_requests + n_warmup) > MAX_REQUESTS:
-        raise UsageError(f"more than {MAX_REQUESTS:,} requests in one run", "lower --requests or --repeats")
+    _check_count(n_trials * (n_requests + n_warmup))
     stages: tuple[Stage, ...] = (Stage(due_ns=np.zeros(n_requests, np.int64)),)
     if warmup_s:
         warmup_ns = round(warmup_s * NS_PER_S)
@@ -261,12 +258,16 @@ class _Instants:
         self._at = np.concatenate([self._at, more])
 
 
-def _check_end(n_requests: int | None, for_s: float | None) -> None:
+def _check_ends(n_requests: int | None, for_s: float | None, n_warmup: int, warmup_s: float) -> None:
     if (n_requests is None) == (for_s is None):
         raise ValueError("give either n_requests or for_s")
+    if n_warmup and warmup_s:
+        raise ValueError("give either n_warmup or warmup_s")
 
 
-def _counted(n_requests: int | None) -> int:
-    if n_requests is None or n_requests > MAX_REQUESTS:
-        raise UsageError(f"more than {MAX_REQUESTS:,} requests in one run", "lower --requests")
-    return n_requests
+def _check_count(n_expected: float) -> None:
+    if n_expected > MAX_REQUESTS:
+        raise UsageError(
+            f"this asks for {n_expected:,.0f} requests, more than the {MAX_REQUESTS:,} of one run",
+            "lower --rate, --for, --requests or --repeats",
+        )

@@ -56,7 +56,10 @@ TRUTH_STEP = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class TruthLog:
-    """Shapes: requests TRUTH_REQUEST[n_requests]; steps TRUTH_STEP[n_steps]. `meta`: retries, Python version."""
+    """Shapes: requests TRUTH_REQUEST[n_requests]; steps TRUTH_STEP[n_steps].
+
+    `meta`: n_retries, run_delay_ns, python, as in LogHeader.
+    """
 
     requests: Array
     steps: Array
@@ -105,7 +108,7 @@ def parse_log(data: bytes) -> TruthLog:
     table = numbers[: n_requests * n_columns].reshape(n_requests, n_columns)
     before_ns, after_ns = numbers[n_requests * n_columns :].reshape(2, n_sends)
     columns = dict(zip(COLUMNS, table.T, strict=True))
-    meta = {"n_retries": header.n_retries, "python": header.python}
+    meta = {"n_retries": header.n_retries, "run_delay_ns": header.run_delay_ns, "python": header.python}
     return _expand(columns, header.ids, header.scripts, before_ns, after_ns, meta)
 
 
@@ -189,6 +192,8 @@ class Lateness:
 
     `lateness`: send minus due. `width`: duration of a send, what the truth does not know about itself.
     `delivered_per_s`, `asked_per_s`: token-bearing chunks from the first to the last, as sent and as due.
+    `run_delay_s`: how long the server stood ready without a core in all, NaN if not told; much of it means that the
+    machine was busy, not that the server was at its end.
     """
 
     lateness: Spread
@@ -196,6 +201,7 @@ class Lateness:
     n_chunks: int
     delivered_per_s: float
     asked_per_s: float
+    run_delay_s: float
 
 
 def lateness(log: TruthLog) -> Lateness:
@@ -207,6 +213,7 @@ def lateness(log: TruthLog) -> Lateness:
         len(steps),
         _rate_per_s(steps["t_before_ns"]),
         _rate_per_s(steps["t_due_ns"]),
+        log.meta["run_delay_ns"] / NS_PER_S if log.meta["run_delay_ns"] != NEVER else float("nan"),
     )
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which sockets are readable, waiting no longer than a given number of nanoseconds.
 
-Rule 1: epoll's own timeout is rounded up to a millisecond by CPython; `select` on the epoll descriptor is not.
+Rule 1: nothing is shared with the driving loop: what checks an instrument must not have its faults.
+Rule 2: epoll's own timeout is rounded up to a millisecond by CPython; `select` on the epoll descriptor is not.
 """
 
 from __future__ import annotations

@@ -51,13 +51,17 @@ class ScriptRecord(msgspec.Struct):
 
 
 class LogHeader(msgspec.Struct):
-    """`ids`: x-request-id of each request. `n_retries`: sends tried again because the client did not read."""
+    """`ids`: x-request-id of each request. `n_retries`: sends tried again because the client did not read.
+
+    `run_delay_ns`: how long the server stood ready without a core while it served; -1 where the system does not tell.
+    """
 
     format: str
     version: int
     n_requests: int
     n_sends: int
     n_retries: int
+    run_delay_ns: int
     python: str
     ids: list[str]
     scripts: list[ScriptRecord]
@@ -69,7 +73,17 @@ class Stamps:
     Index 0 is a scratch place shared by all answers that are not logged.
     """
 
-    __slots__ = ("_ids", "_n_sends", "_requests", "_script_index", "_scripts", "after_ns", "before_ns", "n_retries")
+    __slots__ = (
+        "_ids",
+        "_n_sends",
+        "_requests",
+        "_run_delay_ns",
+        "_script_index",
+        "_scripts",
+        "after_ns",
+        "before_ns",
+        "n_retries",
+    )
 
     def __init__(self) -> None:
         zeros = array("q", [0])
@@ -81,6 +95,7 @@ class Stamps:
         self._ids: list[str] = []
         self._scripts: list[Script] = []
         self._script_index: dict[Script, int] = {}
+        self._run_delay_ns = _run_delay_ns()
 
     def open_request(
         self, request_id: str, conn: int, script: Script, t_arrival_ns: int, t_start_ns: int
@@ -113,6 +128,7 @@ class Stamps:
             n_requests=len(self._ids),
             n_sends=self._n_sends,
             n_retries=self.n_retries,
+            run_delay_ns=NEVER if self._run_delay_ns == NEVER else _run_delay_ns() - self._run_delay_ns,
             python=sys.version.split()[0],
             ids=self._ids,
             scripts=[_record(script) for script in self._scripts],
@@ -125,6 +141,12 @@ class Stamps:
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(self.to_bytes())
         partial.replace(path)
+
+
+def _run_delay_ns() -> int:
+    """How long this process has waited for a core since it began (Linux: second field of schedstat)."""
+    schedstat = Path("/proc/self/schedstat")
+    return int(schedstat.read_text().split()[1]) if schedstat.exists() else NEVER
 
 
 def _record(script: Script) -> ScriptRecord:

@@ -15,8 +15,8 @@ What the standard says, and what follows from it:
   - Several `data` lines are joined by LF. A blank line dispatches, but only if there was a data line.
   - `id` and `retry` serve reconnecting, which we never do: a broken stream is a result. Other fields are ignored.
 
-One deviation: a line `error: {...}` is delivered as an event of type "error". llama.cpp servers up to autumn 2025 report
-errors in mid-stream that way (https://github.com/ggml-org/llama.cpp/pull/16109).
+One deviation: a line `error: {...}` is delivered as an event of type "error". llama.cpp servers up to autumn 2025
+report errors in mid-stream that way (https://github.com/ggml-org/llama.cpp/pull/16109).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ServerEvent(NamedTuple):
-    """One event, or one comment (`type` "", `data` its text). A tuple: ten times cheaper to make than a frozen class.
+    """One event, or one comment (`type` "", `data` its text). A tuple: 0.2 us to make, a frozen class takes 0.6.
 
     read_id: the read that completed it.   is_complete: False if the stream ended before its blank line.
     """
@@ -43,7 +43,7 @@ class ServerEvent(NamedTuple):
 
 
 class EventReader:
-    """Reads one stream. `n_ignored`: lines with a field that the standard does not know."""
+    """Reads one stream. `n_ignored`: lines that a reader has to ignore (unknown fields, types without data)."""
 
     __slots__ = (
         "_data",
@@ -68,16 +68,17 @@ class EventReader:
         self._is_lf_expected = False  # the last read ended in CR
         self._is_at_start = True  # no line was read yet: it may begin with a BOM
         self._is_between = False  # a line was read, and no event or line is unfinished
-        self._is_closed = False
+        self._is_closed = False  # by close() or by a fault
 
     def feed(self, data: bytes, read_id: int) -> list[ServerEvent]:
         """The events and comments that these bytes completed, in order.
 
-        Raises: RemoteProtocolError if one event is longer than `max_event_bytes`; LocalProtocolError after `close`.
+        Raises: RemoteProtocolError if one event is longer than `max_event_bytes`; LocalProtocolError when fed
+        again after that, or after `close`.
         """
         events: list[ServerEvent] = []
         if self._is_between and data.find(b"\r") < 0 and len(data) <= self._max_event_bytes:
-            # Fast path: whole events of one data line each, as most servers send them. About 0.5 us per event.
+            # Fast path: whole events of one data line each, as most servers send them. About 1 us per event.
             *blocks, data = data.split(b"\n\n")
             for block in blocks:
                 if block.startswith(b"data: ") and b"\n" not in block:
@@ -103,12 +104,13 @@ class EventReader:
     def _feed_lines(self, data: bytes, read_id: int, events: list[ServerEvent]) -> None:
         """The general path: line by line, any split, any line end."""
         if self._is_closed:
-            raise LocalProtocolError("feed() after close()")
+            raise LocalProtocolError("feed() after close() or a protocol error")
         if self._is_lf_expected and data.startswith(b"\n"):
             data = data[1:]
         for piece in data.splitlines(keepends=True):  # of bytes: cuts at CR LF, LF and CR, nowhere else
             line = piece.rstrip(b"\r\n")
             if self._n_bytes + len(self._line) + len(line) > self._max_event_bytes:
+                self._is_closed = True
                 raise RemoteProtocolError(f"an event of the stream is longer than {self._max_event_bytes} bytes")
             if len(line) == len(piece):
                 self._line += line

@@ -11,6 +11,7 @@ here once the handshake is done; HTTP's framing knows whether something is missi
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 from inferometer.wire.errors import LocalProtocolError
@@ -87,10 +88,8 @@ class TlsClient:
     def close(self) -> bytes:
         """Our close_notify, to be sent before the connection is closed; b"" if there is nothing to end."""
         if self.is_handshake_done:
-            try:
+            with contextlib.suppress(ssl.SSLError):  # the peer has not said its own, or sent what nobody will read
                 self._tls.unwrap()
-            except ssl.SSLError:  # the peer has not said its own close_notify, or has sent what nobody will read
-                pass
         return self.outgoing()
 
     def _shake_hands(self) -> None:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rates of a trial over its steady window: what happened inside the window, divided by its length.
+
+Rule: events are placed by their own stamps. A request that straddles an edge of the window counts with the tokens that
+came inside it, so neither ramp nor drain dilutes a rate; warm-up requests count for what they did inside it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from inferometer.metrics.registry import metric
+from inferometer.metrics.rows import is_ok
+from inferometer.metrics.trial import Trial
+from inferometer.metrics.window import Window
+from inferometer.records import NEVER, Array
+from inferometer.stats import Estimate, FloatArray, Missing, ratio_estimate, wilson
+
+N_SLICES = 20  # batches of time per window: 20 to 30 are enough for a t interval, and long against most requests
+
+
+def rate(t_ns: Array, weights: FloatArray, window: Window, *, unit: str, of: str) -> Estimate | Missing:
+    """Sum of weights inside the window per second, with a t interval over slices of time.
+
+    Shapes: t_ns int64[n], weights float64[n].
+    """
+    inside = (t_ns >= window.t_start_ns) & (t_ns < window.t_end_ns)
+    n_events = int(inside.sum())
+    if window.span_s <= 0:
+        return Missing("needs a window of some length, has an instant", n_events, unit)
+    n_slices = max(1, min(N_SLICES, n_events // 2))
+    edges = window.edges_ns(n_slices)
+    sums, _ = np.histogram(t_ns[inside], edges, weights=weights[inside])
+    lengths = np.full(n_slices, window.span_s / n_slices)
+    return ratio_estimate(sums, lengths, unit=unit, n=n_events, of=f"{of} in {window.span_s:.1f} s steady window")
+
+
+@metric(unit="1/s", better="higher", per="run")
+def request_throughput(trial: Trial) -> Estimate | Missing:
+    """Successful requests that ended inside the steady window, per second."""
+    rows = trial.requests[is_ok(trial.requests)]
+    return rate(rows["t_end_ns"], np.ones(len(rows)), trial.steady, unit="1/s", of="requests")
+
+
+@metric(unit="tokens/s", better="higher", per="run", needs="token counts")
+def output_throughput(trial: Trial) -> Estimate | Missing:
+    """Output tokens that arrived inside the steady window, per second."""
+    produced = trial.produced
+    if not produced.is_known:
+        return Missing("needs token counts; the server told none", 0, "tokens/s")
+    of = "chunks of tokens" + (", usage spread over an answer's chunks" if produced.is_spread else "")
+    return rate(produced.t_ns, produced.n_tokens, trial.steady, unit="tokens/s", of=of)
+
+
+@metric(unit="tokens/s", better="higher", per="run")
+def input_throughput(trial: Trial) -> Estimate | Missing:
+    """Prompt tokens of the requests whose first token came inside the steady window, per second; cached ones included."""
+    t_ns, n_tokens = _prompts(trial)
+    return rate(t_ns, n_tokens, trial.steady, unit="tokens/s", of="prompts")
+
+
+@metric(unit="tokens/s", better="higher", per="run", needs="token counts")
+def total_throughput(trial: Trial) -> Estimate | Missing:
+    """Input plus output tokens per second. Rewards long prompts: no measure to compare systems by alone."""
+    if not trial.produced.is_known:
+        return Missing("needs token counts; the server told none", 0, "tokens/s")
+    t_ns, n_tokens = _prompts(trial)
+    return rate(
+        np.concatenate([trial.produced.t_ns, t_ns]),
+        np.concatenate([trial.produced.n_tokens, n_tokens]),
+        trial.steady,
+        unit="tokens/s",
+        of="prompts and chunks of tokens",
+    )
+
+
+def _prompts(trial: Trial) -> tuple[Array, FloatArray]:
+    """When each prefill was over, and how many tokens it had (as told, else as asked)."""
+    rows = trial.requests
+    done = np.where(rows["t_first_content_ns"] != NEVER, rows["t_first_content_ns"], rows["t_last_content_ns"])
+    n_tokens = np.where(rows["n_prompt_tokens"] >= 0, rows["n_prompt_tokens"], rows["n_prompt_tokens_asked"])
+    came = done != NEVER
+    return done[came], n_tokens[came].astype(np.float64)
+
+
+@metric(unit="1/s", better="higher", per="run", needs="limits per request")
+def goodput(trial: Trial) -> Estimate | Missing:
+    """Requests that ended inside the steady window and met every limit, per second."""
+    if trial.is_met is None:
+        return Missing("needs limits per request (--slo)", 0, "1/s")
+    ended = trial.requests["t_end_ns"] != NEVER
+    good = trial.is_met[ended].astype(np.float64)
+    return rate(trial.requests["t_end_ns"][ended], good, trial.steady, unit="1/s", of="requests that met all limits")
+
+
+@metric(unit="ratio", better="higher", per="run", needs="limits per request")
+def attainment(trial: Trial) -> Estimate | Missing:
+    """Share of the requests due in the window that met every limit; failed and unfinished ones did not."""
+    if trial.is_met is None:
+        return Missing("needs limits per request (--slo)", 0, "ratio")
+    return share(trial.is_met[trial.is_counted], of="requests due in the window")
+
+
+@metric(unit="ratio", better="lower", per="run")
+def error(trial: Trial) -> Estimate | Missing:
+    """Failed requests among those whose end is known."""
+    outcome = trial.requests["outcome"][trial.is_counted]
+    ended = ~np.isin(outcome, UNFINISHED)
+    return share(outcome[ended] != Outcome.OK, of="requests whose end is known")

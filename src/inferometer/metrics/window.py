@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measurement window of a trial, its steady part, and the number of requests in flight over time.
+
+Rule 1: a window is half-open, [t_start, t_end). Rule 2: only rates use the steady part; every request that became due
+in the main phase keeps its place in the latencies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inferometer.metrics.rows import elapsed_s, is_counted, is_ok, plan_of
+from inferometer.records import NEVER, Array, Trace
+from inferometer.stats import Cut, FloatArray, mser5
+from inferometer.units import NS_PER_S
+
+N_SLICES = 200  # resolution of in-flight over time; MSER-5 makes 40 batches of it
+# MSER always cuts somewhere. A cut that moves the mean by less than this costs more data than it removes bias.
+MIN_CUT_EFFECT = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From t_start_ns to t_end_ns of the run's axis."""
+
+    trial: int
+    t_start_ns: int
+    t_end_ns: int
+
+    @property
+    def span_s(self) -> float:
+        return max(self.t_end_ns - self.t_start_ns, 0) / NS_PER_S
+
+    def edges_ns(self, n_slices: int) -> FloatArray:
+        """Borders of equal slices. Shapes: float64[n_slices + 1]."""
+        return np.linspace(self.t_start_ns, self.t_end_ns, n_slices + 1)
+
+
+def windows_of(trace: Trace) -> list[Window]:
+    """One window per trial that has counted requests: as driven, else from the first due to the last.
+
+    Without a recorded window a burst lasts until its last answer, everything else until its last due instant.
+    """
+    told = {int(w["trial"]): w for w in trace.meta.get("windows") or ()}
+    windows = []
+    for trial in trace.trials():
+        if trial in told:
+            windows.append(Window(trial, int(told[trial]["t_start_ns"]), int(told[trial]["t_end_ns"])))
+            continue
+        rows = trace.requests[is_counted(trace.requests) & (trace.requests["trial"] == trial)]
+        if len(rows):
+            last = "t_end_ns" if plan_of(trace).get("mode") == "burst" else "t_due_ns"
+            windows.append(Window(trial, int(rows["t_due_ns"].min()), int(rows[last].max())))
+    return windows
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The number of requests in flight as a step function: its integral, linear between the instants `t_ns`."""
+
+    t_ns: FloatArray
+    area: FloatArray  # request-nanoseconds up to t_ns
+
+    def means(self, edges_ns: FloatArray) -> FloatArray:
+        """Mean number in flight between neighbouring edges. Shapes: float64[n + 1] -> float64[n]."""
+        if not len(self.t_ns):
+            return np.zeros(len(edges_ns) - 1)
+        area = np.interp(edges_ns, self.t_ns, self.area)
+        return np.asarray(np.diff(area) / np.maximum(np.diff(edges_ns), 1.0))
+
+
+def in_flight(requests: Array, t_end_ns: int) -> InFlight:
+    """From sent to end; a request whose end is not known is in flight until t_end_ns or the last instant known."""
+    sent = requests["t_sent_ns"] != NEVER
+    starts = requests["t_sent_ns"][sent]
+    known = requests["t_end_ns"][sent]
+    horizon = max(t_end_ns, int(known.max(initial=0)), int(starts.max(initial=0)))
+    ends = np.where(known == NEVER, horizon, known)
+    instants = np.concatenate([starts, ends])
+    steps = np.concatenate([np.ones(len(starts)), -np.ones(len(ends))])
+    order = np.argsort(instants, kind="stable")
+    t_ns = instants[order].astype(np.float64)
+    area = np.concatenate([[0.0], np.cumsum(np.cumsum(steps[order])[:-1] * np.diff(t_ns))]) if len(t_ns) else t_ns
+    return InFlight(t_ns, area)
+
+
+def steady(window: Window, requests: Array) -> Window:
+    """The window without its warm-up: the later of the MSER-5 cuts of the number in flight and of TTFT.
+
+    `requests`: all rows of the trial. No cut where the series never settles, or where it would change nothing.
+    Source: White 1997, applied as in the concepts page "Window".
+    """
+    edges = window.edges_ns(N_SLICES)
+    load = in_flight(requests, window.t_end_ns).means(edges)
+    rows = requests[is_counted(requests) & is_ok(requests)]
+    rows = rows[np.argsort(rows["t_end_ns"], kind="stable")]
+    ttft_s = elapsed_s(rows, "t_due_ns", "t_first_content_ns")
+    rows, ttft_s = rows[~np.isnan(ttft_s)], ttft_s[~np.isnan(ttft_s)]
+    t_cut_ns = max(
+        window.t_start_ns,
+        int(edges[_n_cut(load)]),
+        int(rows["t_end_ns"][n - 1]) if (n := _n_cut(ttft_s)) else window.t_start_ns,
+    )
+    return Window(window.trial, min(t_cut_ns, window.t_end_ns), window.t_end_ns)
+
+
+def _n_cut(values: FloatArray) -> int:
+    cut = mser5(values)
+    if not isinstance(cut, Cut) or not cut.is_settled or cut.n_cut == 0:
+        return 0
+    rest = float(values[cut.n_cut :].mean())
+    return cut.n_cut if abs(float(values.mean()) - rest) > MIN_CUT_EFFECT * abs(rest) else 0

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthetic prompts: of the exact length that the server counts, and different from each other from the first token on.
+
+Rule 1: prompt i begins with word i of a shuffled list; where that repeats, the second word differs. So no two of a
+    vocabulary's worth share their first token, and no two at all their first two words, as long as they have two.
+Rule 2: a length is made by counting words, then checked by counting the prompt and corrected until it is exact.
+Rule 3: everything is a function of the generator passed in and of the server's tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inferometer.plan.words import CHEAP_S, TokenCounter, Vocabulary
+
+Counts = npt.NDArray[np.int64]
+
+CHECK_BUDGET_S = 3.0  # spent on counting prompts one by one; past it a sample is counted
+_MIN_SAMPLE = 2
+_MAX_ROUNDS = 8
+_FILLERS = (" a", ".", "!", " I", ",", ";", "1", "x")  # each one token, in nearly every tokenizer
+_MAX_FILLERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """`prompts` in order; `lengths_from` says how their lengths were made exact; `n_inexact` of those counted are not."""
+
+    prompts: tuple[str, ...] | tuple[tuple[int, ...], ...]
+    lengths_from: str
+    n_inexact: int = 0
+
+
+def from_words(
+    n_tokens: Counts, vocabulary: Vocabulary, counter: TokenCounter, rng: np.random.Generator, *, n_shared: int = 0
+) -> Prompts:
+    """Texts. `n_tokens[i]` is what the server shall count for request i, template included; the first `n_shared` tokens
+    of the content are the same in all."""
+    n_words = np.maximum(np.rint((n_tokens - vocabulary.n_fixed) / vocabulary.tokens_per_word), 1).astype(np.int64)
+    first = vocabulary.words if n_shared else vocabulary.starters
+    drawn = _draw(n_words, np.array(first, object), np.array(vocabulary.words, object), rng, n_shared)
+    if n_shared:
+        drawn = [[vocabulary.starters[0], *words[1:]] for words in drawn]
+    texts = [" ".join(words) for words in drawn]
+    if not vocabulary.is_counted:
+        return Prompts(tuple(texts), "one token per word assumed: the server tells no counts of prompts")
+    checked = _sample(n_words, counter.cost_s)
+    n_corrected, n_inexact = _check(checked, drawn, texts, n_tokens, vocabulary, counter)
+    if (n_corrected or n_inexact) and len(checked) < len(texts) and counter.cost_s <= CHEAP_S:
+        seen = set(checked)
+        rest = [i for i in range(len(texts)) if i not in seen]
+        n_inexact += _check(rest, drawn, texts, n_tokens, vocabulary, counter)[1]
+        checked = range(len(texts))
+    amount = "every prompt" if len(checked) == len(texts) else f"{len(checked)} of {len(texts)} prompts"
+    inexact = f", {n_inexact} of them inexact" if n_inexact else ""
+    return Prompts(tuple(texts), f"{counter.source}, {amount} counted{inexact}", n_inexact)
+
+
+def from_ids(n_tokens: Counts, vocabulary: Vocabulary, rng: np.random.Generator, *, n_shared: int = 0) -> Prompts:
+    """Token ids of ordinary words, for routes that take them as the prompt: exact by construction."""
+    ids = np.array(vocabulary.ids, np.int64)
+    drawn = _draw(n_tokens, ids, ids, rng, n_shared)
+    return Prompts(tuple(tuple(prompt) for prompt in drawn), "token ids")
+
+
+def _draw(
+    n_words: Counts, first: npt.NDArray[Any], words: npt.NDArray[Any], rng: np.random.Generator, n_shared: int
+) -> list[list[Any]]:
+    """Lists of `n_words[i]` words: the shared ones, then two that tell it from all others, then any."""
+    order_first, order_second = rng.permutation(len(first)), rng.permutation(len(words))
+    shared = words[rng.integers(len(words), size=n_shared)].tolist()
+    drawn = []
+    for i, n_own in enumerate((n_words - n_shared).tolist()):
+        i_round, i_first = divmod(i, len(first))
+        own = words[rng.integers(len(words), size=max(n_own, 0))].tolist()
+        own[:1] = [first[order_first[i_first]]][: len(own)]
+        if len(own) > 1:
+            own[1] = words[order_second[(i_round + i_first) % len(words)]]
+        drawn.append(shared + own)
+    return drawn
+
+
+def _sample(n_words: Counts, cost_s: float) -> Sequence[int]:
+    """Which prompts to count: all that the budget allows, spread over their lengths, the shortest and longest first."""
+    n_checks = len(n_words) if cost_s <= 0 else max(_MIN_SAMPLE, int(CHECK_BUDGET_S / cost_s))
+    if n_checks >= len(n_words):
+        return range(len(n_words))
+    by_length = np.argsort(n_words, kind="stable")
+    picked: list[int] = by_length[np.linspace(0, len(n_words) - 1, n_checks).round().astype(int)].tolist()
+    return picked
+
+
+def _check(
+    indices: Sequence[int],
+    drawn: Sequence[list[str]],
+    texts: list[str],
+    n_tokens: Counts,
+    vocabulary: Vocabulary,
+    counter: TokenCounter,
+) -> tuple[int, int]:
+    """Count these prompts, put exact ones in their place in `texts`; returns how many were wrong, and how many still are."""
+    n_corrected = n_inexact = 0
+    for i in indices:
+        n_asked = int(n_tokens[i])
+        n_counted = counter.count(texts[i])
+        if n_counted == n_asked or n_counted is None:
+            n_inexact += n_counted is None
+            continue
+        texts[i], is_exact = _fit(drawn[i], n_asked, n_counted, vocabulary, counter)
+        n_corrected += is_exact
+        n_inexact += not is_exact
+    return n_corrected, n_inexact
+
+
+def _fit(
+    words: list[str], n_asked: int, n_counted: int, vocabulary: Vocabulary, counter: TokenCounter
+) -> tuple[str, bool]:
+    """The text with words added or taken away until it counts `n_asked`, and whether it came out."""
+    words = list(words)
+    for i_round in range(_MAX_ROUNDS):
+        n_step = max(1, int(abs(n_asked - n_counted) / vocabulary.tokens_per_word))
+        if n_counted > n_asked:
+            del words[max(1, len(words) - n_step) :]
+        elif n_asked - n_counted < vocabulary.tokens_per_word - 1e-9 and i_round:
+            break  # less than a word is missing
+        else:
+            words += [vocabulary.words[(len(words) + j) % len(vocabulary.words)] for j in range(n_step)]
+        counted = counter.count(" ".join(words))
+        if counted is None or counted == n_asked:
+            return " ".join(words), counted == n_asked
+        n_counted = counted
+    return _fill(" ".join(words), n_asked, n_counted, counter)
+
+
+def _fill(text: str, n_asked: int, n_counted: int, counter: TokenCounter) -> tuple[str, bool]:
+    """Reach the last few tokens with marks and letters."""
+    for _ in range(_MAX_FILLERS):
+        for filler in _FILLERS:
+            counted = counter.count(text + filler)
+            if counted is not None and n_counted < counted <= n_asked:
+                text, n_counted = text + filler, counted
+                break
+        else:
+            break
+        if n_counted == n_asked:
+            return text, True
+    return text, False
