@@ -7,43 +7,453 @@ Rule 2: whatever happens after the folder is made, the folder says what happened
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
-import signal
-import sys
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from inferometer import __version__
+import psutil
+
+from inferometer import __version__, embedded
 from inferometer.clock import Clock, utc_now
-from inferometer.config import Experiment, describe
-from inferometer.drive.answer import Answer
-from inferometer.drive.arrivals import Window
-from inferometer.drive.decode import facts_of
-from inferometer.drive.exchange import Finished
-from inferometer.drive.loop import Loop, Options, Tick
-from inferometer.drive.progress import Observer, Progress
+from inferometer.config import Experiment, Warmup, describe
+from inferometer.drive.connection import Target
+from inferometer.drive.loop import Options
+from inferometer.drive.progress import Observer
+from inferometer.drive.scrub import is_secret_header, secrets_of
+from inferometer.embedded.cache import ensure_model
+from inferometer.embedded.server import command as embedded_command
+from inferometer.engines import DIALECTS, ENGINES
 from inferometer.engines.engine import Dialect
-from inferometer.kinds import Phase
+from inferometer.errors import EngineError, InferometerError
+from inferometer.host import environment
+from inferometer.host.ask import ServerFacts, ask, counting
+from inferometer.host.control import Control
+from inferometer.host.launch import Server, divide_cores, launch, place_port
+from inferometer.host.probe import probe
+from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
+from inferometer.measurement import Measured, Measurement, Sampler
+from inferometer.plan import make as planning
+from inferometer.plan.lengths import Lengths, parse_lengths
 from inferometer.plan.plan import Plan
+from inferometer.plan.plan import save as save_plan
+from inferometer.plan.request import Request, Sampling
+from inferometer.plan.schedule import Schedule, burst, closed, open_loop, parse_arrivals
+from inferometer.plan.words import TokenCounter
 from inferometer.recorder import Writer
 from inferometer.records import SCHEMA_VERSION
-from inferometer.run_folder import PLAN, RECORDER, STATE_FINISHED, STATE_RUNNING, STATE_STOPPED, Run
-from inferometer.units import NS_PER_MS, NS_PER_S
+from inferometer.run_folder import ENGINE_LOG, PLAN, RECORDER, STATE_FINISHED, STATE_RUNNING, STATE_STOPPED, Run
+from inferometer.units import NS_PER_S
+from inferometer.wire.http1 import encode_request
+from inferometer.wire.tls import make_context
 
-SAMPLE_PERIOD_NS = NS_PER_S
-PROGRESS_PERIOD_NS = 250 * NS_PER_MS
+STATE_FAILED = "failed"
+MAX_POOL = 50_000  # prompts made for a closed loop that time ends; past it they are used again
+OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
+N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loop
+CONNECT_TIMEOUT_S = 5.0
+N_OWN_FILES = 64  # open files beside the connections
 
 
-class Drive:
-    """The measured part: a plan driven against a server, with samples and notes going into the recorder.
+class LiveObserver(Observer, Protocol):
+    """An observer that also wants to know how answers are to be read."""
 
-    One object per run; `run()` returns when every request has ended.
+    def begin(self, dialect: Dialect) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The server that is measured. `server` is there if we started it; `client_core` if one was kept for us."""
+
+    url: str
+    server: Server | None = None
+    client_core: int | None = None
+
+
+def shape_of(config: Experiment) -> planning.Shape:
+    """What requests are asked to be. Raises: UsageError."""
+    return planning.Shape(
+        inputs=parse_lengths(config.input_tokens, "--input-tokens"),
+        outputs=parse_lengths(config.output_tokens, "--output-tokens"),
+        sampling=Sampling(config.temperature, config.seed),
+        is_streamed=config.is_streamed,
+        n_shared=config.shared_prefix,
+    )
+
+
+def schedule_of(config: Experiment) -> Schedule:
+    """When they are due. Raises: UsageError."""
+    arrivals = parse_arrivals(config.arrivals)
+    warmup = config.warmup or Warmup()
+    ends = {"n_requests": config.requests, "for_s": config.for_s}
+    more = {"n_warmup": warmup.n_requests, "warmup_s": warmup.duration_s, "n_trials": config.repeats}
+    if config.rate is not None:
+        return open_loop(config.rate, arrivals, seed=config.seed, **ends, **more)
+    if config.burst:
+        return burst(config.requests or 1, **more)
+    return closed(config.concurrency or 1, **ends, **more)
+
+
+def run(config: Experiment, observer: LiveObserver) -> Run:
+    """Carry the experiment out; the folder it left.
+
+    Raises: UsageError, EngineError, RunError. A run that ended early is no exception: its manifest says why.
     """
+    shape, schedule = shape_of(config), schedule_of(config)
+    with ExitStack() as stack:
+        if config.url is not None and not config.command:
+            subject, run_ = Subject(config.url), None
+        else:
+            run_ = Run.create(config.out, _name(config))
+            subject = stack.enter_context(_started(config, shape, run_, observer))
+        access: dict[str, Any] = {"headers": config.headers(), "is_insecure": config.insecure}
+        access |= {"engines": ENGINES, "dialects": DIALECTS}
+        facts = ask(subject.url, model=config.model, api=config.api, **access)
+        observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
+        with counting(facts, tokenizer=config.tokenizer, **access) as counter:
+            plan = _plan(config, shape, schedule, facts, counter)
+        observer.say(f"plan      {schedule.law}; {config.input_tokens} tokens in, {config.output_tokens} out")
+        run_ = run_ or Run.create(config.out, _name(config))
+        observer.say(f"folder    {run_.path}")
+        observer.begin(DIALECTS[facts.api])
+        _drive(config, plan, facts, subject, run_, observer)
+    run_.write_tables()
+    return run_
 
-    def __init__(self, loop: Loop, plan: Plan, recorder: Writer, clock: Clock) -> None:
-        ...
+
+# --- the server ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _started(config: Experiment, shape: planning.Shape, run_: Run, observer: LiveObserver) -> Iterator[Subject]:
+    """Start the embedded engine, or the command given, and stop it in the end. A failed start is kept in the folder."""
+    client_core, engine_cores = None, None
+    if config.is_embedded:
+        model = _model(observer)
+        client_core, engine_cores = divide_cores()
+        command = _embedded_command(config, shape, model, n_threads=len(engine_cores or [0]))
+    else:
+        command = list(config.command)
+    argv, url = place_port(command, config.url)
+    observer.say(f"starting  {'the embedded engine' if config.is_embedded else argv[0]} at {url}")
+    try:
+        server = launch(
+            argv,
+            base_url=url,
+            log_path=run_.path / ENGINE_LOG,
+            ready_within_s=config.ready_timeout_s,
+            cpus=engine_cores,
+            secrets=[value for name, value in config.headers() if is_secret_header(name)],
+        )
+    except InferometerError as error:
+        run_.write_manifest(_manifest(config) | {"state": STATE_FAILED, "stop_reason": str(error)})
+        raise
+    with server:
+        yield Subject(url, server, client_core)
+
+
+def _model(observer: LiveObserver) -> Path:
+    embedded.require("xllamacpp")
+    observer.say("model     the small model of the embedded engine (made on first use)")
+    return ensure_model()
+
+
+def _embedded_command(config: Experiment, shape: planning.Shape, model: Path, *, n_threads: int) -> list[str]:
+    n_slots = config.concurrency or OPEN_LOOP_SLOTS
+    if config.burst:
+        n_connections = config.requests or 1
+    else:
+        n_connections = config.concurrency or N_OPEN_CONNECTIONS
+    return embedded_command(
+        model,
+        n_slots=n_slots,
+        n_threads=n_threads,
+        context_tokens=_longest(shape.inputs) + _longest(shape.outputs) + 64,
+        n_connections=n_connections,
+    )
+
+
+def _longest(lengths: Lengths) -> int:
+    """A bound that practically no draw exceeds; the rest is clipped, and said."""
+    if lengths.kind in ("fixed", "uniform"):
+        return int(max(lengths.a, lengths.b))
+    if lengths.kind == "normal":
+        return math.ceil(lengths.a + 4 * lengths.b)
+    if lengths.kind == "lognormal":
+        return min(8192, math.ceil(lengths.a * math.exp(4 * lengths.b)))
+    return 4096
+
+
+def _name(config: Experiment) -> str:
+    if config.is_embedded:
+        who = "embedded"
+    elif config.url is not None:
+        who = urlsplit(config.url).netloc.rpartition("@")[2].replace(":", "-")
+    else:
+        who = Path(config.command[0]).name
+    load = {"closed": f"c{config.concurrency}", "open": f"r{config.rate or 0:g}", "burst": f"b{config.requests}"}
+    return f"{who}-{load[config.mode]}"
+
+
+# --- the plan ------------------------------------------------------------------------------------------------------
+
+
+def _plan(
+    config: Experiment, shape: planning.Shape, schedule: Schedule, facts: ServerFacts, counter: TokenCounter
+) -> Plan:
+    n_requests = schedule.n_planned
+    if n_requests is None:
+        n_requests = _pool_size(config, shape, facts)
+    server = planning.Server(
+        counter=counter,
+        context_tokens=facts.context_tokens,
+        takes_token_ids=facts.takes_token_ids,
+        takes_messages=facts.api == "chat",
+    )
+    return planning.make(shape, schedule, server, n_requests=n_requests, seed=config.seed)
+
+
+def _pool_size(config: Experiment, shape: planning.Shape, facts: ServerFacts) -> int:
+    """More requests than the server can answer in the time: all slots at the speed of one alone, and half as many."""
+    alone_s = _time_alone(config, shape, facts)
+    warmup_s = config.warmup.duration_s if config.warmup is not None else 0.0
+    total_s = config.repeats * ((config.for_s or 0.0) + warmup_s)
+    concurrency = config.concurrency or 1
+    return min(MAX_POOL, math.ceil(1.5 * total_s * concurrency / alone_s) + 2 * concurrency * config.repeats)
+
+
+def _time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) -> float:
+    """Seconds that one request of middling size takes on the idle server."""
+    prompt = " ".join(["water"] * math.ceil(shape.inputs.mean))
+    request = Request(0, prompt, 0, math.ceil(shape.outputs.mean), shape.sampling, shape.is_streamed)
+    clock = Clock()
+    with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
+        t_start_ns = clock.now_ns()
+        probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
+        return max(1e-3, (clock.now_ns() - t_start_ns) / NS_PER_S)
+
+
+# --- the measurement -----------------------------------------------------------------------------------------------
+
+
+def _drive(
+    config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, run_: Run, observer: LiveObserver
+) -> None:
+    nonce = secrets.token_hex(4)
+    headers = _headers(facts.url, config.headers())
+    payloads = _payloads(plan, facts, headers, nonce)
+    target = _target(config, facts.url, headers)
+    clock = Clock()
+    manifest = _manifest(config) | _facts(config, plan, facts, subject) | {"nonce": nonce}
+    manifest["clock"] = {"origin_ns": clock.origin_ns}
+    save_plan(plan, run_.path / PLAN, with_content=config.keeps_content)
+    run_.write_manifest(manifest | {"state": STATE_RUNNING})
+    _allow_files(config, plan)
+    recorder = Writer(run_.path / RECORDER)
+    samplers = _samplers(subject)
+    options = Options(
+        timeout_ns=round(config.timeout_s * NS_PER_S),
+        stall_timeout_ns=round(config.stall_timeout_s * NS_PER_S),
+        keeps_content=config.keeps_content,
+        n_reserve=min(16, 1 + int((config.rate or 0) / 20)),
+    )
+    dialect = DIALECTS[facts.api]
+    try:
+        with _pinned(subject.client_core):
+            measurement = Measurement(
+                target, payloads, plan.schedule, dialect, recorder, clock, options, samplers, observer
+            )
+            measured = measurement.run()
+    finally:
+        recorder.close()
+        for sampler in samplers:
+            sampler.close()
+    run_.write_manifest(manifest | _ending(measured, manifest, subject))
+
+
+def _samplers(subject: Subject) -> list[Sampler]:
+    samplers: list[Sampler] = [ClientSampler(), HostSampler()]
+    pids = subject.server.pids() if subject.server is not None else _listeners(subject.url)
+    return [*samplers, EngineSampler(pids)] if pids else samplers
+
+
+def _listeners(url: str) -> list[int]:
+    """Processes of this machine that serve a loopback URL, as far as we may see them."""
+    parts = urlsplit(url)
+    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return []
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = psutil.net_connections("tcp")
+    except psutil.AccessDenied:  # macOS lets only root see them
+        return []
+    pids = {c.pid for c in found if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid}
+    families = [[pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))] for pid in sorted(pids)]
+    return list(dict.fromkeys(pid for family in families for pid in family))
+
+
+def _allow_files(config: Experiment, plan: Plan) -> None:
+    """Make room for a connection per request in flight, and some files of our own.
+
+    In open loop nobody knows how many that will be; as many as the system gives are asked for, and a request that finds
+    none left becomes a NOT_SENT row.
+    Raises: RunError with the remedy if a closed loop or a burst cannot have what it needs.
+    """
+    limits = environment.open_files_limits()
+    if config.mode == "open" and limits is not None:
+        n_wanted = math.ceil((config.rate or 0) * config.timeout_s) + N_OWN_FILES
+        environment.raise_open_files(min(n_wanted, limits[1]))
+    elif config.mode != "open":
+        environment.raise_open_files((config.concurrency or len(plan.requests)) + N_OWN_FILES)
+
+
+@contextmanager
+def _pinned(core: int | None) -> Iterator[None]:
+    """Keep this thread on the core that was left for it."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _headers(url: str, own: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [
+        ("host", urlsplit(url).netloc),
+        ("user-agent", f"inferometer/{__version__}"),
+        ("accept", "text/event-stream, application/json"),
+        ("accept-encoding", "identity"),
+        ("content-type", "application/json"),
+        *own,
+    ]
+
+
+def _payloads(plan: Plan, facts: ServerFacts, headers: Sequence[tuple[str, str]], nonce: str) -> list[bytes]:
+    """Every request of the plan as the bytes that go out."""
+    dialect, prefix = DIALECTS[facts.api], urlsplit(facts.url).path
+    payloads = []
+    for request in plan.requests:
+        encoded = dialect.encode(request, facts.model, facts.extras)
+        fields = [*headers, ("x-request-id", f"{request.id}-{nonce}")]
+        payloads.append(encode_request("POST", prefix + encoded.path, fields, encoded.body))
+    return payloads
+
+
+def _target(config: Experiment, url: str, headers: Sequence[tuple[str, str]]) -> Target:
+    """Resolve the name once, and take the first address that accepts a connection.
+
+    Raises: EngineError if none does.
+    """
+    parts = urlsplit(url)
+    hostname = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    reason = "no address"
+    try:
+        found = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise EngineError(f"{hostname} cannot be resolved: {error.strerror}", "check the host name") from error
+    for family, _, _, _, address in found:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.settimeout(CONNECT_TIMEOUT_S)
+                probe.connect(address)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            continue
+        tls = make_context(config.insecure) if parts.scheme == "https" else None
+        return Target(family, address, hostname, tls, secrets_of(headers))
+    raise EngineError(f"no connection to {hostname}:{port}: {reason}", "is the server running?")
+
+
+# --- the manifest --------------------------------------------------------------------------------------------------
+
+
+def _manifest(config: Experiment) -> dict[str, Any]:
+    """What is known before the server is asked."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "created": utc_now().isoformat(timespec="seconds"),
+        "config": describe(config),
+        "host": environment.host_facts(),
+        "versions": environment.versions(),
+        "stop_reason": "",
+        "is_cut_off": False,
+    }
+
+
+def _facts(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject) -> dict[str, Any]:
+    server = subject.server
+    return {
+        "dialect": facts.api,
+        "plan": plan.schedule.facts()
+        | {
+            "digest": plan.digest,
+            "seed": plan.seed,
+            "lengths_from": plan.lengths_from,
+            "notes": list(plan.notes),
+            "is_streamed": config.is_streamed,
+            "input_tokens": config.input_tokens,
+            "output_tokens": config.output_tokens,
+            "shared_prefix": config.shared_prefix,
+            "timeout_s": config.timeout_s,
+            "stall_timeout_s": config.stall_timeout_s,
+            "is_length_forced": facts.is_length_forced,
+            "n_template_tokens": facts.n_template_tokens,
+            "n_pool": len(plan.requests),
+            "slo": config.slo,
+        },
+        "engine": {
+            "name": facts.engine,
+            "title": facts.title,
+            "version": facts.version,
+            "model": facts.model,
+            "url": facts.url,
+            "api": facts.api,
+            "context_tokens": facts.context_tokens,
+            "evidence": list(facts.evidence),
+            "notes": list(facts.notes),
+            "argv": server.argv if server is not None else [],
+            "ready_s": server.ready_s if server is not None else None,
+            "is_embedded": config.is_embedded,
+        },
+        "wire": {
+            "url": facts.url,
+            "model": facts.model,
+            "extras": dict(facts.extras),
+            "headers": _headers(facts.url, [(name, "") for name, _ in config.headers()]),
+            "key_name": config.api_key_env or "API_KEY",
+            "is_insecure": config.insecure,
+            "keeps_content": config.keeps_content,
+        },
+        "client": {"core": subject.client_core, "pid": os.getpid()},
+    }
+
+
+def _ending(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dict[str, Any]:
+    server = subject.server
+    died = "" if server is None or server.is_running else f" (the engine ended with exit code {server.exit_code})"
+    return {
+        "state": STATE_STOPPED if measured.stop_reason else STATE_FINISHED,
+        "stop_reason": measured.stop_reason + died,
+        "is_interrupted": measured.is_interrupted,
+        "engine_last_lines": server.last_lines() if server is not None and died else [],
+        "windows": [asdict(window) for window in measured.windows],
+        "stamps": measured.stamps,
+        "clock": manifest["clock"]
+        | {
+            "n_steps": measured.n_clock_steps,
+            "max_bracket_ns": max(measured.clock_start.width_ns, measured.clock_end.width_ns),
+            "start": asdict(measured.clock_start),
+            "end": asdict(measured.clock_end),
+        },
+    }

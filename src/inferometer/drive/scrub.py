@@ -70,7 +70,7 @@ class Scrubber:
 
 
 def _match(data: bytes, at: int, form: bytes) -> list[tuple[int, int]] | None:
-    """Spans of `data` that spell `form` from `at` on, gaps left out; [] if they do not; None if the data ends too soon."""
+    """Spans of `data` that spell `form` from `at` on, gaps left out; [] if they do not; None if it ends too soon."""
     pieces: list[tuple[int, int]] = []
     n_matched = 0
     while True:

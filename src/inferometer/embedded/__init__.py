@@ -1,2 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine that comes with the project: a small model made on first use, served by the real llama.cpp server."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from inferometer.errors import EngineError
+
+MODEL_FAMILY = "inferometer-tiny"
+MODEL_VERSION = 1  # raise it whenever the same seed gives other bytes
+DEFAULT_SEED = 1
+
+
+def model_name(seed: int = DEFAULT_SEED) -> str:
+    """The name under which the model is served, and the beginning of its file's name."""
+    return f"{MODEL_FAMILY}-v{MODEL_VERSION}-s{seed}"
+
+
+def served_name(model: Path) -> str:
+    """What a model file is called over HTTP: its name, without the digest that ours carry."""
+    return model.stem.rpartition("-")[0] if model.stem.startswith(f"{MODEL_FAMILY}-v") else model.stem
+
+
+def require(package: str) -> ModuleType:
+    """Import a package of the `embedded` extra.
+
+    Raises: EngineError with the remedy if it is missing.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise EngineError(
+            f"the embedded engine needs the package {package!r} ({error})",
+            "pip install 'inferometer[embedded]', or give the URL of a running server",
+        ) from error

@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from inferometer.embedded.tiny_model import DEFAULT_SEED, MODEL_NAME, MODEL_VERSION, Shape, write_model
+from inferometer.embedded import DEFAULT_SEED, model_name
+from inferometer.embedded.tiny_model import Shape, write_model
 from inferometer.errors import EngineError
 
 _N_DIGEST_CHARACTERS = 16  # 64 bits: enough to notice damage, which is all this is for
@@ -26,7 +27,7 @@ def ensure_model(seed: int = DEFAULT_SEED, *, folder: Path | None = None, shape:
     Raises: EngineError if the packages to make it are missing or the folder cannot be written.
     """
     folder = cache_folder() if folder is None else folder
-    stem = f"{MODEL_NAME}-v{MODEL_VERSION}-s{seed}"
+    stem = model_name(seed)
     for path in sorted(folder.glob(f"{stem}-*.gguf")):
         if path.stem == f"{stem}-{_digest(path)}":
             return path

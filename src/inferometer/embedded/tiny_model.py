@@ -12,7 +12,6 @@ re-order them per head to give the same answers.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inferometer.embedded import DEFAULT_SEED, model_name, require
 from inferometer.embedded.words import (
     CHAT_TEMPLATE,
     END_OF_TEXT,
@@ -30,11 +30,6 @@ from inferometer.embedded.words import (
     train_tokenizer,
     vocabulary,
 )
-from inferometer.errors import EngineError
-
-MODEL_NAME = "inferometer-tiny"
-MODEL_VERSION = 1  # raise it whenever the same seed gives other bytes
-DEFAULT_SEED = 1
 
 Weights = npt.NDArray[np.float32]
 
@@ -86,24 +81,10 @@ def write_model(path: Path, seed: int = DEFAULT_SEED, shape: Shape | None = None
         writer.close()
 
 
-def require(package: str) -> ModuleType:
-    """Import a package of the `embedded` extra.
-
-    Raises: EngineError with the remedy if it is missing.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise EngineError(
-            f"the embedded engine needs the package {package!r} ({error})",
-            "pip install 'inferometer[embedded]', or give the URL of a running server",
-        ) from error
-
-
 def _add_facts(gguf: ModuleType, writer: Any, seed: int, shape: Shape) -> tuple[int, ...]:
     """Sizes, tokenizer and chat template; returns the ids of the word tokens."""
     words = vocabulary(train_tokenizer(seed, shape.n_tokens))
-    writer.add_name(f"{MODEL_NAME} v{MODEL_VERSION} seed {seed}")
+    writer.add_name(model_name(seed))
     writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{shape.file_type}" if shape.file_type != "F32" else "ALL_F32"])
     writer.add_vocab_size(shape.n_tokens)
     writer.add_context_length(shape.n_context)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from inferometer.engines import vllm
 from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Engine, Identity, document, first_model, whole_number
 
 _CONTEXT_NAMES = ("max_model_len", "context_length", "context_window", "max_context_length")
@@ -30,4 +31,8 @@ ENGINE = Engine(
     title="OpenAI-compatible server",
     recognise=_recognise,
     length_extras={"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED},
+    # Several servers took over vLLM's route; its counts are believed only if they agree with an answer's usage.
+    tokenize_text=vllm.ENGINE.tokenize_text,
+    tokenize_bare=vllm.ENGINE.tokenize_bare,
+    tokenize_chats=vllm.ENGINE.tokenize_chats,
 )

@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from inferometer.kinds import Outcome
-from inferometer.metrics.tokens import TokenChunks, count_tokens
+from inferometer.metrics.rows import Mask
+from inferometer.metrics.tokens import TokenChunks, count_tokens, sum_per_row
 from inferometer.records import NEVER, Trace
 from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
@@ -23,8 +25,8 @@ STALL_OVER_MEDIAN = 5.0
 class Pauses:
     """Per request, float64[n_requests] each; NaN or 0 where nothing was streamed.
 
-    `n_stalls`, `stalled_s`: gaps that count as stalls, and their sum; `stream_s`: first to last chunk (to the end, if it
-    was given up in silence); `longest_s`: the longest gap; `n_tokens`: tokens received.
+    `n_stalls`, `stalled_s`: gaps that count as stalls, and their sum; `stream_s`: first to last chunk (to the
+    end, if it was given up in silence); `longest_s`: the longest gap; `n_tokens`: tokens received.
     """
 
     n_stalls: FloatArray
@@ -33,7 +35,7 @@ class Pauses:
     longest_s: FloatArray
     n_tokens: FloatArray
 
-    def of(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Pauses:
+    def of(self, rows: npt.NDArray[np.intp]) -> Pauses:
         """The same for some of the requests."""
         return Pauses(
             self.n_stalls[rows], self.stalled_s[rows], self.stream_s[rows], self.longest_s[rows], self.n_tokens[rows]
@@ -49,20 +51,20 @@ def pauses(trace: Trace, chunks: TokenChunks) -> Pauses:
     suspects = np.bincount(rows[is_long], minlength=n) > 0
     limit[suspects] = np.maximum(STALL_S, STALL_OVER_MEDIAN * _medians(gaps, rows, suspects))
     is_stall = is_long & (gaps > limit[rows])
-    n_stalls = np.bincount(rows[is_stall], minlength=n).astype(np.float64)
-    stalled_s = np.bincount(rows[is_stall], gaps[is_stall], n)
-    stream_s = np.bincount(rows, gaps, n)
+    n_stalls = sum_per_row(rows[is_stall], None, n)
+    stalled_s = sum_per_row(rows[is_stall], gaps[is_stall], n)
+    stream_s = sum_per_row(rows, gaps, n)
     longest_s = np.zeros(n)
     np.maximum.at(longest_s, rows, gaps)
     given_up = (requests["outcome"] == Outcome.STALLED) & (requests["t_last_content_ns"] != NEVER)
     silence_s = np.where(given_up, (requests["t_end_ns"] - requests["t_last_content_ns"]) / NS_PER_S, 0.0)
-    n_tokens = np.bincount(chunks.row, np.nan_to_num(count_tokens(trace, chunks).n_tokens), n)
+    n_tokens = sum_per_row(chunks.row, np.nan_to_num(count_tokens(trace, chunks).n_tokens), n)
     return Pauses(
         n_stalls + given_up, stalled_s + silence_s, stream_s + silence_s, np.maximum(longest_s, silence_s), n_tokens
     )
 
 
-def _medians(gaps: FloatArray, rows: np.ndarray[tuple[int], np.dtype[np.int32]], wanted: np.ndarray) -> FloatArray:  # type: ignore[type-arg]
+def _medians(gaps: FloatArray, rows: npt.NDArray[np.int32], wanted: Mask) -> FloatArray:
     """Median gap of the wanted requests, in the order of their rows."""
     picked = wanted[rows]
     rows, gaps = rows[picked], gaps[picked]

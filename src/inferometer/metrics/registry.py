@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registry of metrics: `@metric` turns a function of a trace into a named quantity with a unit.
 
-Rule 1: a metric is one function; its name in every output is the function's with the unit appended (`ttft` -> `ttft_s`).
+Rule 1: a metric is one function; its name in every output is the function's with the unit appended: `ttft_s`.
 Rule 2: values stay aligned with their rows: NaN says "not defined for this row", and is never replaced by 0.
 """
 

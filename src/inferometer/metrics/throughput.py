@@ -7,8 +7,6 @@ came inside it, so neither ramp nor drain dilutes a rate; warm-up requests count
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from inferometer.metrics.registry import metric
@@ -16,7 +14,7 @@ from inferometer.metrics.rows import is_ok
 from inferometer.metrics.trial import Trial
 from inferometer.metrics.window import Window
 from inferometer.records import NEVER, Array
-from inferometer.stats import Estimate, FloatArray, Missing, ratio_estimate, wilson
+from inferometer.stats import Estimate, FloatArray, Missing, ratio_estimate
 
 N_SLICES = 20  # batches of time per window: 20 to 30 are enough for a t interval, and long against most requests
 
@@ -56,7 +54,7 @@ def output_throughput(trial: Trial) -> Estimate | Missing:
 
 @metric(unit="tokens/s", better="higher", per="run")
 def input_throughput(trial: Trial) -> Estimate | Missing:
-    """Prompt tokens of the requests whose first token came inside the steady window, per second; cached ones included."""
+    """Prompt tokens of the requests whose first token came inside the steady window, per second, cached included."""
     t_ns, n_tokens = _prompts(trial)
     return rate(t_ns, n_tokens, trial.steady, unit="tokens/s", of="prompts")
 
@@ -89,23 +87,17 @@ def _prompts(trial: Trial) -> tuple[Array, FloatArray]:
 def goodput(trial: Trial) -> Estimate | Missing:
     """Requests that ended inside the steady window and met every limit, per second."""
     if trial.is_met is None:
-        return Missing("needs limits per request (--slo)", 0, "1/s")
-    ended = trial.requests["t_end_ns"] != NEVER
-    good = trial.is_met[ended].astype(np.float64)
-    return rate(trial.requests["t_end_ns"][ended], good, trial.steady, unit="1/s", of="requests that met all limits")
+        return Missing("needs limits per request (--slo) that these answers can be held to", 0, "1/s")
+    good = trial.requests[trial.is_met & (trial.requests["t_end_ns"] != NEVER)]
+    return rate(good["t_end_ns"], np.ones(len(good)), trial.steady, unit="1/s", of="requests that met all limits")
 
 
-@metric(unit="ratio", better="higher", per="run", needs="limits per request")
-def attainment(trial: Trial) -> Estimate | Missing:
-    """Share of the requests due in the window that met every limit; failed and unfinished ones did not."""
-    if trial.is_met is None:
-        return Missing("needs limits per request (--slo)", 0, "ratio")
-    return share(trial.is_met[trial.is_counted], of="requests due in the window")
-
-
-@metric(unit="ratio", better="lower", per="run")
-def error(trial: Trial) -> Estimate | Missing:
-    """Failed requests among those whose end is known."""
-    outcome = trial.requests["outcome"][trial.is_counted]
-    ended = ~np.isin(outcome, UNFINISHED)
-    return share(outcome[ended] != Outcome.OK, of="requests whose end is known")
+@metric(unit="ratio", better="higher", per="run", needs="prompt tokens told to be cached")
+def prefix_hit(trial: Trial) -> Estimate | Missing:
+    """Share of the prompt tokens that the server took from a prefix cache, over the successes that tell."""
+    rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
+    rows = rows[(rows["n_cached_tokens"] >= 0) & (rows["n_prompt_tokens"] > 0)]
+    if not len(rows):
+        return Missing("needs cached-token counts; the server told none", 0, "ratio")
+    cached, prompts = rows["n_cached_tokens"].astype(np.float64), rows["n_prompt_tokens"].astype(np.float64)
+    return ratio_estimate(cached, prompts, unit="ratio", n=len(rows), of="prompt tokens", batches="requests")

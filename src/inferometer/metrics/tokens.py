@@ -8,6 +8,7 @@ the number of events and spread evenly where it does not; `is_exact` keeps the t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,11 @@ def token_chunks(trace: Trace) -> TokenChunks:
     return TokenChunks(at, row, t_ns, is_first, n_told, len(trace.requests))
 
 
+def sum_per_row(rows: npt.NDArray[np.int32], weights: npt.NDArray[Any] | None, n_rows: int) -> FloatArray:
+    """Sum of the weights (None: the number) of the entries that belong to each row. Shapes: float64[n_rows]."""
+    return np.bincount(rows, weights, n_rows).astype(np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
     """How many tokens each token-bearing chunk carried.
@@ -87,8 +93,8 @@ def count_tokens(trace: Trace, chunks: TokenChunks) -> TokenCounts:
     """
     n_chunks = chunks.per_request()
     usage = trace.requests["n_output_tokens"].astype(np.float64)
-    n_untold = np.bincount(chunks.row, chunks.n_told < 0, chunks.n_requests)
-    n_counted = np.bincount(chunks.row, np.maximum(chunks.n_told, 0), chunks.n_requests)
+    n_untold = sum_per_row(chunks.row, chunks.n_told < 0, chunks.n_requests)
+    n_counted = sum_per_row(chunks.row, np.maximum(chunks.n_told, 0), chunks.n_requests)
     events_tell = (n_chunks > 0) & (n_untold == 0) & (n_counted > 0)
     is_exact = events_tell | ((n_chunks > 0) & (usage == n_chunks))
     is_known = events_tell | ((usage > 0) & (n_chunks > 0))

@@ -71,7 +71,7 @@ class InFlight:
         return np.asarray(np.diff(area) / np.maximum(np.diff(edges_ns), 1.0))
 
 
-def in_flight(requests: Array, t_end_ns: int) -> InFlight:
+def flights(requests: Array, t_end_ns: int) -> InFlight:
     """From sent to end; a request whose end is not known is in flight until t_end_ns or the last instant known."""
     sent = requests["t_sent_ns"] != NEVER
     starts = requests["t_sent_ns"][sent]
@@ -93,7 +93,7 @@ def steady(window: Window, requests: Array) -> Window:
     Source: White 1997, applied as in the concepts page "Window".
     """
     edges = window.edges_ns(N_SLICES)
-    load = in_flight(requests, window.t_end_ns).means(edges)
+    load = flights(requests, window.t_end_ns).means(edges)
     rows = requests[is_counted(requests) & is_ok(requests)]
     rows = rows[np.argsort(rows["t_end_ns"], kind="stable")]
     ttft_s = elapsed_s(rows, "t_due_ns", "t_first_content_ns")

@@ -67,7 +67,8 @@ class Lengths:
         else:
             told = np.array([prompt.n_output_tokens or 0 for prompt in self.prompts])
             drawn = np.resize(told, n_draws)
-        return np.clip(np.rint(drawn), 1, MAX_TOKENS).astype(np.int64)
+        counts: Counts = np.clip(np.rint(drawn), 1, MAX_TOKENS).astype(np.int64)
+        return counts
 
     @property
     def mean(self) -> float:

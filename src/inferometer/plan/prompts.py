@@ -29,9 +29,9 @@ _MAX_FILLERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """`prompts` in order; `lengths_from` says how their lengths were made exact; `n_inexact` of those counted are not."""
+    """`prompts` in order; `lengths_from`: how their lengths were made exact; `n_inexact` of those counted are not."""
 
-    prompts: tuple[str, ...] | tuple[tuple[int, ...], ...]
+    prompts: tuple[str | tuple[int, ...], ...]
     lengths_from: str
     n_inexact: int = 0
 
@@ -103,7 +103,7 @@ def _check(
     vocabulary: Vocabulary,
     counter: TokenCounter,
 ) -> tuple[int, int]:
-    """Count these prompts, put exact ones in their place in `texts`; returns how many were wrong, and how many still are."""
+    """Count these prompts and put exact ones in their place in `texts`: how many were put right, how many are wrong."""
     n_corrected = n_inexact = 0
     for i in indices:
         n_asked = int(n_tokens[i])
@@ -122,11 +122,11 @@ def _fit(
 ) -> tuple[str, bool]:
     """The text with words added or taken away until it counts `n_asked`, and whether it came out."""
     words = list(words)
-    for i_round in range(_MAX_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         n_step = max(1, int(abs(n_asked - n_counted) / vocabulary.tokens_per_word))
         if n_counted > n_asked:
             del words[max(1, len(words) - n_step) :]
-        elif n_asked - n_counted < vocabulary.tokens_per_word - 1e-9 and i_round:
+        elif n_asked - n_counted < vocabulary.tokens_per_word - 1e-9:
             break  # less than a word is missing
         else:
             words += [vocabulary.words[(len(words) + j) % len(vocabulary.words)] for j in range(n_step)]

@@ -54,7 +54,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`mode`: "closed", "open" or "burst"; `law`: for people, e.g. "poisson 4/s"; `trials`: the stages of each repeat."""
+    """`mode`: "closed", "open" or "burst"; `law`: for people ("poisson, 4 requests/s"); `trials`: stages of each."""
 
     mode: str
     law: str

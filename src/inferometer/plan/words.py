@@ -7,6 +7,7 @@ Rule 2: counting may cost a request, so groups are proven whole and halved only 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ _MAX_PROOFS_COSTLY = 12
 _N_COSTLY_WORDS = 128  # the commonest; a prompt of that many tokens is still quick to read for any engine
 _MIN_WORDS = 16  # fewer proven words make no prompts that differ
 _MIN_STARTERS = 64
+_MIN_WHOLE_WORDS = 256  # of the list that a tokenizer must know for the list to be used
+_WORD = re.compile(r" [a-z]+")  # a piece that is a word, or could be one
 _PLAIN = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})  # how BPE and SentencePiece write a space, and a line end
 
 
@@ -69,26 +72,30 @@ def common_words() -> tuple[str, ...]:
 
 
 def learn(counter: TokenCounter, words: Sequence[str] | None = None) -> Vocabulary:
-    """What of `words` (by default those of the package) this counter's server takes as one token each."""
+    """What of `words` (by default those of the package) this counter's server takes as one token each.
+
+    A tokenizer that knows few of them (a small one, or of another language) lends its own pieces as words.
+    """
     words = common_words() if words is None else words
     is_cheap = counter.cost_s <= CHEAP_S
-    pieces = _plain(counter.pieces(" ".join(words)))
-    ids = {piece: token_id for token_id, piece in pieces}
-    likely = [word for word in words if f" {word}" in ids] if pieces else list(words)
+    ids = {piece[1:]: token_id for token_id, piece in _plain(counter.pieces(" ".join(words))) if _WORD.fullmatch(piece)}
+    likely = [word for word in words if word in ids] if ids else list(words)
+    if ids and len(likely) < _MIN_WHOLE_WORDS:
+        likely = list(ids)
     if not is_cheap:
         likely = likely[:_N_COSTLY_WORDS]
-    lead = words[0]
+    starters = _starters(_plain(counter.pieces("\n".join(likely))), likely)
+    lead = (starters or likely)[0]
     n_lead = counter.count(lead)
     if n_lead is None:
         return Vocabulary(tuple(words), tuple(words), is_proven=False, is_counted=False)
     proven = _prove(counter, lead, n_lead, likely, _MAX_PROOFS_CHEAP if is_cheap else _MAX_PROOFS_COSTLY)
     if len(proven) < _MIN_WORDS:
-        return _estimate(counter, lead, n_lead, words[:_N_COSTLY_WORDS])
-    starters = _starters(_plain(counter.pieces("\n".join(words))), words) or proven
+        return _estimate(counter, words[:_N_COSTLY_WORDS])
     return Vocabulary(
         words=tuple(proven),
-        starters=tuple(starters),
-        ids=tuple(ids[f" {word}"] for word in proven) if pieces else (),
+        starters=tuple(starters or proven),
+        ids=tuple(ids[word] for word in proven) if ids else (),
         n_fixed=n_lead - 1,
     )
 
@@ -116,13 +123,13 @@ def _prove(counter: TokenCounter, lead: str, n_lead: int, words: Sequence[str], 
     return [word for word in words if word in proven]
 
 
-def _estimate(counter: TokenCounter, lead: str, n_lead: int, words: Sequence[str]) -> Vocabulary:
-    """For tokenizers that cut all words to pieces (bytes, other languages) and servers that count by rules of their own."""
-    n_all = counter.count(" ".join([lead, *words]))
-    if n_all is None or n_all <= n_lead:
+def _estimate(counter: TokenCounter, words: Sequence[str]) -> Vocabulary:
+    """For tokenizers that cut all words to pieces (bytes, other languages), and servers with counts of their own."""
+    n_first, n_all = counter.count(words[0]), counter.count(" ".join(words))
+    if n_first is None or n_all is None or n_all <= n_first:
         return Vocabulary(tuple(words), tuple(words), is_proven=False, is_counted=False)
-    per_word = (n_all - n_lead) / len(words)
-    n_fixed = max(0, round(n_lead - per_word))
+    per_word = (n_all - n_first) / (len(words) - 1)
+    n_fixed = max(0, round(n_first - per_word))
     return Vocabulary(tuple(words), tuple(words), n_fixed=n_fixed, tokens_per_word=per_word, is_proven=False)
 
 

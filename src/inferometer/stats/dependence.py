@@ -12,6 +12,8 @@ import numpy.typing as npt
 from inferometer.stats.estimate import t_critical, z_critical
 
 FloatArray = npt.NDArray[np.float64]
+MAX_BATCH_LAG1 = 0.2  # batches that correlate more than this are too short (Law 2015, 9.5.3)
+MIN_BATCHES = 5  # below that a t interval over batches is wider than anything it could tell
 
 
 def autocorrelation(values: FloatArray) -> FloatArray:
@@ -71,6 +73,7 @@ def effective_n_of_share(hits: FloatArray, counts: FloatArray) -> float:
     The variance of the pooled share between batches, widened for their small number, is set equal to p(1-p)/n_eff.
     Source: batch means (Law 2015, 9.5.3) of an indicator; ratio estimator for unequal batches (Cochran 1977, 6.3).
     """
+    hits, counts = merged_until_independent(hits, counts)
     n_batches, total = len(counts), float(counts.sum())
     if n_batches < 2:
         return 1.0
@@ -87,3 +90,21 @@ def ratio_variance(sums: FloatArray, counts: FloatArray) -> float:
     n_batches, total = len(counts), float(counts.sum())
     residuals = sums - sums.sum() / total * counts
     return n_batches / (n_batches - 1) * float(np.square(residuals).sum()) / total**2
+
+
+def merged_until_independent(sums: FloatArray, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Consecutive batches of a ratio, joined two by two while neighbours correlate and enough are left."""
+    while len(counts) >= 2 * MIN_BATCHES:
+        residuals = sums - sums.sum() / counts.sum() * counts
+        if lag1(residuals) <= MAX_BATCH_LAG1:
+            break
+        sums, counts = _pairs(sums), _pairs(counts)
+    return sums, counts
+
+
+def _pairs(values: FloatArray) -> FloatArray:
+    """Sums of neighbours; an odd one at the end joins the last pair."""
+    joined = values[: len(values) // 2 * 2].reshape(-1, 2).sum(axis=1)
+    if len(values) % 2:
+        joined[-1] += values[-1]
+    return np.asarray(joined)

@@ -7,11 +7,8 @@ import math
 
 import numpy as np
 
-from inferometer.stats.dependence import FloatArray, effective_n, lag1, ratio_variance
+from inferometer.stats.dependence import MIN_BATCHES, FloatArray, effective_n, merged_until_independent, ratio_variance
 from inferometer.stats.estimate import LEVEL, Estimate, Missing, t_critical
-
-MAX_BATCH_LAG1 = 0.2  # batches correlated more than this are too short (methods: Law 2015, 9.5.3)
-MIN_BATCHES = 5  # below that a t interval over batches is wider than anything it could tell
 
 
 def mean_estimate(
@@ -59,39 +56,29 @@ def batch_means(values: FloatArray, n_batches: int) -> FloatArray:
 
 
 def ratio_estimate(
-    sums: FloatArray, counts: FloatArray, *, unit: str, n: int, of: str, level: float = LEVEL
+    sums: FloatArray,
+    counts: FloatArray,
+    *,
+    unit: str,
+    n: int,
+    of: str,
+    batches: str = "slices of time",
+    level: float = LEVEL,
 ) -> Estimate | Missing:
     """sum(sums) / sum(counts) with a t interval over consecutive batches, e.g. tokens per second over slices of time.
 
     Shapes: sums, counts float64[n_batches], in the order of time. While neighbours correlate by more than 0.2, two
-    batches become one. `n`: how many values went in; `of`: what they and the batches are, for `method`.
+    batches become one. `n`: how many values went in; `of`, `batches`: what they and the batches are, for `method`.
     Source: ratio estimator, Cochran 1977, 6.3.
     """
     total = float(counts.sum())
     if total <= 0:
         return Missing(f"needs {of}, has none", n, unit)
     ratio = float(sums.sum()) / total
-    sums, counts = _merged_until_independent(sums, counts)
+    sums, counts = merged_until_independent(sums, counts)
     n_batches = len(counts)
-    method = f"ratio over {of}; t interval over {n_batches} batches of time"
+    method = f"ratio over {of}; t interval over {n_batches} {batches}"
     if n_batches < MIN_BATCHES:
         return Estimate(ratio, -math.inf, math.inf, level, n, unit, method)
     half = t_critical(n_batches - 1, level) * math.sqrt(ratio_variance(sums, counts))
     return Estimate(ratio, ratio - half, ratio + half, level, n, unit, method)
-
-
-def _merged_until_independent(sums: FloatArray, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
-    while len(counts) >= 2 * MIN_BATCHES:
-        residuals = sums - sums.sum() / counts.sum() * counts
-        if lag1(residuals) <= MAX_BATCH_LAG1:
-            break
-        sums, counts = _pairs(sums), _pairs(counts)
-    return sums, counts
-
-
-def _pairs(values: FloatArray) -> FloatArray:
-    """Sums of neighbours; an odd one at the end joins the last pair."""
-    joined = values[: len(values) // 2 * 2].reshape(-1, 2).sum(axis=1)
-    if len(values) % 2:
-        joined[-1] += values[-1]
-    return np.asarray(joined)

@@ -43,12 +43,16 @@ class Rung:
         return self.kept.lateness.p99_s <= MAX_LATENESS_P99_S and delivered_ratio >= MIN_DELIVERED_RATIO
 
 
-def climb(rates_per_s: Sequence[float] = RATES_PER_S, n_streams: int = N_STREAMS) -> Iterator[Rung]:
+def climb(
+    rates_per_s: Sequence[float] = RATES_PER_S,
+    n_streams: int = N_STREAMS,
+    duration_s: float = DURATION_S,
+    server_cpu: int | None = None,
+) -> Iterator[Rung]:
     """Rates one after the other, each with a server of its own; ends after the first that is too much."""
-    server_cpu = _take_core()
     for rate_per_s in rates_per_s:
         for _ in range(N_TRIES):
-            rung = _try(rate_per_s, n_streams, server_cpu)
+            rung = _try(rate_per_s, n_streams, duration_s, server_cpu)
             if rung.is_on_time:
                 break
         yield rung
@@ -56,12 +60,12 @@ def climb(rates_per_s: Sequence[float] = RATES_PER_S, n_streams: int = N_STREAMS
             return
 
 
-def _try(rate_per_s: float, n_streams: int, server_cpu: int | None) -> Rung:
+def _try(rate_per_s: float, n_streams: int, duration_s: float, server_cpu: int | None) -> Rung:
     gap_ms = 1000 * n_streams / rate_per_s
     prescription = Prescription(
         ttft_ms=TTFT_MS,
         gap_ms=gap_ms,
-        n_chunks=max(2, round(DURATION_S * 1000 / gap_ms)),
+        n_chunks=max(2, round(duration_s * 1000 / gap_ms)),
         stagger_ms=gap_ms / n_streams,
         stagger_n=n_streams,
         framing="close",
@@ -127,7 +131,7 @@ def verdict(rungs: Sequence[Rung]) -> str:
 def main() -> None:
     sys.stdout.write(f"{N_STREAMS} streams, {DURATION_S} s at each rate\n{HEADING}\n")
     rungs = []
-    for rung in climb():
+    for rung in climb(server_cpu=_take_core()):
         rungs.append(rung)
         sys.stdout.write(line(rung) + "\n")
         sys.stdout.flush()

@@ -41,7 +41,7 @@ class Load:
     @property
     def name(self) -> str:
         release = "together" if self.is_together else "spread"
-        return f"{self.n_streams} x {format_number(self.chunks_per_s)}/s {release}"
+        return f"{self.n_streams} x {self.chunks_per_s:g}/s {release}"
 
     @property
     def is_together(self) -> bool:

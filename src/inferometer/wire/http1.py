@@ -309,7 +309,7 @@ def _parse_fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
         if line[:1] not in b" \t":
             unfolded.append(_without_eol(line))
         elif unfolded:
-            unfolded[-1] += b" " + _without_eol(line).strip(b" \t")
+            unfolded[-1] += b" " + _without_eol(line).lstrip(b" \t")
         else:
             raise RemoteProtocolError("the first header line is a continuation line")
     fields: list[tuple[str, str]] = []

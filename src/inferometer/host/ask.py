@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking a running server who it is, what it serves and what it really does, before anything is measured.
+
+Rule 1: what a server says is checked by small requests where it matters: lengths, usage, streams, counts.
+Rule 2: no engine is named here; what tells engines apart is in engines/, and is passed in.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Dialect, Engine, Identity, Tokens
+from inferometer.errors import EngineError, UsageError
+from inferometer.host.control import Control, Reply, normalise_url
+from inferometer.host.counting import SAMPLE_TEXT, NoCounter, ServerCounter, UsageCounter, tokenize
+from inferometer.host.probe import Probe, probe
+from inferometer.plan.request import Request
+from inferometer.plan.tokenizer import FileCounter
+from inferometer.plan.words import TokenCounter
+
+APIS = ("chat", "completions")  # by preference: a chat is what people use
+# Short answers come naturally to these, so that a length honoured to the token was forced, not luck.
+_PROBE_PROMPTS = ("Reply with one word only: ok", "Answer only yes or no: is water wet?")
+_N_PROBE_TOKENS = 8
+_MAX_REFUSALS = 6  # requests sent anew with less in them
+_OPTIONAL_FIELDS = ("stream_options", "temperature", "seed")
+_N_SHOWN = 10
+_ONE_TOKEN = Request(0, _PROBE_PROMPTS[0], 0, 1, is_streamed=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """Everything the rest of a run needs to know of a server. JSON-like through `facts()`; holds no secret.
+
+    `url`: without slash and /v1 at the end. `api`: the one to use; `apis`: all that answered. `extras`: body fields to
+    send, with OUTPUT_TOKENS_ASKED where each request's own number belongs; `count_extras`: further fields that make
+    every event tell its tokens, at a cost. `is_length_forced`: an answer had the length asked for, where it would have
+    been short. `counts_by`: "server", "usage" or "nothing". `n_template_tokens`: tokens before the user's words, the
+    same in every request. `n_slots`: requests served at a time. `notes`: remarks for the report, one line each;
+    `evidence`: why we think it is this engine.
+    """
+
+    url: str
+    engine: str
+    title: str
+    version: str
+    model: str
+    api: str
+    apis: tuple[str, ...]
+    extras: Mapping[str, Any]
+    count_extras: Mapping[str, Any]
+    context_tokens: int | None = None
+    n_slots: int | None = None
+    n_template_tokens: int | None = None
+    is_length_forced: bool = False
+    usage_in_stream: bool = False
+    streams: bool = True
+    takes_token_ids: bool = False
+    counts_by: str = "nothing"
+    notes: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    quirks: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def ask(
+    url: str,
+    *,
+    engines: Sequence[Engine],
+    dialects: Mapping[str, Dialect],
+    headers: Sequence[tuple[str, str]] = (),
+    is_insecure: bool = False,
+    model: str | None = None,
+    api: str | None = None,
+    timeout_s: float = 5.0,
+) -> ServerFacts:
+    """Find out all of `ServerFacts`: a few short questions and two to six small requests.
+
+    `timeout_s`: of a short question; that nobody is there is known within it.
+    Raises: EngineError, one line, if there is no server or none that answers; UsageError if the model is not clear.
+    """
+    with Control(normalise_url(url), headers=headers, is_insecure=is_insecure, timeout_s=timeout_s) as control:
+        reply = control.get("/v1/models")
+        said = control.masked(next(iter(dialects.values())).error_text(reply.body))
+        entries = _models(control.url, reply, said, has_key=any(name.lower() == "authorization" for name, _ in headers))
+        name, entry = _choose(entries, model)
+        engine, identity = _recognise(control, engines, entry)
+        return _examine(control, engine, identity, dialects, name, api)
+
+
+@contextmanager
+def counting(
+    facts: ServerFacts,
+    *,
+    engines: Sequence[Engine],
+    dialects: Mapping[str, Dialect],
+    headers: Sequence[tuple[str, str]] = (),
+    is_insecure: bool = False,
+    tokenizer: str | None = None,
+    timeout_s: float = 10.0,
+) -> Iterator[TokenCounter]:
+    """The best counter there is: the server's tokenizer, a file (`tokenizer`), the usage of answers, nothing.
+
+    Raises: EngineError if the server went away; UsageError if the file is no tokenizer.
+    """
+    engine = next(engine for engine in engines if engine.name == facts.engine)
+    with Control(facts.url, headers=headers, is_insecure=is_insecure, timeout_s=timeout_s) as control:
+        usage = UsageCounter(control, dialects[facts.api], facts.model, facts.extras)
+        server = ServerCounter(control, engine, facts.model, facts.api)
+        if facts.counts_by == "server" and server.find_way():
+            yield server
+        elif tokenizer is not None:
+            n_told = usage.count(SAMPLE_TEXT) if facts.counts_by == "usage" else None
+            n_bare = FileCounter(tokenizer).count(SAMPLE_TEXT) or 0
+            yield FileCounter(tokenizer, 0 if n_told is None else max(0, n_told - n_bare))
+        else:
+            yield usage if facts.counts_by == "usage" else NoCounter()
+
+
+# --- who is it -----------------------------------------------------------------------------------------------------
+
+
+def _models(url: str, reply: Reply, said: str, *, has_key: bool) -> list[Mapping[str, Any]]:
+    """The entries of /v1/models; none if the server has no such list. `said`: the words of an error answer."""
+    if reply.status == 200:
+        match reply.document:
+            case {"data": list(entries)}:
+                return [entry for entry in entries if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)]
+            case _:
+                raise EngineError(
+                    f"{url} is not an OpenAI-compatible server: /v1/models gave "
+                    f"{reply.content_type or 'no JSON'}, and no list of models",
+                    "give the address under which /v1/chat/completions is served",
+                )
+    if reply.status in (404, 405, 501):
+        return []
+    answered = f"HTTP {reply.status}: {said}" if said else f"HTTP {reply.status}"
+    if reply.status in (401, 403):
+        remedy = "check the key" if has_key else "give the key by --api-key-env NAME (the variable's name, not the key)"
+        raise EngineError(f"{url} wants a key ({answered})", remedy)
+    if 300 <= reply.status < 400:
+        target = _target(reply.location)
+        raise EngineError(
+            f"{url} redirects{f' to {target}' if target else ''}, and redirects are not followed",
+            f"give the address itself{f': {target}' if target else ''}",
+        )
+    if reply.status == 400 and "HTTPS" in said:
+        raise EngineError(f"{url} speaks TLS ({answered})", "write https:// in place of http://")
+    if reply.status == 503:
+        raise EngineError(f"{url} is not ready ({answered})", "wait until its model is loaded")
+    raise EngineError(f"{url}: GET /v1/models answered {answered}", "is it the right address?")
+
+
+def _target(location: str) -> str:
+    """Where a redirect leads, without anything that may be secret; "" if that cannot be said."""
+    bare = location.partition("?")[0].partition("#")[0]
+    try:
+        return normalise_url(bare)
+    except UsageError:
+        return "" if "@" in bare else bare[:200]
+
+
+def _choose(entries: Sequence[Mapping[str, Any]], model: str | None) -> tuple[str, Mapping[str, Any]]:
+    """The model's name and its entry in the list.
+
+    Raises: UsageError if there are several and none was named, or the one named is not there.
+    """
+    by_name = {entry["id"]: entry for entry in entries}
+    for entry in entries:
+        aliases = entry.get("aliases")
+        by_name |= {alias: entry for alias in aliases if isinstance(alias, str)} if isinstance(aliases, list) else {}
+    names = [entry["id"] for entry in entries]
+    shown = ", ".join(names[:_N_SHOWN]) + (f" and {len(names) - _N_SHOWN} more" if len(names) > _N_SHOWN else "")
+    if model is None:
+        if not names:
+            raise UsageError("the server does not list its models", "name the one to measure with --model")
+        if len(names) > 1:
+            raise UsageError(f"the server has {len(names)} models: {shown}", "choose one with --model")
+        return names[0], entries[0]
+    if names and model not in by_name:
+        close = difflib.get_close_matches(model, by_name, n=1)
+        remedy = f"did you mean {close[0]}?" if close else "choose one of those with --model"
+        raise UsageError(f"the server has no model {model!r}; it has {shown}", remedy)
+    return model, by_name.get(model, {})
+
+
+def _recognise(control: Control, engines: Sequence[Engine], entry: Mapping[str, Any]) -> tuple[Engine, Identity]:
+    """The first engine that knows itself in the answers of the control paths."""
+    answers: dict[str, Any] = {"/v1/models": {"data": [entry]}}
+    for engine in engines:
+        for path in engine.asks:
+            if path not in answers:
+                answers[path] = _document(control, path)
+        identity = engine.recognise(answers)
+        if identity is not None:
+            return engine, identity
+    raise ValueError("the last of the engines must take any server")
+
+
+def _document(control: Control, path: str) -> Any:
+    """A document that may be there or not; a server that hangs on a strange path just does not have it."""
+    try:
+        reply = control.get(path)
+    except EngineError:
+        return None
+    return reply.document if reply.status == 200 else None
+
+
+# --- what does it do -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """An API that was tried, with the extras that were left in the end."""
+
+    api: str
+    probe: Probe
+    extras: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+def _examine(
+    control: Control,
+    engine: Engine,
+    identity: Identity,
+    dialects: Mapping[str, Dialect],
+    model: str,
+    api: str | None,
+) -> ServerFacts:
+    best, apis = _choose_api(control, engine, dialects, model, api)
+    dialect, seen = dialects[best.api], best.probe
+    notes = list(best.notes)
+    is_forced = _is_forced(best, engine, notes)
+    if not seen.is_streamed:
+        notes.append("the server answered a streamed request in one piece: no first token, no gaps to measure")
+    if seen.n_output_tokens is None:
+        notes.append("the server tells no usage in a stream: output tokens are not known")
+    server = ServerCounter(control, engine, model, best.api)
+    counts_by = "nothing" if seen.n_prompt_tokens is None else "usage"
+    if server.find_way():
+        n_counted = server.count(_PROBE_PROMPTS[0])
+        if seen.n_prompt_tokens is None or n_counted == seen.n_prompt_tokens:
+            counts_by = "server"
+        elif n_counted:
+            notes.append(
+                f"the server's tokenizer counts {n_counted} tokens where its answer says {seen.n_prompt_tokens}: "
+                "prompts are sized by the usage of answers instead"
+            )
+    if counts_by == "nothing" and not seen.is_streamed:
+        notes.append("the server does not count prompts: input lengths are not known")
+    n_template = _template_prefix(server)
+    if n_template is None:
+        second = Request(0, _PROBE_PROMPTS[1], 0, 1)
+        again = probe(control, dialect, model, best.extras, second)
+        n_template = again.usage.n_cached_tokens if again.usage is not None else None
+    return ServerFacts(
+        url=control.url,
+        engine=engine.name,
+        title=engine.title,
+        version=identity.version,
+        model=model,
+        api=best.api,
+        apis=apis,
+        extras=best.extras,
+        count_extras=engine.count_extras,
+        context_tokens=identity.context_tokens,
+        n_slots=identity.n_slots,
+        n_template_tokens=n_template,
+        is_length_forced=is_forced,
+        usage_in_stream=seen.is_streamed and seen.n_output_tokens is not None,
+        streams=seen.is_streamed,
+        takes_token_ids=best.api != "chat" and engine.takes_token_ids and _takes_ids(control, engine, dialect, model),
+        counts_by=counts_by,
+        notes=tuple(notes),
+        evidence=identity.evidence,
+        quirks=engine.quirks,
+    )
+
+
+def _choose_api(
+    control: Control, engine: Engine, dialects: Mapping[str, Dialect], model: str, api: str | None
+) -> tuple[_Trial, tuple[str, ...]]:
+    """The API asked for, else the first that answers; and all that answer.
+
+    Raises: EngineError with the server's own words if none does.
+    """
+    wanted = APIS if api is None else (api,)
+    best: _Trial | None = None
+    answering, errors = [], []
+    for name in wanted:
+        if best is None:
+            trial = _try(control, engine, dialects[name], model)
+            if not trial.probe.error:
+                best = trial
+                answering.append(name)
+            else:
+                errors.append(f"{name}: {trial.probe.error}")
+        elif not probe(control, dialects[name], model, {}, _ONE_TOKEN).error:
+            answering.append(name)
+    if best is None:
+        has_other = api is not None
+        remedy = "does the model serve this API? try the other with --api" if has_other else "see the server's own log"
+        if any("HTTP 401" in error or "HTTP 403" in error for error in errors):
+            remedy = "give the key by --api-key-env NAME"
+        raise EngineError(f"{control.url} does not answer a request ({'; '.join(errors)})", remedy)
+    return best, tuple(answering)
+
+
+def _try(control: Control, engine: Engine, dialect: Dialect, model: str) -> _Trial:
+    """Probe with everything we would like to send; what the server refuses is left out, with a note."""
+    extras: dict[str, Any] = dict(engine.length_extras)
+    notes: list[str] = []
+    request = Request(0, _PROBE_PROMPTS[0], 0, _N_PROBE_TOKENS)
+    for _ in range(_MAX_REFUSALS):
+        seen = probe(control, dialect, model, extras, request)
+        if seen.status not in (400, 422) or not (change := _milder(extras, seen.error)):
+            break
+        extras |= change
+        for name in engine.length_extras:
+            if extras.get(name, name) is None:
+                del extras[name]
+        notes.append(f"the server refuses {' and '.join(change)}: left out ({seen.error})")
+    return _Trial(dialect.name, seen, extras, tuple(notes))
+
+
+def _milder(extras: Mapping[str, Any], error: str) -> dict[str, Any]:
+    """Changes to the extras that the server's complaint suggests: those fields it names, else all that are ours."""
+    if "max_completion_tokens" in error and "max_completion_tokens" not in extras:
+        return {"max_tokens": None, "max_completion_tokens": OUTPUT_TOKENS_ASKED}
+    forcing = [name for name, value in extras.items() if value is not None and not name.startswith("max_")]
+    optional = [name for name in _OPTIONAL_FIELDS if name not in extras]
+    named = [name for name in (*forcing, *optional) if name in error]
+    return dict.fromkeys(named or forcing)
+
+
+def _is_forced(trial: _Trial, engine: Engine, notes: list[str]) -> bool:
+    n_given = trial.probe.n_output_tokens
+    fields = [name for name in engine.length_extras if name in trial.extras]
+    if n_given is None:
+        return False
+    if n_given != _N_PROBE_TOKENS:
+        notes.append(
+            f"{_N_PROBE_TOKENS} output tokens were asked for and {n_given} came"
+            + (f" in spite of {' and '.join(fields)}" if fields else "")
+            + ": output lengths are not as asked"
+        )
+        return False
+    if not fields:
+        notes.append("output lengths cannot be forced: answers may end early")
+    return bool(fields)
+
+
+def _takes_ids(control: Control, engine: Engine, dialect: Dialect, model: str) -> bool:
+    """Whether a prompt of token ids is counted as just those."""
+    if engine.tokenize_bare is None:
+        return False
+    tokens: Tokens | None = tokenize(control, engine.tokenize_bare(model, SAMPLE_TEXT))
+    if tokens is None or not tokens.ids:
+        return False
+    seen = probe(control, dialect, model, {}, Request(0, tokens.ids, 0, 1, is_streamed=False))
+    return not seen.error and seen.n_prompt_tokens == len(tokens.ids)
+
+
+def _template_prefix(counter: ServerCounter) -> int | None:
+    """Tokens that two requests share although their texts begin differently."""
+    first, second = (counter.ids(prompt) for prompt in _PROBE_PROMPTS)
+    if not first or not second:
+        return None
+    same = [a == b for a, b in zip(first, second, strict=False)]
+    return same.index(False) if False in same else len(same)

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control plane: short questions to a server, outside of any measurement.
+
+Rule 1: whatever goes wrong on the way is one EngineError: what, where, and what to do about it.
+Rule 2: no redirect is followed, no proxy and no credential is taken from the environment.
+Rule 3: nothing that a header brought is ever in a message, also not when the server echoes it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import httpx
+import msgspec
+
+from inferometer.clock import Clock
+from inferometer.errors import EngineError, UsageError
+from inferometer.units import NS_PER_S, format_duration
+from inferometer.wire.tls import make_context
+
+MAX_REPLY_BYTES = 64 << 20
+_PORTS = {"http": 80, "https": 443}
+# Ends of URLs that people paste; what stands before is the address of the server.
+_API_PATHS = ("/chat/completions", "/completions", "/models", "/v1")
+_MIN_SECRET_CHARS = 6  # a shorter header value is no key, and masking it would spoil messages
+
+
+def normalise_url(url: str) -> str:
+    """`http://host:port[/prefix]`, without slash at the end and without `/v1`.
+
+    Raises: UsageError if it is no address of a server.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is not a URL: {error}", "write http://host:port") from error
+    if parts.scheme not in _PORTS or not parts.hostname:
+        remedy = f"did you mean http://{url.strip()} ?" if "://" not in url and parts.path else "write http://host:port"
+        raise UsageError(f"{url!r} is not an http or https URL", remedy)
+    if parts.username is not None or parts.password is not None:
+        raise UsageError("the URL holds a user name or password", "give credentials by --api-key-env or --header")
+    if parts.query or parts.fragment:
+        bare = urlunsplit(SplitResult(parts.scheme, parts.netloc, parts.path, "", ""))
+        raise UsageError("the URL holds a query or fragment, which would not reach the server", f"write {bare}")
+    path = parts.path.rstrip("/")
+    for end in _API_PATHS:
+        path = path.removesuffix(end).rstrip("/")
+    return urlunsplit(SplitResult(parts.scheme, parts.netloc, path, "", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of the control plane. `document`: its JSON, None where it is none."""
+
+    status: int
+    content_type: str
+    location: str
+    body: bytes
+    document: Any
+
+
+class Control:
+    """Questions to one server, over connections of its own. Use as a context manager.
+
+    `url`: normalised. `timeout_s`: of a question, from resolving the name to the last byte of the answer.
+    """
+
+    def __init__(
+        self, url: str, *, headers: Sequence[tuple[str, str]] = (), is_insecure: bool = False, timeout_s: float = 5.0
+    ) -> None:
+        self.url = url
+        self.timeout_s = timeout_s
+        self._parts = urlsplit(url)
+        self._place = f"{self._parts.hostname}:{self._parts.port or _PORTS[self._parts.scheme]}"
+        self._secrets = _secrets(headers)
+        self._clock = Clock()
+        self._is_resolved = False
+        self._client = httpx.Client(
+            headers=list(headers), verify=make_context(is_insecure), trust_env=False, follow_redirects=False
+        )
+
+    def __enter__(self) -> Control:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str) -> Reply:
+        """Raises: EngineError if no answer came."""
+        return self._ask("GET", path, None, self.timeout_s)
+
+    def post(self, path: str, body: bytes, timeout_s: float | None = None) -> Reply:
+        """`body`: JSON. Raises: EngineError if no answer came."""
+        return self._ask("POST", path, body, timeout_s or self.timeout_s)
+
+    def masked(self, text: str) -> str:
+        """A server's words without our secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _ask(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
+        t_end_ns = self._clock.now_ns() + round(timeout_s * NS_PER_S)
+        n_addresses = 1
+        if not self._is_resolved:
+            n_addresses = self._resolve(self.timeout_s)
+            self._is_resolved = True
+        limits = httpx.Timeout(timeout_s, connect=min(timeout_s, self.timeout_s) / n_addresses)
+        headers = {} if body is None else {"content-type": "application/json"}
+        try:
+            with self._client.stream(method, self.url + path, content=body, headers=headers, timeout=limits) as answer:
+                content = bytearray()
+                for piece in answer.iter_bytes():
+                    content += piece
+                    if len(content) > MAX_REPLY_BYTES:
+                        raise EngineError(f"{method} {path} at {self._place} answers without end")
+                    if self._clock.now_ns() > t_end_ns:
+                        raise self._too_slow(method, path, timeout_s)
+        except httpx.TimeoutException as error:
+            if isinstance(error, httpx.ConnectTimeout):
+                message = f"{self._place} cannot be reached: no answer to a connection within {timeout_s:g} s"
+                raise EngineError(message, "check the address, the network and the firewall") from error
+            raise self._too_slow(method, path, timeout_s) from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise self._unreachable(error) from error
+        location = answer.headers.get("location", "")
+        content_type = answer.headers.get("content-type", "")
+        return Reply(answer.status_code, content_type, location, bytes(content), _json(bytes(content)))
+
+    def _resolve(self, timeout_s: float) -> int:
+        """How many addresses the name has. In a thread, for a resolver may take its time, and cannot be told not to."""
+        found: list[int | OSError] = []
+
+        def look_up() -> None:
+            try:
+                port = self._parts.port or _PORTS[self._parts.scheme]
+                found.append(len(socket.getaddrinfo(self._parts.hostname, port, type=socket.SOCK_STREAM)))
+            except OSError as error:
+                found.append(error)
+
+        thread = threading.Thread(target=look_up, daemon=True)
+        thread.start()
+        thread.join(timeout_s)
+        if not found:
+            raise EngineError(
+                f"the name {self._parts.hostname} was not resolved within {timeout_s:g} s", "check the name and DNS"
+            )
+        if isinstance(found[0], OSError):
+            raise EngineError(
+                f"the name {self._parts.hostname} is not known ({found[0].strerror})", "check the spelling, or DNS"
+            ) from found[0]
+        return found[0]
+
+    def _too_slow(self, method: str, path: str, timeout_s: float) -> EngineError:
+        remedy = "is it an OpenAI-compatible server, and not overloaded or still loading?"
+        if self._parts.scheme == "http" and path == "/v1/models":
+            remedy += " If it speaks TLS, write https://"
+        return EngineError(
+            f"{self._place} took the connection, but {method} {path} was not answered in {format_duration(timeout_s)}",
+            remedy,
+        )
+
+    def _unreachable(self, error: httpx.TransportError | httpx.DecodingError) -> EngineError:
+        cause = _root(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return EngineError(
+                f"the certificate of {self._place} does not hold: {cause.verify_message}",
+                "if you trust it all the same (self-signed), add --insecure",
+            )
+        if isinstance(cause, ssl.SSLError):
+            reason = (cause.reason or str(cause)).replace("_", " ").lower()
+            is_plain = cause.reason in ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+            remedy = f"it seems to speak plain HTTP: write http://{self._place}" if is_plain else "check its TLS setup"
+            return EngineError(f"no TLS with {self._place} ({reason})", remedy)
+        if isinstance(cause, ConnectionRefusedError):
+            return EngineError(
+                f"nothing listens at {self._place} (connection refused)", "start the server, or check host and port"
+            )
+        if isinstance(error, httpx.ConnectError):
+            reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
+            return EngineError(f"{self._place} cannot be reached ({reason})", "check the address and the network")
+        remedy = "is it an HTTP server?"
+        if self._parts.scheme == "http":
+            remedy += f" If it speaks TLS, write https://{self._place}"
+        return EngineError(f"{self._place} does not answer in HTTP ({self.masked(str(error)) or 'cut off'})", remedy)
+
+
+def _root(error: BaseException) -> BaseException:
+    """The operating system's or TLS's own error at the bottom of the library's."""
+    seen = error
+    while (below := seen.__cause__ or seen.__context__) is not None:
+        seen = below
+        if isinstance(seen, OSError):  # ssl.SSLError is one
+            break
+    return seen
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _secrets(headers: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Header values and what follows a scheme such as `Bearer`, the longest first."""
+    parts = {part for _, value in headers for part in (value, value.partition(" ")[2])}
+    return tuple(sorted((part for part in parts if len(part) >= _MIN_SECRET_CHARS), key=len, reverse=True))

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From aligned values to statistics: mean, percentiles and maximum of a metric, each with its interval.
+
+Rule 1: within one trial values depend on each other (shared queues and batches), so intervals use the effective sample
+size: of each request series by autocorrelation, of chunk series by how slices of time differ.
+Rule 2: with several trials a statistic is taken per trial, and the interval is over trials.
+Rule 3: `p99` is over the successes; `p99_with_failures` counts failed and unfinished requests as the worst there is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from inferometer.metrics.registry import Metric
+from inferometer.metrics.rows import Mask, in_due_order, is_counted, is_ok
+from inferometer.metrics.slo import STATISTICS, WITH_FAILURES
+from inferometer.metrics.tokens import chunk_rows
+from inferometer.metrics.trial import Trial
+from inferometer.records import NEVER, Array, Trace
+from inferometer.stats import (
+    LEVEL,
+    Estimate,
+    FloatArray,
+    Missing,
+    effective_n,
+    effective_n_of_share,
+    mean_estimate,
+    n_needed,
+    over_trials,
+    quantile,
+    quantile_estimate,
+    ratio_estimate,
+)
+
+Statistics = dict[str, Estimate | Missing]
+N_SLICES = 32  # batches of time for chunk series; merged by ratio_estimate while neighbours correlate
+QUANTILES = {name: q for name, q in STATISTICS.items() if q is not None}
+ONLY_WHERE_CARRIED = ("p99_9",)
+
+
+def request_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Statistics:
+    """All statistics of a metric per request. Shapes: values float64[n_requests]."""
+    requests = trace.requests
+    order = in_due_order(requests)
+    order = order[is_counted(requests)[order]]
+    counted = requests[order]
+    values, trials = values[order], counted["trial"]
+    is_in = is_ok(counted) if metric.over == "successes" else counted["t_sent_ns"] != NEVER
+    return _combine(
+        [_of_series(metric, values[trials == t], is_in[trials == t]) for t in np.unique(trials)],
+        metric,
+        int(is_in.sum()),
+    )
+
+
+def _of_series(metric: Metric, values: FloatArray, is_in: Mask) -> Statistics:
+    """Statistics of one trial's requests in the order of their due instants."""
+    series = values[is_in & ~np.isnan(values)]
+    found: Statistics = {"mean": mean_estimate(series, unit=metric.unit, of="requests")}
+    found |= _quantiles(series, metric.unit, "requests")
+    found["max"] = _largest(series, metric.unit, "requests")
+    if metric.counts_failures:
+        # Where no success has the quantity, failures are not the worst of it: there is nothing to be worse than.
+        is_told = len(series) > 0 or not is_in.any()
+        attempted = np.where(is_in, values, math.inf) if is_told else series
+        attempted = attempted[~np.isnan(attempted)]
+        worst = _quantiles(attempted, metric.unit, "requests, failures as worst")
+        worst["max"] = _largest(attempted, metric.unit, "requests, failures as worst")
+        found |= {name + WITH_FAILURES: estimate for name, estimate in worst.items()}
+    return found
+
+
+def _quantiles(series: FloatArray, unit: str, of: str) -> Statistics:
+    ordered = np.sort(series)
+    found: Statistics = {}
+    for name, q in QUANTILES.items():
+        if len(series) < n_needed(q):
+            if name not in ONLY_WHERE_CARRIED:
+                found[name] = quantile_estimate(ordered, q, unit=unit, of=of)
+            continue
+        below = (series <= quantile(ordered, q)).astype(np.float64)
+        found[name] = quantile_estimate(ordered, q, unit=unit, n_eff=effective_n(below), of=of)
+    return found
+
+
+def _largest(values: FloatArray, unit: str, of: str) -> Estimate | Missing:
+    if not len(values):
+        return Missing(f"needs 1 of {of}, has 0", 0, unit)
+    value = float(values.max())
+    return Estimate(value, value, math.inf, LEVEL, len(values), unit, f"largest of {of}; no upper bound")
+
+
+def chunk_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Statistics:
+    """All statistics of a metric per chunk, over the successful requests. Shapes: values float64[n_chunks]."""
+    requests = trace.requests
+    is_in = is_counted(requests) & is_ok(requests)
+    defined = np.flatnonzero(~np.isnan(values))
+    rows = chunk_rows(trace)[defined]
+    kept = is_in[rows]
+    defined, rows = defined[kept], rows[kept]
+    t_ns, values = trace.chunks["t_recv_ns"][defined], values[defined]
+    trials = np.unique(requests["trial"][is_in])
+    if len(trials) == 1:
+        return _combine([_of_chunks(metric, values, t_ns)], metric, int(is_in.sum()))
+    of_chunk = requests["trial"][rows]
+    each = [_of_chunks(metric, values[of_chunk == t], t_ns[of_chunk == t]) for t in trials]
+    return _combine(each, metric, int(is_in.sum()))
+
+
+def _of_chunks(metric: Metric, values: FloatArray, t_ns: Array) -> Statistics:
+    """Statistics of one trial's chunks; dependence from slices of time."""
+    n = len(values)
+    if n == 0:
+        return {}
+    n_slices = max(2, min(N_SLICES, n // 10))
+    start, span = int(t_ns.min()), int(np.ptp(t_ns)) + 1
+    of_slice = ((t_ns - start) * (n_slices / span)).astype(np.int8)
+    counts = np.bincount(of_slice, minlength=n_slices).astype(np.float64)
+    sums = np.bincount(of_slice, values, n_slices).astype(np.float64)
+    found: Statistics = {"mean": ratio_estimate(sums, counts, unit=metric.unit, n=n, of="chunks")}
+    ordered = np.sort(values)
+    for name, q in QUANTILES.items():
+        if n < n_needed(q):
+            if name not in ONLY_WHERE_CARRIED:
+                found[name] = quantile_estimate(ordered, q, unit=metric.unit, of="chunks")
+            continue
+        below = np.bincount(of_slice[values <= quantile(ordered, q)], minlength=n_slices).astype(np.float64)
+        n_eff = effective_n_of_share(below, counts)
+        found[name] = quantile_estimate(ordered, q, unit=metric.unit, n_eff=n_eff, of="chunks")
+    found["max"] = _largest(ordered[-1:], metric.unit, "chunks")
+    return found
+
+
+def run_statistics(metric: Metric, trials: Sequence[Trial]) -> Statistics:
+    """The value of a metric per run: of the only trial with its interval there, or over trials."""
+    if not trials:
+        return {"value": Missing("needs a trial with requests that became due, has none", 0, metric.unit)}
+    return _combine([{"value": metric.fn(trial)} for trial in trials], metric, 1)
+
+
+def _combine(per_trial: Sequence[Statistics], metric: Metric, n_answers: int) -> Statistics:
+    """Statistics of the only trial, or over trials; statistics that nothing defines say what they would need."""
+    names = list(dict.fromkeys(name for found in per_trial for name in found)) or ["mean", *QUANTILES, "max"]
+    return {name: _over(name, [found.get(name) for found in per_trial], metric, n_answers) for name in names}
+
+
+def _over(
+    name: str, per_trial: Sequence[Estimate | Missing | None], metric: Metric, n_answers: int
+) -> Estimate | Missing:
+    estimates = [estimate for estimate in per_trial if isinstance(estimate, Estimate)]
+    missing = [estimate for estimate in per_trial if isinstance(estimate, Missing)]
+    if not estimates and not any(m.n for m in missing) and metric.per != "run":
+        if n_answers == 0:
+            return Missing("needs a successful request, has none", 0, metric.unit)
+        return Missing(f"needs {metric.needs}; none of {n_answers} has that", 0, metric.unit)
+    if len(per_trial) == 1:
+        return estimates[0] if estimates else missing[0]
+    if not estimates:
+        return Missing(f"{missing[0].reason} in each trial", missing[0].n, metric.unit)
+    if all(estimate.lo == estimate.value and estimate.hi == math.inf for estimate in estimates):  # largest values seen
+        return max(estimates, key=lambda estimate: estimate.value)
+    values = np.array([estimate.value for estimate in estimates])
+    return over_trials(values, unit=metric.unit, statistic=name)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How true the records are, in numbers: lateness, read lag, merged reads, starved processes, lengths not honoured.
+
+Rule: numbers only; what they mean for a metric is decided in `reasons_*`. What was not sampled is Missing, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from inferometer.metrics.latency import lateness, read_lag
+from inferometer.metrics.rows import Mask, is_counted, is_ok, plan_of, told
+from inferometer.metrics.tokens import token_chunks
+from inferometer.metrics.window import Window
+from inferometer.records import NEVER, Array, Trace
+from inferometer.stats import Estimate, FloatArray, Missing, exact, quantile, quantile_estimate
+from inferometer.units import NS_PER_S
+
+Numbers = dict[str, Estimate | Missing]
+# Longest constant beginning of a chat template that is taken for granted where its length is not known.
+MAX_GUESSED_TEMPLATE = 128
+
+
+def fidelity_numbers(trace: Trace, windows: Sequence[Window]) -> Numbers:
+    """All numbers about the measurement itself, by name."""
+    return _stamps(trace, windows) | _machine(trace, windows) | _answers(trace)
+
+
+# -- stamps -----------------------------------------------------------------------------------------------------------
+
+
+def _stamps(trace: Trace, windows: Sequence[Window]) -> Numbers:
+    late = lateness(trace)[is_counted(trace.requests)]
+    # Without kernel stamps both stamps of a chunk are the client's, and their difference says nothing.
+    lags = read_lag(trace) if trace.meta.get("stamps") != "user" else np.zeros(0)
+    found = _tail("lateness", late[~np.isnan(late)], "requests") | _tail("read_lag", lags, "kernel-stamped chunks")
+    found["merged_ratio"] = merged_ratio(trace)
+    n_reads = counted(trace.samples, "client", "n_reads", windows)
+    for name, gauge in (("stamped", "n_kernel_stamped"), ("rejected", "n_stamps_rejected")):
+        n_stamps = counted(trace.samples, "client", gauge, windows)
+        found[f"kernel_{name}_ratio"] = _ratio(n_stamps, n_reads, "reads")
+    clock = trace.meta.get("clock") or {}
+    if "n_steps" in clock:
+        found["clock_steps"] = exact(clock["n_steps"], n=1, unit="steps", method="wall clock against monotonic")
+    return found
+
+
+def _tail(name: str, values: FloatArray, of: str) -> Numbers:
+    """Median, p99 and largest; p99 of a small sample is its largest value and has a lower bound all the same."""
+    ordered = np.sort(values)
+    if not len(ordered):
+        return {f"{name}_{which}_s": Missing(f"needs 1 of {of}, has 0", 0, "s") for which in ("p50", "p99", "max")}
+    top = float(ordered[-1])
+    return {
+        f"{name}_p50_s": quantile_estimate(ordered, 0.5, unit="s", of=of),
+        f"{name}_p99_s": quantile_estimate(ordered, 0.99, unit="s", of=of),
+        f"{name}_max_s": exact(top, n=len(ordered), unit="s", method=f"largest of {of}"),
+    }
+
+
+def merged_ratio(trace: Trace) -> Estimate | Missing:
+    """Share of the gaps whose two chunks came with one read: such a gap is 0, and one beside it too long."""
+    chunks = token_chunks(trace)
+    if not len(chunks.at):
+        return Missing("needs 1 gap, has 0", 0, "ratio")
+    read_ids = trace.chunks["read_id"][chunks.at]
+    is_gap = ~chunks.is_first[1:]
+    n_gaps = int(is_gap.sum())
+    n_merged = int((is_gap & (np.diff(read_ids) == 0)).sum())
+    return _ratio(n_merged, n_gaps, "gaps")
+
+
+# -- the machine ------------------------------------------------------------------------------------------------------
+
+
+def _machine(trace: Trace, windows: Sequence[Window]) -> Numbers:
+    samples, n = trace.samples, len(trace.samples)
+    wall_s = sum(window.span_s for window in windows)
+    found: Numbers = {}
+    for name, gauge in (("run_delay", "run_delay_s"), ("gc", "gc_pause_s"), ("cpu", "cpu_s")):
+        found[f"client_{name}_ratio"] = _ratio(counted(samples, "client", gauge, windows), wall_s, "wall time", n)
+    n_cores = _last(samples, "host", "n_cores")
+    capacity_s = wall_s * n_cores if n_cores else None
+    found["steal_ratio"] = _ratio(counted(samples, "host", "steal_s", windows), capacity_s, "the machine's time", n)
+    found["host_busy_ratio"] = _ratio(
+        counted(samples, "host", "cpu_busy_s", windows), capacity_s, "the machine's time", n
+    )
+    waited_s = counted(samples, "engine", "run_delay_s", windows)
+    ran_s = counted(samples, "engine", "cpu_s", windows)
+    wanted_s = None if waited_s is None or ran_s is None else waited_s + ran_s
+    found["engine_run_delay_ratio"] = _ratio(waited_s, wanted_s, "the time the engine wanted to run", n)
+    longest = _within(samples, "client", "pass_max_s", windows)
+    if len(longest):
+        method = "median over seconds of the longest pass of the driving loop"
+        found["pass_typical_max_s"] = exact(quantile(np.sort(longest), 0.5), n=len(longest), unit="s", method=method)
+    return found
+
+
+def counted(samples: Array, source: str, gauge: str, windows: Sequence[Window]) -> float | None:
+    """By how much a cumulative gauge rose inside the windows, linear between samples; None where it was not sampled."""
+    t_ns, values = _series(samples, source, gauge)
+    if len(t_ns) < 2:
+        return None
+    ends = [np.interp([w.t_start_ns, w.t_end_ns], t_ns, values) for w in windows]
+    return float(sum(end - start for start, end in ends))
+
+
+def _series(samples: Array, source: str, gauge: str) -> tuple[FloatArray, FloatArray]:
+    rows = samples[(samples["source"] == source) & (samples["gauge"] == gauge)]
+    return rows["t_ns"].astype(np.float64), rows["value"]
+
+
+def _within(samples: Array, source: str, gauge: str, windows: Sequence[Window]) -> FloatArray:
+    t_ns, values = _series(samples, source, gauge)
+    inside: Mask = np.zeros(len(t_ns), bool)
+    for window in windows:
+        inside |= (t_ns > window.t_start_ns) & (t_ns <= window.t_end_ns + NS_PER_S)
+    return values[inside]
+
+
+def _last(samples: Array, source: str, gauge: str) -> float | None:
+    _, values = _series(samples, source, gauge)
+    return float(values[-1]) if len(values) else None
+
+
+def _ratio(part: float | None, whole: float | None, of: str, n: float | None = None) -> Estimate | Missing:
+    """`n`: how many things were counted, where that is not the whole itself."""
+    if part is None or whole is None:
+        return Missing("was not sampled", 0, "ratio")
+    if whole <= 0:
+        return Missing(f"needs {of}, has none", 0, "ratio")
+    return exact(part / whole, n=round(whole if n is None else n), unit="ratio", method=f"share of {of}")
+
+
+# -- the answers ------------------------------------------------------------------------------------------------------
+
+
+def _answers(trace: Trace) -> Numbers:
+    rows = trace.requests[is_counted(trace.requests) & is_ok(trace.requests)]
+    found: Numbers = {
+        "input_length_error_ratio": length_error(rows, "n_prompt_tokens"),
+        "output_length_error_ratio": length_error(rows, "n_output_tokens"),
+        "prefix_excess_ratio": prefix_excess(rows, trace),
+    }
+    n_counted = int(is_counted(trace.requests).sum())
+    for name, mask in answer_faults(trace.requests).items():
+        found[f"{name}_ratio"] = _ratio(int(mask.sum()), n_counted, "requests")
+    return found
+
+
+def length_error(rows: Array, name: str) -> Estimate | Missing:
+    """Tokens too many or too few, as a share of the tokens asked for; over the answers that tell their count."""
+    rows = rows[rows[name] >= 0]
+    asked = rows[f"{name}_asked"].astype(np.float64)
+    wrong = float(np.abs(rows[name] - asked).sum())
+    return _ratio(wrong, float(asked.sum()), "tokens asked for", len(rows))
+
+
+def prefix_excess(rows: Array, trace: Trace) -> Estimate | Missing:
+    """Cached prompt tokens beyond the chat template's own beginning and the shared prefix, as a share of the prompts.
+
+    Where the template's length is not known, the smallest hit seen stands for it, up to 128 tokens.
+    """
+    rows = rows[(rows["n_cached_tokens"] >= 0) & (rows["n_prompt_tokens"] > 0)]
+    if not len(rows):
+        return Missing("needs cached-token counts; the server told none", 0, "ratio")
+    plan, cached = plan_of(trace), rows["n_cached_tokens"]
+    template = plan.get("n_template_tokens")
+    if template is None:
+        template = min(int(cached[cached > 0].min(initial=MAX_GUESSED_TEMPLATE)), MAX_GUESSED_TEMPLATE)
+    excess = np.maximum(cached - template - int(plan.get("shared_prefix") or 0), 0)
+    return _ratio(float(excess.sum()), float(rows["n_prompt_tokens"].sum()), "prompt tokens", len(rows))
+
+
+def answer_faults(requests: Array) -> dict[str, Mask]:
+    """Counted answers that are not what they should be. Shapes: bool[n_requests] each.
+
+    swallowed: tokens in usage, no text in the stream; hidden_reasoning: reasoning tokens in usage, none in the stream;
+    in_one_piece: an answer that did not come as a stream; uncounted: a success without a token count.
+    """
+    counted_rows, ok = is_counted(requests), is_ok(requests)
+    streamed = requests["t_first_content_ns"] != NEVER
+    has_text = requests["t_last_content_ns"] != NEVER
+    reasons = np.nan_to_num(told(requests, "n_reasoning_tokens")) > 0
+    shows_none = requests["t_first_answer_ns"] == requests["t_first_content_ns"]
+    return {
+        "swallowed": counted_rows & ~has_text & (requests["n_output_tokens"] > 0) & (requests["t_end_ns"] != NEVER),
+        "hidden_reasoning": counted_rows & ok & streamed & reasons & shows_none,
+        "in_one_piece": counted_rows & ok & ~streamed & has_text,
+        "uncounted": counted_rows & ok & (requests["n_output_tokens"] < 0),
+    }

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reasons to doubt a run that lie with the client and its machine: lateness, stamps, reads, CPU.
+
+Rule: a threshold is about harm to a number that is printed, not about the presence of a phenomenon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from inferometer.kinds import Outcome
+from inferometer.metrics.latency import lateness
+from inferometer.metrics.reason import TAIL_SHARE, TOLERANCE, Evidence, Reason, percent
+from inferometer.metrics.rows import is_counted, plan_of
+from inferometer.metrics.slo import STATISTICS
+from inferometer.stats import Estimate, rank_interval
+from inferometer.units import format_duration
+
+# Latencies that count from due, and the same from sent.
+_FROM_DUE = {"ttft_s": "ttft_sent_s", "e2e_s": "e2e_sent_s"}
+_GAPS = ("gap_s", "gap_token_s", "gap_max_s")
+_ALL_LATENCIES = ("ttft_s", "ttft_sent_s", "ttfat_s", "tpot_s", "e2e_s", *_GAPS)
+# An open loop that sends less than this of what was due offered another load than the one it is named after (the same
+# bound by which a server's completions are held against its arrivals).
+MIN_DELIVERED = 0.98
+# From this share of merged gaps on, a percentile that is always printed (p90) is moved by them.
+MAX_MERGED = 0.10
+# CPU time stolen by the hypervisor hits client and engine alike, in bursts; half of the tolerance, since tails feel it.
+MAX_STEAL = TOLERANCE / 2
+
+
+def late_sends(evidence: Evidence) -> Iterator[Reason]:
+    """Send lateness against the metrics that count from due.
+
+    Invalid where even the lower end of the interval of p99 lateness is beyond the tolerance; suspect where lateness
+    moves a printed percentile by more than the tolerance. In closed loop lateness is the time to hand a slot over.
+    """
+    late = np.sort(lateness(evidence.trace)[is_counted(evidence.trace.requests)])
+    late = late[~np.isnan(late)]
+    if not len(late):
+        return
+    rank, _ = rank_interval(len(late), 0.99)
+    at_least = float(late[rank - 1]) if rank else 0.0
+    what = "slots were handed over" if evidence.mode == "closed" else "requests were sent"
+    remedy = "leave the client a core of its own, lower the load, or measure longer answers"
+    for name, from_sent in _FROM_DUE.items():
+        median = evidence.median(name)
+        if median is None:
+            continue
+        if at_least > TOLERANCE * median:
+            text = (
+                f"{what} {format_duration(at_least)} late or more at p99: over 10 % of the {name} median "
+                f"{format_duration(median)}"
+            )
+            yield Reason("late_sends", "invalid", text, remedy, (name,))
+        elif moved := _moved_percentile(evidence, name, from_sent):
+            text = f"{what} up to {format_duration(float(late[-1]))} late: {name} {moved} higher than from sent"
+            yield Reason("late_sends", "suspect", text, remedy, (name,))
+
+
+def _moved_percentile(evidence: Evidence, name: str, from_sent: str) -> str:
+    """The first percentile that lateness raises by more than the tolerance: "p99 is 14 %"."""
+    for statistic, q in STATISTICS.items():
+        due, sent = evidence.metrics[name].get(statistic), evidence.metrics[from_sent].get(statistic)
+        if q is None or not isinstance(due, Estimate) or not isinstance(sent, Estimate):
+            continue
+        if due.value - sent.value > TOLERANCE * due.value:
+            return f"{statistic} is {percent(due.value / sent.value - 1) if sent.value > 0 else 'far'}"
+    return ""
+
+
+def not_delivered(evidence: Evidence) -> Iterator[Reason]:
+    """Load that was due and did not leave the client, or left it at a lower rate."""
+    requests = evidence.trace.requests[is_counted(evidence.trace.requests)]
+    n_unsent = int((requests["outcome"] == Outcome.NOT_SENT).sum())
+    # A run killed at some instant had a few requests due in that very instant.
+    allowed = TOLERANCE if evidence.trace.meta.get("is_cut_off") else TAIL_SHARE
+    remedy = "lower the rate, or allow the client more open files, memory or a core of its own"
+    if n_unsent > allowed * len(requests):
+        text = f"{n_unsent} of {len(requests)} requests were due and never left the client"
+        yield Reason("not_delivered", "invalid", text, remedy)
+        return
+    offered, delivered = (evidence.metrics[name]["value"] for name in ("offered_per_s", "delivered_per_s"))
+    if not isinstance(offered, Estimate) or not isinstance(delivered, Estimate):
+        return
+    if delivered.value < MIN_DELIVERED * offered.value:
+        text = f"{offered.value:.4g} requests/s were due, {delivered.value:.4g} were sent"
+        yield Reason("not_delivered", "invalid", text, remedy)
+
+
+def lagging_stamps(evidence: Evidence) -> Iterator[Reason]:
+    """User-space stamps where they are the only ones, or where too many of the kernel's were refused."""
+    if evidence.trace.meta.get("stamps") == "user":
+        lag = evidence.number("pass_typical_max_s")
+        source = f"no kernel stamps, and the driving loop is up to {format_duration(lag or 0)} late in a typical second"
+    else:
+        unstamped = 1 - (evidence.number("kernel_stamped_ratio") or 1.0)
+        refused = max(unstamped, evidence.number("kernel_rejected_ratio") or 0.0)
+        lag = evidence.number("read_lag_p99_s") if refused > TAIL_SHARE else None
+        source = (
+            f"{percent(refused)} of the reads have no kernel stamp, and user space lags by {format_duration(lag or 0)}"
+        )
+    spoiled = tuple(
+        name
+        for name in ("ttft_s", "e2e_s", *_GAPS)
+        if lag is not None and (median := evidence.median(name)) is not None and lag > TOLERANCE * median
+    )
+    if spoiled:
+        remedy = "leave the client a core of its own, or measure from Linux over plain HTTP"
+        yield Reason("lagging_stamps", "suspect", f"{source}: over 10 % of the median of {spoiled[0]}", remedy, spoiled)
+
+
+def merged_reads(evidence: Evidence) -> Iterator[Reason]:
+    """Several token-bearing events in one read: the gap between them is lost, the one before it is too long."""
+    if (share := evidence.exceeds("merged_ratio", MAX_MERGED)) is None:
+        return
+    text = f"{percent(share)} of the gaps lie within one read: gap p50 is understated, p90 and up overstated"
+    remedy = "if the engine sends tokens one by one, lower the load or leave the client a core of its own"
+    yield Reason("merged_reads", "suspect", text, remedy, ("gap_s", "gap_token_s"))
+
+
+def client_starved(evidence: Evidence) -> Iterator[Reason]:
+    """The driving process was ready to run and had no CPU."""
+    if (share := evidence.exceeds("client_run_delay_ratio", TOLERANCE)) is not None:
+        text = f"the client waited for a CPU during {percent(share)} of the window"
+        remedy = "stop other work on this machine, or give client and engine cores of their own"
+        yield Reason("client_starved", "suspect", text, remedy, _ALL_LATENCIES)
+
+
+def stolen_time(evidence: Evidence) -> Iterator[Reason]:
+    """The hypervisor gave the machine's time to others."""
+    if (share := evidence.exceeds("steal_ratio", MAX_STEAL)) is not None:
+        text = f"the hypervisor took {percent(share)} of this machine's CPU time"
+        yield Reason("stolen_time", "suspect", text, "measure on a machine that is not overcommitted")
+
+
+def collector_pauses(evidence: Evidence) -> Iterator[Reason]:
+    """Garbage collections while driving."""
+    if (share := evidence.exceeds("client_gc_ratio", TAIL_SHARE)) is not None:
+        text = f"the client's garbage collector ran during {percent(share)} of the window"
+        yield Reason(
+            "collector_pauses", "suspect", text, "please report this: the loop makes no cycles", _ALL_LATENCIES
+        )
+
+
+def clock_steps(evidence: Evidence) -> Iterator[Reason]:
+    """The wall clock, to which kernel stamps belong, was set while they were taken."""
+    steps = evidence.exceeds("clock_steps", 0)
+    if steps is not None and evidence.trace.meta.get("stamps") != "user":
+        text = f"the wall clock was set {steps:.0f} times during the run, and kernel stamps belong to it"
+        yield Reason("clock_steps", "suspect", text, "let the time service settle, then repeat the run", _ALL_LATENCIES)
+
+
+def cut_off(evidence: Evidence) -> Iterator[Reason]:
+    """The records end before the run was over."""
+    requests = evidence.trace.requests
+    n_open = int(np.isin(requests["outcome"], (Outcome.CENSORED, Outcome.CANCELLED)).sum())
+    is_cut_off = bool(evidence.trace.meta.get("is_cut_off"))
+    if is_cut_off or (requests["outcome"] == Outcome.CANCELLED).any():
+        how = "was cut off" if is_cut_off else "was stopped"
+        text = f"the run {how} with {n_open} requests open; they count as failures where failures are counted"
+        yield Reason("cut_off", "suspect", text, "let the run finish")
+
+
+def fewer_trials(evidence: Evidence) -> Iterator[Reason]:
+    """Repeats that were planned and are not there."""
+    n_planned = int(plan_of(evidence.trace).get("n_trials") or 1)
+    if 0 < len(evidence.trials) < n_planned:
+        text = f"{len(evidence.trials)} of {n_planned} trials took place"
+        yield Reason("fewer_trials", "suspect", text, "let all repeats finish: intervals are over trials")
+
+
+CLIENT_RULES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
+    late_sends,
+    not_delivered,
+    lagging_stamps,
+    merged_reads,
+    client_starved,
+    stolen_time,
+    collector_pauses,
+    clock_steps,
+    cut_off,
+    fewer_trials,
+)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reasons to doubt a run that lie with the engine, the load or the answers: nothing to see, failures, drift, lengths.
+
+Rule: a threshold is about harm to a number that is printed, not about the presence of a phenomenon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from inferometer.kinds import Outcome
+from inferometer.metrics.latency import e2e, tpot, ttft
+from inferometer.metrics.reason import TAIL_SHARE, TOLERANCE, Evidence, Level, Reason, percent
+from inferometer.metrics.registry import METRICS
+from inferometer.metrics.rows import is_counted, is_failed, is_ok, plan_of
+from inferometer.metrics.trial import Trial
+from inferometer.metrics.window import flights
+from inferometer.records import NEVER, Trace
+from inferometer.stats import (
+    Cut,
+    Estimate,
+    FloatArray,
+    Missing,
+    mean_estimate,
+    mser5,
+    quantile,
+    quantile_estimate,
+    trend,
+)
+from inferometer.units import NS_PER_S, format_duration
+
+_SERIES: dict[str, Callable[[Trace], FloatArray]] = {"ttft_s": ttft, "tpot_s": tpot, "e2e_s": e2e}
+# Drift is asked of three metrics in every run: at this level one healthy run in some thirty raises a false alarm, if
+# the drift were also larger than the tolerance.
+DRIFT_LEVEL = 0.99
+MIN_COMPLETED = 0.98  # completions per arrival in the second half of the window, below which an open loop is saturated
+# In-flight of a stable system moves by about sqrt(2 N) between two instants (Poisson); what is missing must be more.
+CHANCE_SIGMAS = 3.0
+MAX_LENGTH_ERROR = 0.02  # latency is at most proportional to length: an error of 2 % stays below every interval printed
+MAX_PREFIX_EXCESS = 0.02  # the same for prompt tokens that nobody computed
+MAX_FAILED = 0.5  # beyond this most of what was asked was not measured
+
+
+def no_success(evidence: Evidence) -> Iterator[Reason]:
+    """Nothing was measured."""
+    requests = evidence.trace.requests
+    if not (is_counted(requests) & is_ok(requests)).any():
+        n = int(is_counted(requests).sum())
+        text = f"none of {n} requests succeeded{_outcomes(evidence)}" if n else "no request became due"
+        yield Reason(
+            "no_success", "invalid", text, "look at `inferometer show RUN --slowest 5`, and at the server's log"
+        )
+
+
+def errors(evidence: Evidence) -> Iterator[Reason]:
+    """More failures than a p99 over the successes can hide."""
+    found = evidence.trace.requests[is_counted(evidence.trace.requests)]
+    n_failed, n = int(is_failed(found).sum()), len(found)
+    if n_failed > TAIL_SHARE * n and is_ok(found).any():
+        level: Level = "invalid" if n_failed > MAX_FAILED * n else "suspect"
+        text = f"{n_failed} of {n} requests failed{_outcomes(evidence)}: latencies of the successes flatter the engine"
+        yield Reason(
+            "errors", level, text, "read percentiles `with_failures`; `inferometer show RUN` shows the answers"
+        )
+
+
+def _outcomes(evidence: Evidence) -> str:
+    rows = evidence.trace.requests[is_counted(evidence.trace.requests)]
+    numbers, counts = np.unique(rows["outcome"][~is_ok(rows)], return_counts=True)
+    words = [
+        f"{n} {Outcome(o).name.lower()}" for o, n in sorted(zip(numbers, counts, strict=True), key=lambda x: -x[1])
+    ]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def too_few(evidence: Evidence) -> Iterator[Reason]:
+    """A headline metric whose median has no interval. In a burst, latencies are places in a queue: not asked there."""
+    bare = []
+    for metric in METRICS.values():
+        median = evidence.metrics[metric.name].get("p50")
+        if not metric.is_headline or (evidence.mode == "burst" and metric.name != "tpot_s"):
+            continue
+        if (isinstance(median, Missing) and median.n) or (isinstance(median, Estimate) and not median.is_bounded):
+            bare.append((metric.name, median))
+    if bare:
+        name, median = bare[0]
+        why = median.reason if isinstance(median, Missing) else f"{median.n} requests: {median.method}"
+        text = f"too few independent answers for an interval of the {name} median ({why})"
+        yield Reason(
+            "too_few", "suspect", text, "measure longer: --for 120s, or more --requests", tuple(n for n, _ in bare)
+        )
+
+
+def engine_starved(evidence: Evidence) -> Iterator[Reason]:
+    """The engine's threads were ready to run and had no CPU: it was slowed by about this share."""
+    if (share := evidence.exceeds("engine_run_delay_ratio", TOLERANCE)) is None:
+        return
+    client = evidence.number("client_cpu_ratio")
+    beside = f"; the client used {percent(client)} of a core" if client is not None else ""
+    text = f"the engine waited for a CPU during {percent(share)} of the time it wanted to run{beside}"
+    remedy = "give the engine fewer threads than cores, stop other work, or drive it from another machine"
+    yield Reason("engine_starved", "suspect", text, remedy)
+
+
+def not_stationary(evidence: Evidence) -> Iterator[Reason]:
+    """A latency that drifts, or never settles, by more than the tolerance, in more than half of the trials."""
+    if evidence.mode == "burst":
+        return
+    for name, fn in _SERIES.items():
+        drifts = [drift for trial in evidence.trials if (drift := _drift(trial, fn))]
+        if len(drifts) > len(evidence.trials) / 2:
+            text = f"{name} {drifts[0]} between the beginning and the end of the window"
+            remedy = "warm up longer (--warmup), measure longer, or look for what changes on the server"
+            yield Reason("not_stationary", "suspect", text, remedy, (name,))
+
+
+def _drift(trial: Trial, fn: Callable[[Trace], FloatArray]) -> str:
+    """How far a latency moved over the window, in words; "" if it did not."""
+    rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
+    values = fn(Trace(rows))
+    rows, values = rows[~np.isnan(values)], values[~np.isnan(values)]
+    if not len(values):
+        return ""
+    mean = float(values.mean())
+    rise = trend(rows["t_due_ns"] / NS_PER_S, values, unit="s", level=DRIFT_LEVEL)
+    if isinstance(rise, Estimate) and (rise.lo > 0 or rise.hi < 0) and abs(rise.value) > TOLERANCE * mean:
+        return f"{'rises' if rise.value > 0 else 'falls'} by {percent(abs(rise.value) / mean)}"
+    values = values[np.argsort(rows["t_end_ns"], kind="stable")]
+    cut = mser5(values)
+    if not isinstance(cut, Cut) or cut.is_settled:
+        return ""
+    halves = [mean_estimate(half, unit="s", level=DRIFT_LEVEL) for half in np.array_split(values, 2)]
+    first, second = (half for half in halves if isinstance(half, Estimate))
+    apart = first.hi < second.lo or second.hi < first.lo
+    if apart and abs(second.value - first.value) > TOLERANCE * mean:
+        return f"never settles, and moves by {percent(abs(second.value - first.value) / mean)}"
+    return ""
+
+
+def ramp(evidence: Evidence) -> Iterator[Reason]:
+    """A beginning that is not steady yet and moves a median by more than the tolerance."""
+    for trial in evidence.trials:
+        if trial.steady.t_start_ns <= trial.window.t_start_ns:
+            continue
+        rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
+        for name, fn in _SERIES.items():
+            values = fn(Trace(rows))
+            all_of_them = np.sort(values[~np.isnan(values)])
+            settled = np.sort(values[~np.isnan(values) & (rows["t_due_ns"] >= trial.steady.t_start_ns)])
+            after = quantile_estimate(settled, 0.5, unit="s") if len(settled) else None
+            if not isinstance(after, Estimate):
+                continue
+            before = quantile(all_of_them, 0.5)
+            if abs(before - after.value) > TOLERANCE * after.value and not after.lo <= before <= after.hi:
+                seconds = (trial.steady.t_start_ns - trial.window.t_start_ns) / NS_PER_S
+                text = (
+                    f"the first {format_duration(seconds)} of the window are a ramp: without it the {name} median is "
+                    f"{format_duration(after.value)}, not {format_duration(before)}"
+                )
+                yield Reason("ramp", "suspect", text, f"add --warmup {math.ceil(seconds)}s", (name,))
+        return
+
+
+def queue_growing(evidence: Evidence) -> Iterator[Reason]:
+    """Open loop beyond what the server sustains: latencies then say how long the run was, not how fast the server is.
+
+    Either completions fall behind arrivals in the second half of the window, by more than chance, or the number in
+    flight rises over the steady window (95 %) by more than the tolerance. In more than half of the trials.
+    """
+    if evidence.mode != "open":
+        return
+    signs = [sign for trial in evidence.trials if (sign := _growth(trial))]
+    if len(signs) > len(evidence.trials) / 2:
+        text = f"the queue grows: {signs[0]}; this load is not sustainable"
+        remedy = "lower --rate; the request throughput is about what the server can do"
+        yield Reason("queue_growing", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "e2e_s", "e2e_sent_s"))
+
+
+def _growth(trial: Trial) -> str:
+    window, rows = trial.window, trial.requests
+    if window.span_s <= 0:
+        return ""
+    middle_ns = (window.t_start_ns + window.t_end_ns) / 2
+    n_due, n_ended = (
+        int(((rows[stamp] >= middle_ns) & (rows[stamp] < window.t_end_ns)).sum()) for stamp in ("t_due_ns", "t_end_ns")
+    )
+    load = flights(rows[rows["t_sent_ns"] != NEVER], window.t_end_ns)
+    n_mean = float(load.means(window.edges_ns(1))[0])
+    if n_ended < MIN_COMPLETED * n_due and n_due - n_ended > CHANCE_SIGMAS * math.sqrt(2 * n_mean):
+        return f"in the second half of the window {n_due} requests became due and {n_ended} ended"
+    edges = trial.steady.edges_ns(50)
+    means = load.means(edges)
+    rise = trend(edges[:-1] / NS_PER_S, means, unit="requests")
+    if isinstance(rise, Estimate) and rise.lo > 0 and rise.value > TOLERANCE * float(means.mean()):
+        return f"requests in flight rise by {rise.value:.1f} over the window, {means.mean():.1f} on average"
+    return ""
+
+
+def prefix_hits(evidence: Evidence) -> Iterator[Reason]:
+    """Prompt tokens that came out of a cache although prompts were made to differ."""
+    if (share := evidence.exceeds("prefix_excess_ratio", MAX_PREFIX_EXCESS)) is None or evidence.is_users_traffic:
+        return
+    text = f"{percent(share)} of the prompt tokens came from a prefix cache, beyond template and shared prefix"
+    remedy = "another --seed makes other prompts; or turn the server's prefix cache off"
+    yield Reason(
+        "prefix_hits", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "e2e_s", "input_throughput_tokens_per_s")
+    )
+
+
+def wrong_lengths(evidence: Evidence) -> Iterator[Reason]:
+    """Prompts or answers of other lengths than those asked for."""
+    share = evidence.exceeds("output_length_error_ratio", MAX_LENGTH_ERROR)
+    if share is not None and plan_of(evidence.trace).get("is_length_forced"):
+        text = f"output lengths are off by {percent(share)} of the tokens asked for, although exact lengths were asked"
+        remedy = "the engine stops early: see `ignore_eos` and the context length of the server"
+        yield Reason(
+            "output_lengths", "suspect", text, remedy, ("e2e_s", "e2e_sent_s", "output_throughput_tokens_per_s")
+        )
+    share = evidence.exceeds("input_length_error_ratio", MAX_LENGTH_ERROR)
+    if share is not None and not evidence.is_users_traffic:
+        text = f"prompt lengths, as the server counts them, are off by {percent(share)} of the tokens asked for"
+        remedy = "use --api completions where it takes token ids, or allow for the chat template in --input-tokens"
+        yield Reason(
+            "input_lengths", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "input_throughput_tokens_per_s")
+        )
+
+
+def odd_answers(evidence: Evidence) -> Iterator[Reason]:
+    """Answers whose stream does not show what their usage says, or that are no stream."""
+    asked_streams = plan_of(evidence.trace).get("is_streamed", True)
+    if (share := evidence.exceeds("swallowed_ratio", TAIL_SHARE)) is not None:
+        text = f"{percent(share)} of the answers have tokens in usage and no text: their time to first token is unknown"
+        remedy = "the server swallows tokens (a reasoning or tool parser?): look at `inferometer show RUN`"
+        yield Reason("swallowed", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "tpot_s"))
+    if (share := evidence.exceeds("hidden_reasoning_ratio", TAIL_SHARE)) is not None:
+        text = f"{percent(share)} of the answers think without showing it: TTFT holds the thinking, TPOT is too short"
+        remedy = "let the server stream its reasoning, or turn thinking off"
+        yield Reason("hidden_reasoning", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "tpot_s"))
+    if asked_streams and (share := evidence.exceeds("in_one_piece_ratio", TAIL_SHARE)) is not None:
+        text = f"{percent(share)} of the answers came in one piece although streams were asked for: no TTFT, no TPOT"
+        remedy = "turn streaming on at the server or proxy, or measure with --no-stream"
+        yield Reason("in_one_piece", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "tpot_s"))
+    if (share := evidence.exceeds("uncounted_ratio", TAIL_SHARE)) is not None:
+        text = f"{percent(share)} of the answers tell no token count: TPOT and token rates leave them out or guess"
+        remedy = "turn usage on at the server (stream_options.include_usage)"
+        yield Reason("uncounted", "suspect", text, remedy, ("tpot_s", "output_throughput_tokens_per_s"))
+
+
+ENGINE_RULES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
+    no_success,
+    errors,
+    too_few,
+    engine_starved,
+    not_stationary,
+    ramp,
+    queue_growing,
+    prefix_hits,
+    wrong_lengths,
+    odd_answers,
+)

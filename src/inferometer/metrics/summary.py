@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The summary of a run: everything a report prints, computed once, from the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from inferometer.kinds import Outcome, Phase
+from inferometer.metrics.estimates import Statistics, chunk_statistics, request_statistics, run_statistics
+from inferometer.metrics.fidelity import Numbers, answer_faults, fidelity_numbers
+from inferometer.metrics.reason import Evidence
+from inferometer.metrics.registry import METRICS, Metric
+from inferometer.metrics.rows import UNFINISHED, is_counted, is_failed, is_ok, plan_of
+from inferometer.metrics.slo import Limit, Limits, RunLimitResult, judge, meets, meets_all, parse_limits
+from inferometer.metrics.stalls import share
+from inferometer.metrics.trial import Trial, trials_of
+from inferometer.metrics.verdict import Verdict, judge_metric, judge_run
+from inferometer.metrics.window import N_SLICES, flights
+from inferometer.records import Trace
+from inferometer.stats import Estimate, FloatArray, Missing
+from inferometer.units import NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Mean number of requests in flight over equal slices of a trial's window. Shapes: float64[200] each."""
+
+    trial: int
+    t_s: FloatArray  # middle of the slice, seconds since the run's start
+    n: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class LimitResults:
+    """How the limits came out. `attained`: share of the requests within each limit per request (all trials pooled).
+
+    All of them together: metrics `attainment_ratio` and `goodput_per_s`.
+    """
+
+    per_request: tuple[tuple[Limit, Estimate | Missing], ...] = ()
+    per_run: tuple[RunLimitResult, ...] = ()
+
+    @property
+    def is_failed(self) -> bool:
+        """Some limit on the run is missed by its point estimate."""
+        return any(result.is_met is False for result in self.per_run)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`metrics`: name -> statistic ("mean", "p50", ..., "p99_with_failures"; "value" for those per run) -> estimate.
+
+    `counts`: requests of the main phase by what became of them ("planned" is all that became due), warm-up, trials.
+    """
+
+    verdict: Verdict
+    counts: dict[str, int]
+    metrics: dict[str, Statistics]
+    metric_verdicts: dict[str, Verdict]
+    fidelity: Numbers
+    limits: LimitResults
+    in_flight: tuple[InFlight, ...]
+    windows: tuple[dict[str, float], ...]
+    stamps: str = ""  # "kernel" or "user": where receive stamps came from
+    is_cut_off: bool = False
+    plan: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+
+
+def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
+    """Everything a report says about a run. `limits`: by default those the run was started with.
+
+    Raises: UsageError if the run's own limits cannot be read.
+    """
+    if limits is None:
+        limits = parse_limits(str(plan_of(trace).get("slo") or ""))
+    trials = trials_of(trace, meets_all(trace, limits))
+    metrics = {name: _statistics(metric, trace, trials) for name, metric in METRICS.items()}
+    numbers = fidelity_numbers(trace, [trial.window for trial in trials])
+    verdict = judge_run(Evidence(trace, trials, metrics, numbers))
+    return Summary(
+        verdict=verdict,
+        counts=_counts(trace, trials),
+        metrics=metrics,
+        metric_verdicts={name: judge_metric(name, verdict) for name in METRICS},
+        fidelity=numbers,
+        limits=LimitResults(
+            tuple((limit, _attained(trace, limit)) for limit in limits.per_request),
+            tuple(judge(limit, metrics) for limit in limits.per_run),
+        ),
+        in_flight=tuple(_in_flight(trial) for trial in trials),
+        windows=tuple(_window_facts(trial) for trial in trials),
+        stamps=str(trace.meta.get("stamps") or ""),
+        is_cut_off=bool(trace.meta.get("is_cut_off")),
+        plan=_facts(trace.meta, "plan"),
+        engine=_facts(trace.meta, "engine"),
+        host=_facts(trace.meta, "host"),
+    )
+
+
+def _statistics(metric: Metric, trace: Trace, trials: list[Trial]) -> Statistics:
+    if metric.per == "run":
+        return run_statistics(metric, trials)
+    values = metric.fn(trace)
+    return (request_statistics if metric.per == "request" else chunk_statistics)(metric, values, trace)
+
+
+def _attained(trace: Trace, limit: Limit) -> Estimate | Missing:
+    is_met = meets(trace, limit)
+    if is_met is None:
+        return Missing(f"no answer has {limit.metric}", 0, "ratio")
+    return share(is_met[is_counted(trace.requests)], of="requests due in the window")
+
+
+def _counts(trace: Trace, trials: list[Trial]) -> dict[str, int]:
+    counted = trace.requests[is_counted(trace.requests)]
+    counts = {
+        "planned": len(counted),
+        "ok": int(is_ok(counted).sum()),
+        "failed": int(is_failed(counted).sum()),
+        "unfinished": int(np.isin(counted["outcome"], UNFINISHED).sum()),
+        "warmup": int((trace.requests["phase"] == Phase.WARMUP).sum()),
+        "trials": len(trials),
+        "retried": int((counted["attempt"] > 1).sum()),
+    }
+    numbers, times = np.unique(counted["outcome"][~is_ok(counted)], return_counts=True)
+    counts |= {Outcome(number).name.lower(): int(n) for number, n in zip(numbers, times, strict=True)}
+    counts |= {name: int(mask.sum()) for name, mask in answer_faults(trace.requests).items()}
+    answered = counted[is_ok(counted)]
+    for name in ("n_prompt_tokens", "n_output_tokens"):
+        wrong = (answered[name] >= 0) & (answered[name] != answered[f"{name}_asked"])
+        counts[name.removeprefix("n_").removesuffix("_tokens") + "_length_off"] = int(wrong.sum())
+    return counts
+
+
+def _in_flight(trial: Trial) -> InFlight:
+    edges = trial.window.edges_ns(N_SLICES)
+    means = flights(trial.requests, trial.window.t_end_ns).means(edges)
+    return InFlight(trial.number, (edges[:-1] + edges[1:]) / 2 / NS_PER_S, means)
+
+
+def _window_facts(trial: Trial) -> dict[str, float]:
+    return {
+        "trial": trial.number,
+        "t_start_s": trial.window.t_start_ns / NS_PER_S,
+        "t_end_s": trial.window.t_end_ns / NS_PER_S,
+        "t_steady_s": trial.steady.t_start_ns / NS_PER_S,
+    }
+
+
+def _facts(meta: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return dict(meta.get(key) or {})
