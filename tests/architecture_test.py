@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "report": GROUND | {"metrics", "stats"},
     "truth": GROUND | {"clock", "records", "stats"},
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
-    "host": GROUND | {"clock", "records", "plan", "engines.engine", "drive.scrub"},
+    "host": GROUND | {"clock", "records", "plan", "engines.engine", "drive.scrub", "wire"},
     "embedded": GROUND | {"clock", "host"},
     "config": GROUND | {"drive.scrub"},
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},

@@ -261,7 +261,6 @@ def _drive(
         timeout_ns=round(config.timeout_s * NS_PER_S),
         stall_timeout_ns=round(config.stall_timeout_s * NS_PER_S),
         keeps_content=config.keeps_content,
-        n_reserve=min(16, 1 + int((config.rate or 0) / 20)),
     )
     dialect = DIALECTS[facts.api]
     try:

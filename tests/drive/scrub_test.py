@@ -131,6 +131,7 @@ def test_secrets_that_are_no_ascii_are_masked():
         (b'with"quote', b'with\\"quote'),
         (b"with<tag>&x", b"with\\u003ctag\\u003e\\u0026x"),
         (b"with blank", b"with+blank"),
+        (b"with-line-end\r\n", b"with-line-end"),
     ]:
         assert scrub([b"<" + written + b">"], secret) == b"<" + stars(written) + b">"
 

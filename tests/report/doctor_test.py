@@ -10,7 +10,9 @@ import pytest
 from inferometer.report.doctor import Check, render, to_json, verdict_of
 
 GOOD = Check("kernel_stamps", "valid", "reads carry kernel receive stamps, 2.1 us after the send at the median")
-STEAL = Check("steal", "suspect", "2.3 % of CPU time stolen in the last second", "use a machine without noisy neighbours")
+STEAL = Check(
+    "steal", "suspect", "2.3 % of CPU time stolen in the last second", "use a machine without noisy neighbours"
+)
 FILES = Check(
     "open_files",
     "invalid",
@@ -20,7 +22,8 @@ FILES = Check(
 
 
 @pytest.mark.parametrize(
-    ("checks", "level"), [([], "valid"), ([GOOD], "valid"), ([GOOD, STEAL], "suspect"), ([STEAL, FILES, GOOD], "invalid")]
+    ("checks", "level"),
+    [([], "valid"), ([GOOD], "valid"), ([GOOD, STEAL], "suspect"), ([STEAL, FILES, GOOD], "invalid")],
 )
 def test_the_verdict_is_the_worst_level(checks, level):
     assert verdict_of(checks) == level

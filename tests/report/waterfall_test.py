@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waterfalls: instants where they belong, bytes that cannot harm a terminal, and a curl line that a shell runs as meant."""
+"""Waterfalls: instants where they belong, bytes that cannot harm a terminal, a curl line that a shell runs as meant."""
 
 from __future__ import annotations
 
@@ -123,13 +123,20 @@ def test_the_curl_line_never_holds_the_key():
         assert "$KEY" in line
 
 
-NASTY = [("X-Note", "it's \"quoted\" $HOME `id` \\ !"), ("Content-Type", "application/json")]
+def test_values_that_were_not_kept_become_variables():
+    (line,) = curl_lines(Sending("http://x/v1", (("authorization", ""), ("X-Tenant", "")), b"{}", "KEY"))
+    assert '-H "authorization: Bearer $KEY" -H "X-Tenant: $X_TENANT"' in line
+
+
+NASTY = [("X-Note", 'it\'s "quoted" $HOME `id` \\ !'), ("Content-Type", "application/json")]
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
 @pytest.mark.parametrize("n_padding", [0, 120_000])
 def test_a_shell_runs_the_curl_line_as_meant(n_padding):
-    body = json.dumps({"prompt": "it's $HOME `id` \\ \"x\"\n\u00e9", "pad": "x" * n_padding}, ensure_ascii=False).encode()
+    body = json.dumps(
+        {"prompt": 'it\'s $HOME `id` \\ "x"\n\u00e9', "pad": "x" * n_padding}, ensure_ascii=False
+    ).encode()
     sending = Sending("http://x/v1?a=1&b=2", (*NASTY, ("Authorization", "Bearer sk")), body, "KEY", is_insecure=True)
     script = "\n".join(['curl() { printf "%s\\0" "$@"; cat; }', *curl_lines(sending)])
     done = subprocess.run(

@@ -161,9 +161,9 @@ def test_sends_are_stamped_in_order_never_early_and_between_the_clients_own_stam
         assert list(content["t_due_ns"] - log.requests["t_arrival_ns"][i]) == [
             (20 + 2 * k) * NS_PER_MS for k in range(5)
         ]
-    stamps = np.concatenate([log.requests["t_arrival_ns"], log.steps["t_before_ns"], log.steps["t_after_ns"]])
+    stamps = np.concatenate([log.requests["t_arrival_ns"], log.steps["t_before_ns"]])
     assert t_first_ns <= stamps.min()
-    assert stamps.max() <= t_last_ns
+    assert stamps.max() <= t_last_ns  # not so the stamps after a send: the client may have read it by then
 
 
 def test_streams_at_the_same_time_are_each_complete_and_staggered_as_asked():

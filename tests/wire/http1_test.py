@@ -253,11 +253,21 @@ def test_nothing_can_be_followed_after_a_breach(name):
     assert not framing.keeps_alive
 
 
-def test_a_chunk_of_known_size_without_its_end_is_a_breach_too():
+IN_CHUNKS = [data.removeprefix(CHUNKED) for data, _ in FAULTS.values() if data.startswith(CHUNKED)]
+
+
+@pytest.mark.parametrize("data", [*IN_CHUNKS, b"5x\nhello\r\n", b"5\r hello\r\n"])
+def test_breach_behind_a_chunk_of_the_same_size_is_found_on_the_hot_path_too(data):
     framing = Framing()
     framing.feed(CHUNKED + b"5\r\nhello\r\n")
-    with pytest.raises(RemoteProtocolError, match="longer than its size"):
-        framing.feed(b"5\r\nhello!\r\n")
+    with pytest.raises(RemoteProtocolError):
+        framing.feed(data)
+
+
+def test_size_cut_in_two_is_not_mistaken_for_its_second_half():
+    framing = Framing()
+    framing.feed(CHUNKED + b"5\r\nhello\r\n1")
+    assert framing.feed(b"5\r\nhello\r\n0\r\n\r\n123456789\r\n") == [(3, 24)]
 
 
 def test_messages_quote_too_little_to_give_a_key_away(follow):

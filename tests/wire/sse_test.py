@@ -113,10 +113,12 @@ def test_stream_is_read_alike_under_every_cut(name, mark, line_end, cuts):
         assert told(read(reads)) == by_the_book(stream)
 
 
-@pytest.mark.parametrize("name", STREAMS)
-def test_fast_and_general_path_agree(name):
+CR_AMONG_LF = [b"data: a\rdata: b\n\n", b"data: a\n\ndata: b\r\n\n", b"data: a\n\ndata: b\r\rdata: c\n\n"]
+
+
+@pytest.mark.parametrize("stream", [stream for stream, _ in STREAMS.values()] + CR_AMONG_LF)
+def test_fast_and_general_path_agree(stream):
     """The fast path needs a reader between two events; a comment that is still open keeps another one off it."""
-    stream, _ = STREAMS[name]
     fast = EventReader()
     assert fast.feed(b":\n", 0) == [ServerEvent("", b"", 0, True)]
     general = EventReader()
@@ -274,6 +276,7 @@ def test_any_stream_is_read_by_the_book(stream, places):
     pieces = [stream[start:stop] for start, stop in zip([0, *places], [*places, len(stream)], strict=True)]
     for reads in (pieces, [stream], [stream[i : i + 1] for i in range(len(stream))]):
         assert told(read(reads)) == by_the_book(stream)
+        assert told(read([b":\n", *reads])) == by_the_book(b":\n" + stream)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)

@@ -64,6 +64,7 @@ class Connection:
         "_wants",
         "exchange",
         "fd",
+        "n_served",
         "number",
         "sock",
         "state",
@@ -76,6 +77,7 @@ class Connection:
         self._loop = loop
         self.number = number
         self.exchange: Exchange | None = None
+        self.n_served = 0
         self.was_idle = False  # it waited unused at least once, so the server may have closed it meanwhile
         self.state = State.CONNECTING
         self.t_open_ns = loop.clock.now_ns()

@@ -38,6 +38,9 @@ _DONE_LINE = re.compile(rb"data: ?\[DONE\]\s*\Z")
 # Nothing but failures for this many requests in a row ends the run: it measures nothing and hammers a sick server.
 MAX_FAILURES_IN_A_ROW = 50
 MAX_FAILURES_AT_FIRST = 10  # the same before the first success
+# llama.cpp's server closes every connection after a streamed answer without saying so. A server that was seen to do that
+# this often, and never to serve twice, is no longer trusted with a second request on a connection.
+MAX_REUSES_LOST = 2
 MAX_UNREAD_FINISHED = 256  # live decoding that cannot keep up loses the oldest; what is on disk does not
 
 
@@ -57,7 +60,9 @@ class Options:
     timeout_ns: int = 60 * NS_PER_S
     stall_timeout_ns: int = 30 * NS_PER_S
     keeps_content: bool = True
-    n_reserve: int = 1  # open loop: idle connections kept ready, so that no handshake stands in a latency
+    # Open loop: idle connections kept ready, so that a handshake seldom stands in a latency. Few, because servers with a
+    # thread per connection (llama.cpp) lose a thread to each.
+    n_reserve: int = 2
 
 
 class Loop:
@@ -100,6 +105,7 @@ class Loop:
         self._n_connections = 0
         self._n_wanted_idle = 0
         self._n_failed_in_a_row = 0
+        self._n_reuses_lost = self._n_reused = 0
         self._arrivals: Arrivals | None = None
 
     # -- what the experiment calls ------------------------------------------------------------------------------------
@@ -291,10 +297,16 @@ class Loop:
         connection.was_idle = True
         self._idle.append(connection)
 
+    @property
+    def _trusts_reuse(self) -> bool:
+        return self._n_reused > 0 or self._n_reuses_lost < MAX_REUSES_LOST
+
     def on_answered(self, connection: Connection, exchange: Exchange) -> None:
         """The HTTP answer is complete; whether it is a good one is found when it is decoded."""
         connection.exchange = None
-        if exchange.framing.keeps_alive and not exchange.framing.n_unused:
+        connection.n_served += 1
+        self._n_reused += connection.n_served > 1
+        if exchange.framing.keeps_alive and not exchange.framing.n_unused and self._trusts_reuse:
             self.on_idle(connection)
         else:
             self._drop(connection)
@@ -304,6 +316,8 @@ class Loop:
         """The connection is of no more use. A kept-alive one that died under a fresh request is replaced, once."""
         exchange = connection.exchange
         self._drop(connection)
+        if connection.n_served and (exchange is None or not exchange.n_reads):
+            self._n_reuses_lost += 1
         if exchange is None:
             return
         if outcome is Outcome.RESET and connection.was_idle and not exchange.n_reads and exchange.attempt == 1:

@@ -46,6 +46,8 @@ class Scrubber:
 
     def flush(self) -> bytes:
         """What was held back: the stream is over."""
+        if not self._raw:
+            return b""
         return self._scan(self._raw, bytearray(self._shown), is_last=True)
 
     def _scan(self, raw: bytes, shown: bytearray, is_last: bool) -> bytes:
@@ -82,9 +84,9 @@ def _match(data: bytes, at: int, form: bytes) -> list[tuple[int, int]] | None:
                 return [*pieces, (start, at)]
         if at == len(data):
             return None
-        gap = _GAP.match(data, at) if n_matched else None
+        gap = _GAP.match(data, at)
         if gap is None:
-            return None if n_matched and _GAP_BEGINNING.match(data, at) else []
+            return None if _GAP_BEGINNING.match(data, at) else []
         pieces.append((start, at))
         at = gap.end()
 
@@ -92,9 +94,10 @@ def _match(data: bytes, at: int, form: bytes) -> list[tuple[int, int]] | None:
 @lru_cache(maxsize=8)
 def _compile(secrets: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], re.Pattern[bytes]]:
     """Every spelling of every secret, and a pattern that finds where one may begin. A scrubber is made per request."""
-    forms = {form for secret in secrets if len(secret) >= MIN_SECRET_BYTES for form in _spellings(secret)}
+    words = [secret.strip() for secret in secrets]  # a key read from a file may bring its line end along
+    forms = {form for word in words if len(word) >= MIN_SECRET_BYTES for form in _spellings(word)}
     beginnings = {_beginning(form) for form in forms}
-    return tuple(sorted(forms)), re.compile(b"|".join(sorted(beginnings)))
+    return tuple(sorted(forms)), re.compile(b"|".join(sorted(beginnings)) or rb"(?!)")  # which is found nowhere
 
 
 def _beginning(form: bytes) -> bytes:

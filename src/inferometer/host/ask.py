@@ -87,7 +87,7 @@ def ask(
     """
     with Control(normalise_url(url), headers=headers, is_insecure=is_insecure, timeout_s=timeout_s) as control:
         reply = control.get("/v1/models")
-        said = control.masked(next(iter(dialects.values())).error_text(reply.body))
+        said = next(iter(dialects.values())).error_text(reply.body)
         entries = _models(control.url, reply, said, has_key=any(name.lower() == "authorization" for name, _ in headers))
         name, entry = _choose(entries, model)
         engine, identity = _recognise(control, engines, entry)

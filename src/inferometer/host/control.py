@@ -3,7 +3,7 @@
 
 Rule 1: whatever goes wrong on the way is one EngineError: what, where, and what to do about it.
 Rule 2: no redirect is followed, no proxy and no credential is taken from the environment.
-Rule 3: nothing that a header brought is ever in a message, also not when the server echoes it.
+Rule 3: keys are masked in every reply before anybody sees it, for servers echo them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import httpx
 import msgspec
 
 from inferometer.clock import Clock
+from inferometer.drive.scrub import Scrubber, scrub_text, secrets_of
 from inferometer.errors import EngineError, UsageError
 from inferometer.units import NS_PER_S, format_duration
 from inferometer.wire.tls import make_context
@@ -29,7 +30,6 @@ MAX_REPLY_BYTES = 64 << 20
 _PORTS = {"http": 80, "https": 443}
 # Ends of URLs that people paste; what stands before is the address of the server.
 _API_PATHS = ("/chat/completions", "/completions", "/models", "/v1")
-_MIN_SECRET_CHARS = 6  # a shorter header value is no key, and masking it would spoil messages
 
 
 def normalise_url(url: str) -> str:
@@ -80,7 +80,7 @@ class Control:
         self.timeout_s = timeout_s
         self._parts = urlsplit(url)
         self._place = f"{self._parts.hostname}:{self._parts.port or _PORTS[self._parts.scheme]}"
-        self._secrets = _secrets(headers)
+        self._secrets = secrets_of(headers)
         self._clock = Clock()
         self._is_resolved = False
         self._client = httpx.Client(
@@ -102,12 +102,6 @@ class Control:
     def post(self, path: str, body: bytes, timeout_s: float | None = None) -> Reply:
         """`body`: JSON. Raises: EngineError if no answer came."""
         return self._ask("POST", path, body, timeout_s or self.timeout_s)
-
-    def masked(self, text: str) -> str:
-        """A server's words without our secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
     def _ask(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
         t_end_ns = self._clock.now_ns() + round(timeout_s * NS_PER_S)
@@ -133,9 +127,11 @@ class Control:
             raise self._too_slow(method, path, timeout_s) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise self._unreachable(error) from error
-        location = answer.headers.get("location", "")
+        location = scrub_text(answer.headers.get("location", ""), self._secrets)
         content_type = answer.headers.get("content-type", "")
-        return Reply(answer.status_code, content_type, location, bytes(content), _json(bytes(content)))
+        scrubber = Scrubber(self._secrets)
+        clean = scrubber.feed(bytes(content)) + scrubber.flush()
+        return Reply(answer.status_code, content_type, location, clean, _json(clean))
 
     def _resolve(self, timeout_s: float) -> int:
         """How many addresses the name has. In a thread, for a resolver may take its time, and cannot be told not to."""
@@ -192,7 +188,8 @@ class Control:
         remedy = "is it an HTTP server?"
         if self._parts.scheme == "http":
             remedy += f" If it speaks TLS, write https://{self._place}"
-        return EngineError(f"{self._place} does not answer in HTTP ({self.masked(str(error)) or 'cut off'})", remedy)
+        reason = scrub_text(" ".join(str(error).split()), self._secrets)[:200]
+        return EngineError(f"{self._place} does not answer in HTTP ({reason or 'cut off'})", remedy)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -210,9 +207,3 @@ def _json(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def _secrets(headers: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Header values and what follows a scheme such as `Bearer`, the longest first."""
-    parts = {part for _, value in headers for part in (value, value.partition(" ")[2])}
-    return tuple(sorted((part for part in parts if len(part) >= _MIN_SECRET_CHARS), key=len, reverse=True))

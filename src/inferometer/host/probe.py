@@ -48,7 +48,7 @@ def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, A
     encoded = dialect.encode(request, model, extras)
     reply = control.post(encoded.path, encoded.body, TIMEOUT_S)
     if reply.status != 200:
-        said = control.masked(dialect.error_text(reply.body))
+        said = dialect.error_text(reply.body)
         where = f" to {reply.location}" if 300 <= reply.status < 400 and reply.location else ""
         return Probe(reply.status, f"HTTP {reply.status}{where}: {said}".rstrip(": "))
     is_streamed = reply.content_type.startswith(dialect.streams_as) or reply.body.lstrip().startswith(b"data:")
@@ -56,7 +56,7 @@ def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, A
         deltas = _streamed(dialect, reply.body) if is_streamed else dialect.decode_body(reply.body)
     except (DialectError, RemoteProtocolError) as error:
         return Probe(reply.status, str(error), is_streamed)
-    errors = [control.masked(delta.text) for delta in deltas if delta.kind is ChunkKind.ERROR]
+    errors = [delta.text for delta in deltas if delta.kind is ChunkKind.ERROR]
     n_chunks = sum(delta.kind in TOKEN_BEARING for delta in deltas)
     finish = next((delta.finish for delta in reversed(deltas) if delta.finish), "")
     usage = next((delta.usage for delta in reversed(deltas) if delta.usage is not None), None)

@@ -17,7 +17,7 @@ import numpy as np
 from inferometer.metrics.registry import Metric
 from inferometer.metrics.rows import Mask, in_due_order, is_counted, is_ok
 from inferometer.metrics.slo import STATISTICS, WITH_FAILURES
-from inferometer.metrics.tokens import chunk_rows
+from inferometer.metrics.tokens import row_of_id
 from inferometer.metrics.trial import Trial
 from inferometer.records import NEVER, Array, Trace
 from inferometer.stats import (
@@ -61,14 +61,14 @@ def _of_series(metric: Metric, values: FloatArray, is_in: Mask) -> Statistics:
     series = values[is_in & ~np.isnan(values)]
     found: Statistics = {"mean": mean_estimate(series, unit=metric.unit, of="requests")}
     found |= _quantiles(series, metric.unit, "requests")
-    found["max"] = _largest(series, metric.unit, "requests")
+    found["max"] = _largest(series, len(series), metric.unit, "requests")
     if metric.counts_failures:
         # Where no success has the quantity, failures are not the worst of it: there is nothing to be worse than.
         is_told = len(series) > 0 or not is_in.any()
         attempted = np.where(is_in, values, math.inf) if is_told else series
         attempted = attempted[~np.isnan(attempted)]
         worst = _quantiles(attempted, metric.unit, "requests, failures as worst")
-        worst["max"] = _largest(attempted, metric.unit, "requests, failures as worst")
+        worst["max"] = _largest(attempted, len(attempted), metric.unit, "requests, failures as worst")
         found |= {name + WITH_FAILURES: estimate for name, estimate in worst.items()}
     return found
 
@@ -86,52 +86,58 @@ def _quantiles(series: FloatArray, unit: str, of: str) -> Statistics:
     return found
 
 
-def _largest(values: FloatArray, unit: str, of: str) -> Estimate | Missing:
-    if not len(values):
+def _largest(values: FloatArray, n: int, unit: str, of: str) -> Estimate | Missing:
+    if n == 0:
         return Missing(f"needs 1 of {of}, has 0", 0, unit)
     value = float(values.max())
-    return Estimate(value, value, math.inf, LEVEL, len(values), unit, f"largest of {of}; no upper bound")
+    return Estimate(value, value, math.inf, LEVEL, n, unit, f"largest of {of}; no upper bound")
 
 
 def chunk_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Statistics:
     """All statistics of a metric per chunk, over the successful requests. Shapes: values float64[n_chunks]."""
     requests = trace.requests
     is_in = is_counted(requests) & is_ok(requests)
-    defined = np.flatnonzero(~np.isnan(values))
-    rows = chunk_rows(trace)[defined]
-    kept = is_in[rows]
-    defined, rows = defined[kept], rows[kept]
-    t_ns, values = trace.chunks["t_recv_ns"][defined], values[defined]
-    trials = np.unique(requests["trial"][is_in])
-    if len(trials) == 1:
-        return _combine([_of_chunks(metric, values, t_ns)], metric, int(is_in.sum()))
-    of_chunk = requests["trial"][rows]
-    each = [_of_chunks(metric, values[of_chunk == t], t_ns[of_chunk == t]) for t in trials]
+    row_of = row_of_id(trace)
+    trial_of = np.where(is_in, requests["trial"], -1)[row_of][trace.chunks["request_id"]]
+    trial_of[np.isnan(values)] = -1
+    each = []
+    for trial in np.unique(requests["trial"][is_in]):
+        mine = trial_of == trial
+        each.append(_of_chunks(metric, values[mine], trace.chunks["t_recv_ns"][mine]))
     return _combine(each, metric, int(is_in.sum()))
 
 
 def _of_chunks(metric: Metric, values: FloatArray, t_ns: Array) -> Statistics:
-    """Statistics of one trial's chunks; dependence from slices of time."""
+    """Statistics of one trial's chunks; how slices of time differ tells how much they depend on each other."""
     n = len(values)
     if n == 0:
         return {}
+    ordered = np.sort(values)
     n_slices = max(2, min(N_SLICES, n // 10))
     start, span = int(t_ns.min()), int(np.ptp(t_ns)) + 1
-    of_slice = ((t_ns - start) * (n_slices / span)).astype(np.int8)
+    of_slice = ((t_ns - start) * (n_slices / span)).astype(np.int64)
     counts = np.bincount(of_slice, minlength=n_slices).astype(np.float64)
     sums = np.bincount(of_slice, values, n_slices).astype(np.float64)
     found: Statistics = {"mean": ratio_estimate(sums, counts, unit=metric.unit, n=n, of="chunks")}
-    ordered = np.sort(values)
-    for name, q in QUANTILES.items():
-        if n < n_needed(q):
-            if name not in ONLY_WHERE_CARRIED:
-                found[name] = quantile_estimate(ordered, q, unit=metric.unit, of="chunks")
-            continue
-        below = np.bincount(of_slice[values <= quantile(ordered, q)], minlength=n_slices).astype(np.float64)
-        n_eff = effective_n_of_share(below, counts)
-        found[name] = quantile_estimate(ordered, q, unit=metric.unit, n_eff=n_eff, of="chunks")
-    found["max"] = _largest(ordered[-1:], metric.unit, "chunks")
-    return found
+    carried = {name: q for name, q in QUANTILES.items() if n >= n_needed(q)}
+    hits = _hits(values, [quantile(ordered, q) for q in carried.values()], of_slice, n_slices)
+    for i, (name, q) in enumerate(QUANTILES.items()):  # ascending, so the carried ones come first
+        if name in carried:
+            n_eff = effective_n_of_share(hits[i], counts)
+            found[name] = quantile_estimate(ordered, q, unit=metric.unit, n_eff=n_eff, of="chunks")
+        elif name not in ONLY_WHERE_CARRIED:
+            found[name] = quantile_estimate(ordered, q, unit=metric.unit, of="chunks")
+    return found | {"max": _largest(ordered[-1:], n, metric.unit, "chunks")}
+
+
+def _hits(values: FloatArray, thresholds: Sequence[float], of_slice: Array, n_slices: int) -> FloatArray:
+    """How many values of each slice lie at or below each threshold (ascending). Shapes: float64[k, n_slices]."""
+    level = np.zeros(len(values), np.int64)
+    for threshold in thresholds:
+        level += values > threshold
+    k = len(thresholds) + 1
+    table = np.bincount(of_slice * k + level, minlength=n_slices * k).reshape(n_slices, k)
+    return np.cumsum(table, axis=1).T.astype(np.float64)
 
 
 def run_statistics(metric: Metric, trials: Sequence[Trial]) -> Statistics:
@@ -153,9 +159,10 @@ def _over(
     estimates = [estimate for estimate in per_trial if isinstance(estimate, Estimate)]
     missing = [estimate for estimate in per_trial if isinstance(estimate, Missing)]
     if not estimates and not any(m.n for m in missing) and metric.per != "run":
-        if n_answers == 0:
-            return Missing("needs a successful request, has none", 0, metric.unit)
-        return Missing(f"needs {metric.needs}; none of {n_answers} has that", 0, metric.unit)
+        needs = "a successful request" if n_answers == 0 and metric.over == "successes" else metric.needs
+        return Missing(
+            f"needs {needs}; {f'none of {n_answers} is that' if n_answers else 'there is none'}", 0, metric.unit
+        )
     if len(per_trial) == 1:
         return estimates[0] if estimates else missing[0]
     if not estimates:

@@ -15,7 +15,7 @@ from inferometer.metrics.rows import Mask, is_counted, is_ok, plan_of, told
 from inferometer.metrics.tokens import token_chunks
 from inferometer.metrics.window import Window
 from inferometer.records import NEVER, Array, Trace
-from inferometer.stats import Estimate, FloatArray, Missing, exact, quantile, quantile_estimate
+from inferometer.stats import Estimate, FloatArray, Missing, exact, n_needed, quantile
 from inferometer.units import NS_PER_S
 
 Numbers = dict[str, Estimate | Missing]
@@ -48,16 +48,16 @@ def _stamps(trace: Trace, windows: Sequence[Window]) -> Numbers:
 
 
 def _tail(name: str, values: FloatArray, of: str) -> Numbers:
-    """Median, p99 and largest; p99 of a small sample is its largest value and has a lower bound all the same."""
-    ordered = np.sort(values)
-    if not len(ordered):
-        return {f"{name}_{which}_s": Missing(f"needs 1 of {of}, has 0", 0, "s") for which in ("p50", "p99", "max")}
-    top = float(ordered[-1])
-    return {
-        f"{name}_p50_s": quantile_estimate(ordered, 0.5, unit="s", of=of),
-        f"{name}_p99_s": quantile_estimate(ordered, 0.99, unit="s", of=of),
-        f"{name}_max_s": exact(top, n=len(ordered), unit="s", method=f"largest of {of}"),
-    }
+    """Median, p99 and largest of what this run had: facts about it, not estimates."""
+    found: Numbers = {}
+    for statistic, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+        n_least = n_needed(q) if q < 1 else 1
+        if len(values) < n_least:
+            found[f"{name}_{statistic}_s"] = Missing(f"needs {n_least} {of}, has {len(values)}", len(values), "s")
+        else:
+            value = float(np.quantile(values, q))
+            found[f"{name}_{statistic}_s"] = exact(value, n=len(values), unit="s", method=f"of {of} in this run")
+    return found
 
 
 def merged_ratio(trace: Trace) -> Estimate | Missing:
@@ -66,10 +66,10 @@ def merged_ratio(trace: Trace) -> Estimate | Missing:
     if not len(chunks.at):
         return Missing("needs 1 gap, has 0", 0, "ratio")
     read_ids = trace.chunks["read_id"][chunks.at]
-    is_gap = ~chunks.is_first[1:]
-    n_gaps = int(is_gap.sum())
-    n_merged = int((is_gap & (np.diff(read_ids) == 0)).sum())
-    return _ratio(n_merged, n_gaps, "gaps")
+    same = np.zeros(len(read_ids), bool)
+    np.equal(read_ids[1:], read_ids[:-1], out=same[1:])
+    same[chunks.starts] = False
+    return _ratio(int(same.sum()), len(same) - len(chunks.starts), "gaps")
 
 
 # -- the machine ------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def _answers(trace: Trace) -> Numbers:
 
 def length_error(rows: Array, name: str) -> Estimate | Missing:
     """Tokens too many or too few, as a share of the tokens asked for; over the answers that tell their count."""
-    rows = rows[rows[name] >= 0]
+    rows = rows[(rows[name] >= 0) & (rows[f"{name}_asked"] > 0)]
     asked = rows[f"{name}_asked"].astype(np.float64)
     wrong = float(np.abs(rows[name] - asked).sum())
     return _ratio(wrong, float(asked.sum()), "tokens asked for", len(rows))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latencies of requests, by the definitions of the concepts page "Metrics".
+"""Latencies of requests: one function per metric, seconds per row, NaN where a row has no such thing.
 
 Rule 1: latency counts from the instant a request was due; what counts from sending says so in its name.
 Rule 2: the first token is the first non-empty piece of text, reasoning or tool call; a role-only event is not a token.

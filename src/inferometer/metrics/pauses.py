@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inferometer.kinds import Outcome
 from inferometer.metrics.rows import Mask
-from inferometer.metrics.tokens import TokenChunks, count_tokens, sum_per_row
+from inferometer.metrics.tokens import TokenChunks, token_chunks, token_counts
 from inferometer.records import NEVER, Trace
 from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
@@ -42,33 +42,32 @@ class Pauses:
         )
 
 
-def pauses(trace: Trace, chunks: TokenChunks) -> Pauses:
+def pauses(trace: Trace) -> Pauses:
     """A stall is a gap longer than max(200 ms, 5 x the request's median gap), or the silence that ended a request."""
-    requests, n = trace.requests, chunks.n_requests
-    gaps, rows = chunks.gaps_s()[~chunks.is_first], chunks.row[~chunks.is_first]
+    requests, chunks = trace.requests, token_chunks(trace)
+    gaps = np.nan_to_num(chunks.gaps_s)  # the first chunk of a request has none
     is_long = gaps > STALL_S
-    limit = np.full(n, STALL_S)
-    suspects = np.bincount(rows[is_long], minlength=n) > 0
-    limit[suspects] = np.maximum(STALL_S, STALL_OVER_MEDIAN * _medians(gaps, rows, suspects))
-    is_stall = is_long & (gaps > limit[rows])
-    n_stalls = sum_per_row(rows[is_stall], None, n)
-    stalled_s = sum_per_row(rows[is_stall], gaps[is_stall], n)
-    stream_s = sum_per_row(rows, gaps, n)
-    longest_s = np.zeros(n)
-    np.maximum.at(longest_s, rows, gaps)
+    limit = np.full(chunks.n_requests, STALL_S)
+    has_long = chunks.reduce(np.logical_or, is_long, empty=0.0) > 0
+    limit[has_long] = np.maximum(STALL_S, STALL_OVER_MEDIAN * _median_gaps(chunks, has_long))
+    stalls = np.where(is_long & (gaps > chunks.spread(limit)), gaps, 0.0)
     given_up = (requests["outcome"] == Outcome.STALLED) & (requests["t_last_content_ns"] != NEVER)
     silence_s = np.where(given_up, (requests["t_end_ns"] - requests["t_last_content_ns"]) / NS_PER_S, 0.0)
-    n_tokens = sum_per_row(chunks.row, np.nan_to_num(count_tokens(trace, chunks).n_tokens), n)
     return Pauses(
-        n_stalls + given_up, stalled_s + silence_s, stream_s + silence_s, np.maximum(longest_s, silence_s), n_tokens
+        n_stalls=chunks.reduce(np.add, (stalls > 0).astype(np.float64), empty=0.0) + given_up,
+        stalled_s=chunks.reduce(np.add, stalls, empty=0.0) + silence_s,
+        stream_s=chunks.reduce(np.add, gaps, empty=0.0) + silence_s,
+        longest_s=np.maximum(chunks.reduce(np.maximum, gaps, empty=0.0), silence_s),
+        n_tokens=chunks.reduce(np.add, np.nan_to_num(token_counts(trace).n_tokens), empty=0.0),
     )
 
 
-def _medians(gaps: FloatArray, rows: npt.NDArray[np.int32], wanted: Mask) -> FloatArray:
-    """Median gap of the wanted requests, in the order of their rows."""
-    picked = wanted[rows]
-    rows, gaps = rows[picked], gaps[picked]
+def _median_gaps(chunks: TokenChunks, wanted: Mask) -> FloatArray:
+    """Median gap of each wanted request, in the order of trace.requests. All of them have gaps."""
+    picked = chunks.spread(wanted)
+    picked[chunks.starts] = False
+    rows, gaps = chunks.spread(np.arange(chunks.n_requests))[picked], chunks.gaps_s[picked]
     gaps = gaps[np.lexsort((gaps, rows))]
-    n_gaps = np.bincount(rows, minlength=len(wanted))[wanted]
+    n_gaps = chunks.n_chunks[wanted] - 1
     starts = np.cumsum(n_gaps) - n_gaps
     return np.asarray((gaps[starts + (n_gaps - 1) // 2] + gaps[starts + n_gaps // 2]) / 2)

@@ -17,7 +17,7 @@ from inferometer.stats import Estimate
 Level = Literal["valid", "suspect", "invalid"]
 
 # The share of a metric's median by which the client may disturb it, at p99 of the disturbance, before the metric is
-# no longer believed. Own recommendation, as in the concepts page "Fidelity".
+# no longer believed. Own choice.
 TOLERANCE = 0.10
 # What befalls more than one in a hundred moves p99, the outermost percentile that is always printed.
 TAIL_SHARE = 0.01

@@ -37,7 +37,7 @@ _SERIES: dict[str, Callable[[Trace], FloatArray]] = {"ttft_s": ttft, "tpot_s": t
 # the drift were also larger than the tolerance.
 DRIFT_LEVEL = 0.99
 MIN_COMPLETED = 0.98  # completions per arrival in the second half of the window, below which an open loop is saturated
-# In-flight of a stable system moves by about sqrt(2 N) between two instants (Poisson); what is missing must be more.
+# The number in flight N of a stable system differs by about sqrt(2 N) between two instants (Poisson); growth is more.
 CHANCE_SIGMAS = 3.0
 MAX_LENGTH_ERROR = 0.02  # latency is at most proportional to length: an error of 2 % stays below every interval printed
 MAX_PREFIX_EXCESS = 0.02  # the same for prompt tokens that nobody computed
@@ -111,7 +111,7 @@ def not_stationary(evidence: Evidence) -> Iterator[Reason]:
         return
     for name, fn in _SERIES.items():
         drifts = [drift for trial in evidence.trials if (drift := _drift(trial, fn))]
-        if len(drifts) > len(evidence.trials) / 2:
+        if drifts and len(drifts) > len(evidence.trials) / 2:
             text = f"{name} {drifts[0]} between the beginning and the end of the window"
             remedy = "warm up longer (--warmup), measure longer, or look for what changes on the server"
             yield Reason("not_stationary", "suspect", text, remedy, (name,))
@@ -147,6 +147,8 @@ def ramp(evidence: Evidence) -> Iterator[Reason]:
             continue
         rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
         for name, fn in _SERIES.items():
+            if _growth(trial) or _drift(trial, fn):
+                continue  # no beginning that ends, but a run that never is steady
             values = fn(Trace(rows))
             all_of_them = np.sort(values[~np.isnan(values)])
             settled = np.sort(values[~np.isnan(values) & (rows["t_due_ns"] >= trial.steady.t_start_ns)])
@@ -170,18 +172,17 @@ def queue_growing(evidence: Evidence) -> Iterator[Reason]:
     Either completions fall behind arrivals in the second half of the window, by more than chance, or the number in
     flight rises over the steady window (95 %) by more than the tolerance. In more than half of the trials.
     """
-    if evidence.mode != "open":
-        return
     signs = [sign for trial in evidence.trials if (sign := _growth(trial))]
-    if len(signs) > len(evidence.trials) / 2:
+    if signs and len(signs) > len(evidence.trials) / 2:
         text = f"the queue grows: {signs[0]}; this load is not sustainable"
         remedy = "lower --rate; the request throughput is about what the server can do"
         yield Reason("queue_growing", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "e2e_s", "e2e_sent_s"))
 
 
 def _growth(trial: Trial) -> str:
+    """How the queue of an open loop grew, in words; "" if it did not."""
     window, rows = trial.window, trial.requests
-    if window.span_s <= 0:
+    if trial.mode != "open" or window.span_s <= 0:
         return ""
     middle_ns = (window.t_start_ns + window.t_end_ns) / 2
     n_due, n_ended = (
@@ -189,12 +190,13 @@ def _growth(trial: Trial) -> str:
     )
     load = flights(rows[rows["t_sent_ns"] != NEVER], window.t_end_ns)
     n_mean = float(load.means(window.edges_ns(1))[0])
-    if n_ended < MIN_COMPLETED * n_due and n_due - n_ended > CHANCE_SIGMAS * math.sqrt(2 * n_mean):
+    by_chance = CHANCE_SIGMAS * math.sqrt(2 * n_mean)
+    if n_ended < MIN_COMPLETED * n_due and n_due - n_ended > by_chance:
         return f"in the second half of the window {n_due} requests became due and {n_ended} ended"
     edges = trial.steady.edges_ns(50)
     means = load.means(edges)
     rise = trend(edges[:-1] / NS_PER_S, means, unit="requests")
-    if isinstance(rise, Estimate) and rise.lo > 0 and rise.value > TOLERANCE * float(means.mean()):
+    if isinstance(rise, Estimate) and rise.lo > 0 and rise.value > max(TOLERANCE * float(means.mean()), by_chance):
         return f"requests in flight rise by {rise.value:.1f} over the window, {means.mean():.1f} on average"
     return ""
 

@@ -19,7 +19,7 @@ import numpy as np
 from inferometer.errors import UsageError
 from inferometer.metrics.registry import METRICS, Metric, base_name
 from inferometer.metrics.rows import Mask, is_ok
-from inferometer.records import Trace
+from inferometer.records import Array
 from inferometer.stats import Estimate, FloatArray, Missing
 from inferometer.units import parse_duration_s
 
@@ -140,19 +140,19 @@ def _parse_value(text: str, metric: Metric, part: str) -> float:
     return value
 
 
-def meets(trace: Trace, limit: Limit) -> Mask | None:
-    """Which requests are within one limit; None if no success has this quantity at all. Shapes: bool[n_requests].
+def meets(limit: Limit, values: FloatArray, requests: Array) -> Mask | None:
+    """Which requests are within one limit; None if no success has this quantity at all.
+
+    Shapes: values (of the limit's metric) float64[n_requests] -> bool[n_requests].
 
     A metric that an answer of one token cannot have (tpot, gaps) does not count against it; any other undefined value
     of a successful answer does.
     """
-    metric = METRICS[limit.metric]
-    values: FloatArray = metric.fn(trace)
-    ok = is_ok(trace.requests)
+    ok = is_ok(requests)
     if ok.any() and np.isnan(values[ok]).all():
         return None
-    is_short = (trace.requests["n_output_tokens"] <= 1) & (trace.requests["n_output_tokens"] >= 0)
-    excused = np.isnan(values) & is_short & (metric.name in _NEED_TWO_TOKENS)
+    is_short = (requests["n_output_tokens"] <= 1) & (requests["n_output_tokens"] >= 0)
+    excused = np.isnan(values) & is_short & (limit.metric in _NEED_TWO_TOKENS)
     compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[limit.op]
     return np.asarray(ok & (compare(values, limit.value) | excused))
 
@@ -160,11 +160,11 @@ def meets(trace: Trace, limit: Limit) -> Mask | None:
 _NEED_TWO_TOKENS = ("tpot_s", "user_speed_tokens_per_s", "gap_max_s")
 
 
-def meets_all(trace: Trace, limits: Limits) -> Mask | None:
+def meets_all(limits: Limits, values: Mapping[str, FloatArray], requests: Array) -> Mask | None:
     """Which requests are within all limits per request; None where that cannot be told. Shapes: bool[n_requests]."""
     all_met: Mask | None = None
     for limit in limits.per_request:
-        is_met = meets(trace, limit)
+        is_met = meets(limit, values[limit.metric], requests)
         if is_met is None:
             return None
         all_met = is_met if all_met is None else all_met & is_met

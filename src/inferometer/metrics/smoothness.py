@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from inferometer.metrics.registry import metric
-from inferometer.metrics.rows import Mask, is_ok
-from inferometer.metrics.tokens import IntArray, TokenChunks, count_tokens, token_chunks
+from inferometer.metrics.rows import is_ok
+from inferometer.metrics.tokens import IntArray, TokenChunks, token_chunks, token_counts
 from inferometer.records import Trace
 from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
@@ -23,37 +23,32 @@ READING_SPEED_TOKENS_PER_S = 238 / 60 / 0.75
 MIN_EXACT_SHARE = 0.9
 
 
-@metric(unit="s", better="lower", per="chunk", needs="two or more token-bearing chunks")
+@metric(unit="s", better="lower", per="chunk", needs="an answer of two or more chunks with tokens")
 def gap(trace: Trace) -> FloatArray:
     """Time between one token-bearing chunk and the next of the same answer; a chunk may hold several tokens."""
     chunks = token_chunks(trace)
-    return _on_all_chunks(trace, chunks, chunks.gaps_s())
+    return _on_all_chunks(trace, chunks, chunks.gaps_s)
 
 
-@metric(unit="s/token", better="lower", per="chunk", needs="token counts per event")
+@metric(unit="s/token", better="lower", per="chunk", needs="an answer whose token counts per event are known")
 def gap_token(trace: Trace) -> FloatArray:
     """Gap divided by the tokens of the event that ends it; only where the count of every event of the answer is known.
 
     Not defined for any chunk when fewer than 90 % of the answers with gaps have such counts.
     """
-    chunks = token_chunks(trace)
-    counts = count_tokens(trace, chunks)
-    has_gaps = is_ok(trace.requests) & (chunks.per_request() >= 2)
+    chunks, counts = token_chunks(trace), token_counts(trace)
+    has_gaps = is_ok(trace.requests) & (chunks.n_chunks >= 2)
     if not has_gaps.any() or counts.is_exact[has_gaps].mean() < MIN_EXACT_SHARE:
         return np.full(len(trace.chunks), np.nan)
-    is_known = counts.is_exact[chunks.row] & (counts.n_tokens > 0)
-    per_token = chunks.gaps_s() / np.where(is_known, counts.n_tokens, np.nan)
-    return _on_all_chunks(trace, chunks, per_token)
+    n_tokens = np.where(chunks.spread(counts.is_exact) & (counts.n_tokens > 0), counts.n_tokens, np.nan)
+    return _on_all_chunks(trace, chunks, chunks.gaps_s / n_tokens)
 
 
-@metric(unit="s", better="lower", per="request", needs="two or more token-bearing chunks")
+@metric(unit="s", better="lower", per="request", needs="an answer of two or more chunks with tokens")
 def gap_max(trace: Trace) -> FloatArray:
     """The longest gap between token-bearing chunks of each answer."""
     chunks = token_chunks(trace)
-    longest = np.full(chunks.n_requests, -np.inf)
-    gaps = chunks.gaps_s()
-    np.maximum.at(longest, chunks.row[~chunks.is_first], gaps[~chunks.is_first])
-    return np.where(np.isfinite(longest), longest, np.nan)
+    return chunks.reduce(np.fmax, chunks.gaps_s)
 
 
 @metric(unit="s", better="lower", per="request", needs="a streamed answer with token counts")
@@ -76,25 +71,17 @@ def playback_wait_s(trace: Trace, tokens_per_s: float) -> FloatArray:
     behind that line.
     """
     chunks = token_chunks(trace)
-    behind_ns = _behind_ns(trace, chunks, NS_PER_S / tokens_per_s)
-    waits = np.full(chunks.n_requests, np.nan)
-    if len(chunks.row):
-        starts = np.flatnonzero(chunks.is_first)
-        waits[chunks.row[starts]] = np.maximum.reduceat(behind_ns, starts) / NS_PER_S
-    return waits
+    return chunks.reduce(np.maximum, _behind_ns(trace, chunks, NS_PER_S / tokens_per_s)) / NS_PER_S
 
 
 def _behind_ns(trace: Trace, chunks: TokenChunks, per_token_ns: float) -> FloatArray:
-    """How far each chunk is behind a line that starts with the first and gives every token `per_token_ns`."""
-    n_tokens = count_tokens(trace, chunks).n_tokens
-    if not len(n_tokens):
-        return np.zeros(0)
-    starts = np.flatnonzero(chunks.is_first)
-    n_chunks = np.diff(np.append(starts, len(chunks.row)))
-    before = np.cumsum(n_tokens) - n_tokens
-    index = before - np.repeat(before[starts], n_chunks)  # tokens that came before this chunk, in its request
-    since_first = chunks.t_ns - np.repeat(chunks.t_ns[starts], n_chunks)
-    return np.asarray(since_first - index * per_token_ns)
+    """How far each chunk is behind a line that starts with the first and gives every token `per_token_ns`.
+
+    Shapes: float64[n chunks with tokens].
+    """
+    n_tokens = token_counts(trace).n_tokens
+    before = np.cumsum(n_tokens) - n_tokens  # tokens that came before this chunk, in all requests so far
+    return np.asarray(chunks.since_first(chunks.t_ns) - chunks.since_first(before) * per_token_ns)
 
 
 def fluidity_index(trace: Trace, first_s: float | None, token_s: float) -> FloatArray:
@@ -105,46 +92,41 @@ def fluidity_index(trace: Trace, first_s: float | None, token_s: float) -> Float
     So the deadline of token i is i * token_s after the latest of: the first deadline, and each earlier arrival j less
     j * token_s. Source: Etalon, arXiv 2407.07000, as given in arXiv 2507.09019.
     """
-    chunks = token_chunks(trace)
-    index = np.full(chunks.n_requests, np.nan)
-    if not len(chunks.row):
-        return index
-    starts = np.flatnonzero(chunks.is_first)
-    rows = chunks.row[starts]
+    chunks, counts = token_chunks(trace), token_counts(trace)
+    if not len(chunks.starts):
+        return np.full(chunks.n_requests, np.nan)
     token_ns = token_s * NS_PER_S
     behind = np.rint(_behind_ns(trace, chunks, token_ns)).astype(np.int64)
-    if first_s is None:
-        first_line = np.zeros(len(starts), np.int64)
-    else:
-        due = trace.requests["t_due_ns"][rows]
-        first_line = due + round(first_s * NS_PER_S) - chunks.t_ns[starts]
-    # Before each chunk: how far behind the line the display already is, which is where its deadline lies.
-    line = np.empty(len(behind), np.int64)
+    # The line before each chunk, in the same terms: how far behind the display already is, which is its deadline.
+    line = np.empty_like(behind)
     line[1:] = behind[:-1]
-    line[starts] = first_line
-    line = _running_max(line, chunks.is_first)
-    late = behind - line
-    # Tokens of one chunk arrive together: once the first of them is met or missed, the others are early.
-    n_missed = np.where(late > 0, np.floor(late / token_ns) + 1, 0.0)
-    missed = np.add.reduceat(n_missed, starts)
-    n_tokens = np.add.reduceat(count_tokens(trace, chunks).n_tokens, starts)
-    met = np.maximum(n_tokens - np.add.reduceat((late > 0).astype(np.float64), starts), 0.0)
-    index[rows] = 1 - missed / np.maximum(met + missed, 1.0)
-    return index
+    line[chunks.starts] = 0
+    if first_s is not None:
+        due = trace.requests["t_due_ns"][chunks.rows]
+        line[chunks.starts] = due + round(first_s * NS_PER_S) - chunks.t_ns[chunks.starts]
+    late = behind - _running_max(line, chunks.starts)
+    missed = chunks.reduce(np.add, np.where(late > 0, np.floor(late / token_ns) + 1, 0.0))
+    # Tokens of one chunk arrive together: once the first of them has met or missed its deadline, the others are early.
+    n_late = chunks.reduce(np.add, (late > 0).astype(np.float64))
+    met = np.maximum(chunks.reduce(np.add, counts.n_tokens) - n_late, 0.0)
+    return np.asarray(1 - missed / np.maximum(met + missed, 1.0))
 
 
-def _running_max(values: IntArray, is_first: Mask) -> IntArray:
-    """Running maximum that starts anew at each True. Each group is lifted above all before it, then lowered again."""
-    group = np.cumsum(is_first) - 1
-    low, high = int(values.min()), int(values.max())
-    step = high - low + 1
-    n_groups = int(group[-1]) + 1
-    if step * n_groups < 2**62:
-        lift = group * step
+def _running_max(values: IntArray, starts: IntArray) -> IntArray:
+    """Running maximum that begins anew at each start: groups are lifted, each above all before it, and lowered again.
+
+    Shapes: int64[n], int64[n_groups].
+    """
+    step = int(values.max()) - int(values.min()) + 1
+    if step * len(starts) < 2**62:
+        sizes = np.diff(np.append(starts, len(values)))
+        lift = np.repeat(np.arange(len(starts)) * step, sizes)
         return np.asarray(np.maximum.accumulate(values + lift) - lift)
-    middle = int(np.flatnonzero(is_first)[n_groups // 2])  # too many, too spread for 64 bits: halve
-    halves = (slice(None, middle), slice(middle, None))
-    return np.concatenate([_running_max(values[half], is_first[half]) for half in halves])
+    half = len(starts) // 2  # too many groups too far apart for 64 bits
+    middle = int(starts[half])
+    return np.concatenate(
+        [_running_max(values[:middle], starts[:half]), _running_max(values[middle:], starts[half:] - middle)]
+    )
 
 
 def _on_all_chunks(trace: Trace, chunks: TokenChunks, values: FloatArray) -> FloatArray:

@@ -81,13 +81,6 @@ def longest_pause(trial: Trial) -> Estimate | Missing:
     return Estimate(value, value, math.inf, LEVEL, len(longest), "s", "largest of streamed answers; no upper bound")
 
 
-@metric(unit="ratio", better="lower", per="run", needs="streamed answers with token counts")
-def underrun_requests(trial: Trial) -> Estimate | Missing:
-    """Share of the streamed answers in which a reader at 5.3 tokens/s would have waited for a token."""
-    waits = trial.underrun_s[trial.is_counted]
-    return share(waits[~np.isnan(waits)] > 0, of="streamed answers")
-
-
 def _streamed(trial: Trial) -> Mask:
     """Counted requests with at least one gap."""
     return np.asarray(trial.is_counted & (trial.pauses.stream_s > 0))

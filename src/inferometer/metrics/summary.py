@@ -14,13 +14,14 @@ from inferometer.metrics.estimates import Statistics, chunk_statistics, request_
 from inferometer.metrics.fidelity import Numbers, answer_faults, fidelity_numbers
 from inferometer.metrics.reason import Evidence
 from inferometer.metrics.registry import METRICS, Metric
-from inferometer.metrics.rows import UNFINISHED, is_counted, is_failed, is_ok, plan_of
+from inferometer.metrics.rows import UNFINISHED, in_due_order, is_counted, is_failed, is_ok, plan_of
 from inferometer.metrics.slo import Limit, Limits, RunLimitResult, judge, meets, meets_all, parse_limits
 from inferometer.metrics.stalls import share
+from inferometer.metrics.tokens import indexed
 from inferometer.metrics.trial import Trial, trials_of
 from inferometer.metrics.verdict import Verdict, judge_metric, judge_run
 from inferometer.metrics.window import N_SLICES, flights
-from inferometer.records import Trace
+from inferometer.records import Array, Trace
 from inferometer.stats import Estimate, FloatArray, Missing
 from inferometer.units import NS_PER_S
 
@@ -70,6 +71,7 @@ class Summary:
     plan: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
 
 
 def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
@@ -79,8 +81,10 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
     """
     if limits is None:
         limits = parse_limits(str(plan_of(trace).get("slo") or ""))
-    trials = trials_of(trace, meets_all(trace, limits))
-    metrics = {name: _statistics(metric, trace, trials) for name, metric in METRICS.items()}
+    trace = indexed(trace)
+    values = {name: metric.fn(trace) for name, metric in METRICS.items() if metric.per == "request"}
+    trials = trials_of(trace, meets_all(limits, values, trace.requests))
+    metrics = {name: _statistics(metric, trace, values.get(name), trials) for name, metric in METRICS.items()}
     numbers = fidelity_numbers(trace, [trial.window for trial in trials])
     verdict = judge_run(Evidence(trace, trials, metrics, numbers))
     return Summary(
@@ -90,7 +94,7 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
         metric_verdicts={name: judge_metric(name, verdict) for name in METRICS},
         fidelity=numbers,
         limits=LimitResults(
-            tuple((limit, _attained(trace, limit)) for limit in limits.per_request),
+            tuple((limit, _attained(limit, values[limit.metric], trace.requests)) for limit in limits.per_request),
             tuple(judge(limit, metrics) for limit in limits.per_run),
         ),
         in_flight=tuple(_in_flight(trial) for trial in trials),
@@ -100,21 +104,24 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
         plan=_facts(trace.meta, "plan"),
         engine=_facts(trace.meta, "engine"),
         host=_facts(trace.meta, "host"),
+        versions=_facts(trace.meta, "versions"),
     )
 
 
-def _statistics(metric: Metric, trace: Trace, trials: list[Trial]) -> Statistics:
+def _statistics(metric: Metric, trace: Trace, values: FloatArray | None, trials: list[Trial]) -> Statistics:
     if metric.per == "run":
         return run_statistics(metric, trials)
-    values = metric.fn(trace)
-    return (request_statistics if metric.per == "request" else chunk_statistics)(metric, values, trace)
+    if values is None:
+        return chunk_statistics(metric, metric.fn(trace), trace)
+    return request_statistics(metric, values, trace)
 
 
-def _attained(trace: Trace, limit: Limit) -> Estimate | Missing:
-    is_met = meets(trace, limit)
+def _attained(limit: Limit, values: FloatArray, requests: Array) -> Estimate | Missing:
+    is_met = meets(limit, values, requests)
     if is_met is None:
         return Missing(f"no answer has {limit.metric}", 0, "ratio")
-    return share(is_met[is_counted(trace.requests)], of="requests due in the window")
+    order = in_due_order(requests)
+    return share(is_met[order[is_counted(requests)[order]]], of="requests due in the window")
 
 
 def _counts(trace: Trace, trials: list[Trial]) -> dict[str, int]:
@@ -133,7 +140,8 @@ def _counts(trace: Trace, trials: list[Trial]) -> dict[str, int]:
     counts |= {name: int(mask.sum()) for name, mask in answer_faults(trace.requests).items()}
     answered = counted[is_ok(counted)]
     for name in ("n_prompt_tokens", "n_output_tokens"):
-        wrong = (answered[name] >= 0) & (answered[name] != answered[f"{name}_asked"])
+        asked = answered[f"{name}_asked"]
+        wrong = (answered[name] >= 0) & (asked > 0) & (answered[name] != asked)
         counts[name.removeprefix("n_").removesuffix("_tokens") + "_length_off"] = int(wrong.sum())
     return counts
 

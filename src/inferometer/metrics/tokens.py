@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Token-bearing chunks as plain columns, and how many tokens each carried.
 
-Rule: an event is not a token. Counts come from the event itself; else from the usage record, exactly where it equals
+Rule 1: an event is not a token. Counts come from the event itself; else from the usage record, exactly where it equals
 the number of events and spread evenly where it does not; `is_exact` keeps the two apart.
+Rule 2: chunks of one request stand together, in the order of time, so that sums and maxima per request are one pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,57 +22,56 @@ from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
 
 IntArray = npt.NDArray[np.int64]
-_BEARS_TOKENS = np.isin(np.arange(-128, 128).astype(np.int8), [int(kind) for kind in TOKEN_BEARING])
+_BEARS_TOKENS = np.isin(np.arange(256), [int(kind) for kind in TOKEN_BEARING])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenChunks:
     """The token-bearing chunks of a trace, ordered by request, then time.
 
-    Shapes: `at`, `row`, `t_ns` int64[n]: position in trace.chunks, row in trace.requests, receive stamp.
-    `is_first`: bool[n], begins its request. `n_told`: int64[n], -1 where the event does not tell.
+    Shapes, per chunk [n]: `at` int64, position in trace.chunks; `t_ns` int64, receive stamp; `n_told` int16, -1 where
+    the event does not tell. Per request that has any [k]: `starts` int64, its first chunk; `rows` int64, its row in
+    trace.requests; `n_each` int64.
     """
 
     at: IntArray
-    row: npt.NDArray[np.int32]
     t_ns: IntArray
-    is_first: Mask
-    n_told: IntArray
+    n_told: npt.NDArray[np.int16]
+    starts: IntArray
+    rows: IntArray
+    n_each: IntArray
     n_requests: int
 
+    def spread(self, per_request: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A value of each request on all of its chunks. Shapes: [n_requests] -> [n]."""
+        return np.repeat(per_request[self.rows], self.n_each)
+
+    def reduce(self, ufunc: np.ufunc, per_chunk: npt.NDArray[Any], empty: float = np.nan) -> FloatArray:
+        """`ufunc` over the chunks of each request; `empty` for requests without. Shapes: [n] -> float64[n_requests]."""
+        reduced = np.full(self.n_requests, empty)
+        if len(self.starts):
+            reduced[self.rows] = ufunc.reduceat(per_chunk, self.starts)
+        return reduced
+
+    def since_first(self, per_chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Each value less that of the first chunk of its request. Shapes: [n] -> [n]."""
+        return np.asarray(per_chunk - np.repeat(per_chunk[self.starts], self.n_each))
+
+    @cached_property
     def gaps_s(self) -> FloatArray:
         """Seconds since the chunk before; NaN for the first of each request. Shapes: float64[n]."""
-        gaps = np.full(len(self.t_ns), np.nan)
-        gaps[1:] = np.diff(self.t_ns) / NS_PER_S
-        gaps[self.is_first] = np.nan
+        gaps = np.empty(len(self.t_ns))
+        np.subtract(self.t_ns[1:], self.t_ns[:-1], out=gaps[1:])
+        gaps /= NS_PER_S
+        gaps[self.starts] = np.nan
         return gaps
 
-    def per_request(self) -> IntArray:
-        """Number of token-bearing chunks of each request. Shapes: int64[n_requests]."""
-        return np.bincount(self.row, minlength=self.n_requests)
-
-
-def chunk_rows(trace: Trace) -> npt.NDArray[np.int32]:
-    """The row in trace.requests of each chunk. Shapes: int32[n_chunks]."""
-    ids = trace.requests["id"]
-    row_of = np.zeros(int(ids.max(initial=-1)) + 1, np.int32)
-    row_of[ids] = np.arange(len(ids), dtype=np.int32)
-    return np.asarray(row_of[trace.chunks["request_id"]])
-
-
-def token_chunks(trace: Trace) -> TokenChunks:
-    """Pick the chunks that carry text, reasoning or tool calls."""
-    at = np.flatnonzero(_BEARS_TOKENS[trace.chunks["kind"].astype(np.int16) + 128])
-    row = chunk_rows(trace)[at]
-    is_first = np.ones(len(at), bool)
-    is_first[1:] = np.diff(row) != 0
-    t_ns, n_told = trace.chunks["t_recv_ns"][at], trace.chunks["n_tokens"][at].astype(np.int64)
-    return TokenChunks(at, row, t_ns, is_first, n_told, len(trace.requests))
-
-
-def sum_per_row(rows: npt.NDArray[np.int32], weights: npt.NDArray[Any] | None, n_rows: int) -> FloatArray:
-    """Sum of the weights (None: the number) of the entries that belong to each row. Shapes: float64[n_rows]."""
-    return np.bincount(rows, weights, n_rows).astype(np.float64)
+    @cached_property
+    def n_chunks(self) -> IntArray:
+        """Token-bearing chunks of each request. Shapes: int64[n_requests]."""
+        n_chunks = np.zeros(self.n_requests, np.int64)
+        n_chunks[self.rows] = self.n_each
+        return n_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +79,84 @@ class TokenCounts:
     """How many tokens each token-bearing chunk carried.
 
     Shapes: `n_tokens` float64[n], NaN where nothing at all is known; `is_exact` bool[n_requests]: every event of the
-    request has its own true count; `has_guess` says that some answers told nothing and took the others' average.
+    request has its own true count.
     """
 
     n_tokens: FloatArray
     is_exact: Mask
-    has_guess: bool
 
 
-def count_tokens(trace: Trace, chunks: TokenChunks) -> TokenCounts:
+class Indexed(Trace):
+    """A trace that keeps what many metrics derive from it, each computed once."""
+
+    @cached_property
+    def token_chunks(self) -> TokenChunks:
+        return _token_chunks(self)
+
+    @cached_property
+    def token_counts(self) -> TokenCounts:
+        return _token_counts(self, self.token_chunks)
+
+
+def indexed(trace: Trace) -> Indexed:
+    """The same trace, able to keep derived columns."""
+    if isinstance(trace, Indexed):
+        return trace
+    return Indexed(trace.requests, trace.chunks, trace.samples, trace.meta)
+
+
+def token_chunks(trace: Trace) -> TokenChunks:
+    """The chunks that carry text, reasoning or tool calls."""
+    return indexed(trace).token_chunks
+
+
+def token_counts(trace: Trace) -> TokenCounts:
     """Tokens per chunk: told by the event; else one each where usage equals the number of events; else usage spread.
 
     Answers without usage (failed, cut off) take the average tokens per event of the answers that have it.
     """
-    n_chunks = chunks.per_request()
+    return indexed(trace).token_counts
+
+
+def row_of_id(trace: Trace) -> IntArray:
+    """Row in trace.requests of each request id. Shapes: int64[largest id + 1]."""
+    ids = trace.requests["id"]
+    rows = np.zeros(int(ids.max(initial=-1)) + 1, np.int64)
+    rows[ids] = np.arange(len(ids))
+    return rows
+
+
+def _token_chunks(trace: Trace) -> TokenChunks:
+    chunks = trace.chunks
+    at = np.flatnonzero(_BEARS_TOKENS[chunks["kind"].astype(np.uint8)])
+    ids = chunks["request_id"][at]
+    is_first = np.ones(len(at), bool)
+    np.not_equal(ids[1:], ids[:-1], out=is_first[1:])
+    starts = np.flatnonzero(is_first)
+    return TokenChunks(
+        at=at,
+        t_ns=chunks["t_recv_ns"][at],
+        n_told=chunks["n_tokens"][at],
+        starts=starts,
+        rows=row_of_id(trace)[ids[starts]],
+        n_each=np.diff(np.append(starts, len(at))),
+        n_requests=len(trace.requests),
+    )
+
+
+def _token_counts(trace: Trace, chunks: TokenChunks) -> TokenCounts:
+    n_chunks, has_chunks = chunks.n_chunks, chunks.n_chunks > 0
     usage = trace.requests["n_output_tokens"].astype(np.float64)
-    n_untold = sum_per_row(chunks.row, chunks.n_told < 0, chunks.n_requests)
-    n_counted = sum_per_row(chunks.row, np.maximum(chunks.n_told, 0), chunks.n_requests)
-    events_tell = (n_chunks > 0) & (n_untold == 0) & (n_counted > 0)
-    is_exact = events_tell | ((n_chunks > 0) & (usage == n_chunks))
-    is_known = events_tell | ((usage > 0) & (n_chunks > 0))
+    n_counted = chunks.reduce(np.add, np.maximum(chunks.n_told, 0).astype(np.int32), empty=0.0)
+    events_tell = (chunks.reduce(np.minimum, chunks.n_told, empty=-1.0) >= 0) & (n_counted > 0)
+    is_exact = events_tell | (has_chunks & (usage == n_chunks))
+    is_known = events_tell | (has_chunks & (usage > 0))
     total = np.where(usage > 0, usage, n_counted)
     n_known = float(n_chunks[is_known].sum())
     average = float(total[is_known].sum()) / n_known if n_known else np.nan
-    per_event = np.where(is_known, total / np.maximum(n_chunks, 1), average)
-    # The usage record is the total; an end token without text of its own is spread over the events that have some.
-    scale = np.where(events_tell, total / np.maximum(n_counted, 1), 0.0)
-    tells = events_tell[chunks.row]
-    n_tokens = np.where(tells, chunks.n_told * scale[chunks.row], per_event[chunks.row])
-    return TokenCounts(n_tokens, is_exact, bool((~is_known & (n_chunks > 0)).any()))
+    n_tokens = chunks.spread(np.where(is_known, total / np.maximum(n_chunks, 1), average))
+    if events_tell.any():
+        # The usage record is the total: an end token without text of its own is spread over the events that have some.
+        scale = chunks.spread(np.where(events_tell, total / np.maximum(n_counted, 1), np.nan))
+        n_tokens = np.where(np.isnan(scale), n_tokens, chunks.n_told * scale)
+    return TokenCounts(n_tokens, is_exact)

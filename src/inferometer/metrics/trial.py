@@ -9,8 +9,7 @@ import numpy as np
 
 from inferometer.metrics.pauses import Pauses, pauses
 from inferometer.metrics.rows import Mask, in_due_order, is_counted, plan_of
-from inferometer.metrics.smoothness import underrun
-from inferometer.metrics.tokens import count_tokens, token_chunks
+from inferometer.metrics.tokens import token_chunks, token_counts
 from inferometer.metrics.window import Window, steady, windows_of
 from inferometer.records import NEVER, Array, Trace
 from inferometer.stats import FloatArray
@@ -32,11 +31,12 @@ class Produced:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`requests`: all rows of the trial, warm-up included; `is_counted`, `is_met` (all limits per request met; None
-    without limits), `pauses` and `underrun_s` are aligned with them."""
+    """`rows`: places of its requests in the trace, in the order of their due instants; `requests`: these, warm-up
+    included. `is_counted`, `is_met` (all limits per request met; None without limits) and `pauses` are aligned."""
 
     number: int
     mode: str
+    rows: Array
     requests: Array
     is_counted: Mask
     is_met: Mask | None
@@ -44,47 +44,46 @@ class Trial:
     steady: Window
     produced: Produced
     pauses: Pauses
-    underrun_s: FloatArray
 
 
 def trials_of(trace: Trace, is_met: Mask | None = None) -> list[Trial]:
-    """Every trial that has counted requests, its rows in the order of their due instants.
-
-    Shapes: is_met bool[n_requests].
-    """
-    requests = trace.requests
-    chunks = token_chunks(trace)
-    counts = count_tokens(trace, chunks)
-    n_chunks = chunks.per_request()
-    all_pauses, underrun_s = pauses(trace, chunks), underrun(trace)
+    """Every trial that has counted requests. Shapes: is_met bool[n_requests]."""
+    all_pauses = pauses(trace)
     mode = str(plan_of(trace).get("mode", "closed"))
-    due_order = in_due_order(requests)
+    due_order = in_due_order(trace.requests)
     trials = []
     for window in windows_of(trace):
-        mine = due_order[requests["trial"][due_order] == window.trial]
-        rows = requests[mine]
-        is_mine = requests["trial"] == window.trial
-        is_swallowed = (rows["n_output_tokens"] > 0) & (n_chunks[mine] == 0) & (rows["t_end_ns"] != NEVER)
-        of_chunk = is_mine[chunks.row]
-        n_tokens = np.concatenate([counts.n_tokens[of_chunk], rows["n_output_tokens"][is_swallowed]])
-        produced = Produced(
-            t_ns=np.concatenate([chunks.t_ns[of_chunk], rows["t_end_ns"][is_swallowed]]),
-            n_tokens=n_tokens,
-            is_spread=bool(((n_chunks > 0) & is_mine & ~counts.is_exact).any()),
-            is_known=not np.isnan(n_tokens).any(),
-        )
+        rows = due_order[trace.requests["trial"][due_order] == window.trial]
+        requests = trace.requests[rows]
         trials.append(
             Trial(
                 number=window.trial,
                 mode=mode,
-                requests=rows,
-                is_counted=is_counted(rows),
-                is_met=None if is_met is None else is_met[mine],
+                rows=rows,
+                requests=requests,
+                is_counted=is_counted(requests),
+                is_met=None if is_met is None else is_met[rows],
                 window=window,
-                steady=window if mode == "burst" else steady(window, rows),
-                produced=produced,
-                pauses=all_pauses.of(mine),
-                underrun_s=underrun_s[mine],
+                steady=window if mode == "burst" else steady(window, requests),
+                produced=_produced(trace, rows),
+                pauses=all_pauses.of(rows),
             )
         )
     return trials
+
+
+def _produced(trace: Trace, rows: Array) -> Produced:
+    chunks, counts = token_chunks(trace), token_counts(trace)
+    is_mine = np.zeros(len(trace.requests), bool)
+    is_mine[rows] = True
+    t_ns, n_tokens = chunks.t_ns, counts.n_tokens
+    if not is_mine.all():
+        of_chunk = chunks.spread(is_mine)
+        t_ns, n_tokens = t_ns[of_chunk], n_tokens[of_chunk]
+    requests, has_chunks = trace.requests, chunks.n_chunks > 0
+    is_swallowed = is_mine & ~has_chunks & (requests["n_output_tokens"] > 0) & (requests["t_end_ns"] != NEVER)
+    if is_swallowed.any():
+        t_ns = np.concatenate([t_ns, requests["t_end_ns"][is_swallowed]])
+        n_tokens = np.concatenate([n_tokens, requests["n_output_tokens"][is_swallowed]])
+    is_spread = bool((is_mine & has_chunks & ~counts.is_exact).any())
+    return Produced(t_ns, n_tokens, is_spread, is_known=not np.isnan(n_tokens).any())

@@ -90,7 +90,7 @@ def steady(window: Window, requests: Array) -> Window:
     """The window without its warm-up: the later of the MSER-5 cuts of the number in flight and of TTFT.
 
     `requests`: all rows of the trial. No cut where the series never settles, or where it would change nothing.
-    Source: White 1997, applied as in the concepts page "Window".
+    Source: White 1997; Spratt 1998 for means of five.
     """
     edges = window.edges_ns(N_SLICES)
     load = flights(requests, window.t_end_ns).means(edges)

@@ -23,7 +23,7 @@ _LEVELS = tuple(_MEANING)  # from harmless to worst
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. `level`: what a run would be because of it; `text` holds the numbers; `remedy` may be empty."""
+    """One thing looked at. `level`: what it makes of a run; `text` holds the numbers; `remedy` may be empty."""
 
     code: str
     level: str

@@ -46,11 +46,27 @@ def wrapped(label: str, text: str, *, width: int, indent: int) -> list[str]:
     return [line.rstrip() for line in lines + [" " * indent + part for part in parts[1:]]]
 
 
-def columns(rows: Sequence[Sequence[str]], aligns: str, *, gap: int = 2) -> list[str]:
+def filled(label: str, parts: Sequence[str], *, width: int, indent: int) -> list[str]:
+    """Parts joined by `; `, lines broken between parts where possible: a number stays beside its interval."""
+    room = max(width - indent, 20)
+    lines: list[str] = []
+    for i, part in enumerate(parts):
+        text = printable(part) + (";" if i < len(parts) - 1 else "")
+        if lines and len(lines[-1]) + 1 + len(text) <= room:
+            lines[-1] += f" {text}"
+        else:
+            lines += textwrap.wrap(text, room, break_on_hyphens=False)
+    return [(label if not i else "").ljust(indent) + line for i, line in enumerate(lines or [""])]
+
+
+def columns(rows: Sequence[Sequence[str]], aligns: str, *, indent: int = 0, gap: int = 2) -> list[str]:
     """Rows of equal length as aligned lines. `aligns`: one of `<` (left) or `>` (right) per column."""
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(len(aligns))]
     return [
-        (" " * gap).join(f"{cell:{align}{width}}" for cell, align, width in zip(row, aligns, widths, strict=True)).rstrip()
+        (
+            " " * indent
+            + (" " * gap).join(f"{cell:{align}{width}}" for cell, align, width in zip(row, aligns, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 

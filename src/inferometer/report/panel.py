@@ -58,7 +58,7 @@ def plain_line(facts: PanelFacts) -> str:
 def redraw(lines: list[str], n_previous: int) -> str:
     """What to write to a terminal whose cursor stands below the `n_previous` lines drawn before.
 
-    Every line is overwritten in place and only its rest erased, so that nothing flickers. Without lines: wipe the panel.
+    Every line is overwritten in place and only its rest erased: nothing flickers. Without lines the panel is wiped.
     """
     up = f"\x1b[{n_previous}F" if n_previous else ""
     return up + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"

@@ -8,6 +8,7 @@ would act upon is escaped. The curl line names the key's variable, never the key
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Row(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The request as it was sent. `body` is None where content was not kept; `key_name`: environment variable of the key."""
+    """The request as it was sent. `body` is None where content was not kept; `key_name`: the key's variable."""
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
@@ -57,8 +58,8 @@ def waterfall(
 ) -> str:
     """Everything kept about one request, as text.
 
-    Shapes: request one row of REQUEST; chunks its rows of CHUNK; reads (t_recv_ns, t_read_ns, data) in order, data empty
-    where content was not kept. Of more than `max_reads` reads the middle is left out; None shows all.
+    Shapes: request one row of REQUEST; chunks its rows of CHUNK; reads (t_recv_ns, t_read_ns, data) in order, data
+    empty where content was not kept. Of more than `max_reads` reads the middle is left out; None shows all.
     """
     lines = [painted(_title(request), "bold", is_colour=is_colour)]
     lines += _facts(request, width)
@@ -132,7 +133,7 @@ def _bars(request: Row, chunks: Sequence[Row], width: int) -> list[str]:
 
 
 def _track(label: str, after_ns: Sequence[int], span_ns: int, n_cells: int) -> str:
-    """`content  .....|||2|.||||.....  300.00 ms to 1,060.00 ms`; a digit: so many events in that cell, `+`: ten or more."""
+    """`content  ....|||2|.|||....  300.00 ms to 1,060.00 ms`; a digit: so many events in a cell, `+`: ten or more."""
     counts = [0] * n_cells
     for t_ns in after_ns:
         counts[min(max(t_ns, 0) * n_cells // span_ns, n_cells - 1)] += 1
@@ -177,14 +178,19 @@ def _escaped_lines(data: bytes, room: int) -> list[str]:
 
 
 def _header_argument(name: str, value: str, key_name: str) -> str:
-    """The header quoted for the shell; empty for those that curl makes itself."""
+    """The header quoted for the shell; nothing for those that curl makes itself.
+
+    A value that was not kept becomes a variable named after its header.
+    """
     if name.lower() in _MADE_BY_CURL:
         return ""
-    if name.lower() not in _SECRET_HEADERS:
-        return shlex.quote(printable(f"{name}: {value}"))
-    scheme = value.split(" ", 1)[0]
-    kept = f"{scheme} " if scheme.lower() in _AUTH_SCHEMES else ""
-    return f'"{name}: {kept}${key_name}"'
+    if name.lower() in _SECRET_HEADERS:
+        scheme = value.split(" ", 1)[0] or ("Bearer" if name.lower() == "authorization" else "")
+        kept = f"{scheme} " if scheme.lower() in _AUTH_SCHEMES else ""
+        return f'"{name}: {kept}${key_name}"'
+    if not value:
+        return f'"{name}: ${re.sub("[^A-Z0-9]", "_", name.upper())}"'
+    return shlex.quote(printable(f"{name}: {value}"))
 
 
 def _harmless_json(body: bytes) -> str:

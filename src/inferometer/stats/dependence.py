@@ -53,7 +53,7 @@ def autocorrelation_time(values: FloatArray) -> float:
         ends = np.flatnonzero(pairs <= 2 * lost)
         kept = np.minimum.accumulate(pairs[: ends[0]] if len(ends) else pairs)
         time = max(1.0, min(2.0 * float(kept.sum()) - 1.0, n / 2))
-    return time
+    return time if time > 1 + 2 / n**0.5 else 1.0  # closer to 1 than one standard error of twice a lag: nothing seen
 
 
 def effective_n(values: FloatArray) -> float:

@@ -25,6 +25,7 @@ def mean_estimate(
     worth = min(float(n), effective_n(values) if n_eff is None else n_eff)
     method = f"mean over {of}; t interval" + ("" if worth > n - 0.5 else f", dependent: worth {worth:,.0f} of {n:,}")
     if worth < 2:
+        method = f"mean over {of}; too few for an interval"
         return Estimate(mean, -math.inf, math.inf, level, n, unit, method)
     half = t_critical(worth - 1, level) * float(values.std()) / math.sqrt(worth - 1)
     return Estimate(mean, mean - half, mean + half, level, n, unit, method)
@@ -79,6 +80,7 @@ def ratio_estimate(
     n_batches = len(counts)
     method = f"ratio over {of}; t interval over {n_batches} {batches}"
     if n_batches < MIN_BATCHES:
+        method = f"ratio over {of}; too few {batches} for an interval"
         return Estimate(ratio, -math.inf, math.inf, level, n, unit, method)
     half = t_critical(n_batches - 1, level) * math.sqrt(ratio_variance(sums, counts))
     return Estimate(ratio, ratio - half, ratio + half, level, n, unit, method)

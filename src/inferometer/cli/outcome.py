@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an experiment or a run folder to what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from inferometer import experiment
+from inferometer.cli.dry_run import estimate
+from inferometer.cli.live import make_observer
+from inferometer.cli.options import Format
+from inferometer.config import Experiment
+from inferometer.errors import Cancelled, EngineError, GateFailed, RunError
+from inferometer.metrics.slo import Limits, parse_limits
+from inferometer.metrics.summary import Summary, summarize
+from inferometer.report import json as json_report
+from inferometer.report import markdown, plan_text, text
+from inferometer.run_folder import REPORT, Run, write_atomically
+
+WIDTH = 100  # columns of a report at most
+
+
+def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
+    """Carry the experiment out, print its report. Returns the exit code.
+
+    Raises: UsageError, EngineError, RunError from the experiment.
+    """
+    limits = parse_limits(config.slo)
+    observer = make_observer(is_quiet=is_quiet)
+    try:
+        run = experiment.run(config, observer)
+    finally:
+        observer.close()
+    return _print(run, format.value, limits)
+
+
+def report(run: Run, format: str, slo: str | None) -> int:
+    """Print the report of a folder. Returns the exit code."""
+    return _print(run, format, None if slo is None else parse_limits(slo))
+
+
+def print_dry_run(config: Experiment, format: Format) -> None:
+    """Say what would be sent. Raises: UsageError for what could not be carried out."""
+    parse_limits(config.slo)
+    plan = estimate(config)
+    if format is Format.JSON:
+        sys.stdout.write(plan_text.to_json(plan).decode())
+    else:
+        sys.stdout.write(plan_text.render(plan, width=_width()))
+
+
+def _print(run: Run, format: str, limits: Limits | None) -> int:
+    trace = run.trace()
+    summary = summarize(trace, limits)
+    document = json_report.to_json(summary)
+    write_atomically(run.path / REPORT, document)
+    if format == "json":
+        sys.stdout.write(document.decode())
+    elif format == "markdown":
+        sys.stdout.write(markdown.render(summary))
+    else:
+        is_colour = sys.stdout.isatty()
+        sys.stdout.write(text.render(summary, run_path=str(run.path), width=_width(), is_colour=is_colour))
+    sys.stdout.flush()
+    return _exit_code(summary, run)
+
+
+def _width() -> int:
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def _exit_code(summary: Summary, run: Run) -> int:
+    """Being stopped weighs more than what was measured until then, an invalid run more than its limits."""
+    manifest = run.manifest()
+    if manifest.get("is_interrupted"):
+        return Cancelled.exit_code
+    if manifest.get("stop_reason"):
+        print(f"inferometer: the run ended early: {manifest['stop_reason']}", file=sys.stderr)
+        for line in manifest.get("engine_last_lines", []):
+            print(f"  engine: {line}", file=sys.stderr)
+        return EngineError.exit_code
+    if summary.verdict.level == "invalid":
+        return RunError.exit_code
+    return GateFailed.exit_code if summary.limits.is_failed else 0
