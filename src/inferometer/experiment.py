@@ -414,7 +414,7 @@ def _facts(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject)
         "engine": {
             "name": facts.engine,
             "title": facts.title,
-            "version": facts.version,
+            "version": embedded.engine_version() if config.is_embedded else facts.version,
             "model": facts.model,
             "url": facts.url,
             "api": facts.api,

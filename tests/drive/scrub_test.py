@@ -168,6 +168,12 @@ def test_what_is_no_chunk_framing_does_not_join_a_secret(gap):
         assert scrub([text[:place], text[place:]]) == text
 
 
+def test_the_end_of_a_chunked_answer_is_not_held_back():
+    scrubber = Scrubber([KEY])
+    data = b"1\r\ns\r\n0\r\n\r\n"
+    assert scrubber.feed(data) == data
+
+
 def test_what_is_held_back_is_bounded():
     scrubber = Scrubber([KEY])
     scrubber.feed(b"s\r\n1;")

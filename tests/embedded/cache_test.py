@@ -14,6 +14,11 @@ from inferometer.errors import EngineError
 
 pytest.importorskip("gguf")
 
+MAKE = """
+import pathlib, sys
+from inferometer.embedded.cache import ensure_model
+print(ensure_model(folder=pathlib.Path(sys.argv[1])))
+"""
 SMALL = Shape(n_tokens=600, n_hidden=64, n_layers=1, n_feed_forward=64, n_kv_heads=1)
 
 
@@ -45,9 +50,8 @@ def test_a_damaged_file_is_made_anew(tmp_path, damage):
 
 
 def test_two_processes_at_once_both_get_the_same_whole_file(tmp_path):
-    code = "import sys, pathlib; from inferometer.embedded.cache import *; print(ensure_model(folder=pathlib.Path(sys.argv[1])))"
     both = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", MAKE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     paths = [process.communicate()[0].strip() for process in both]

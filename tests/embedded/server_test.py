@@ -30,6 +30,14 @@ pytestmark = pytest.mark.engine
 
 N_SLOTS = 4
 
+# Starts the command given, says its pid and its first line, and waits.
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+print(child.pid, child.stdout.readline(), flush=True)
+child.wait()
+"""
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -151,8 +159,7 @@ def test_sigterm_ends_it_while_it_is_answering(model, tmp_path):
 
 def test_it_ends_with_its_parent(model):
     argv, _ = place_port(command(model, n_slots=1), None)
-    code = "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); print(p.pid, p.stdout.readline(), flush=True); p.wait()"
-    parent = subprocess.Popen([sys.executable, "-c", code, *argv], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, *argv], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     pid, _, line = parent.stdout.readline().partition(b" ")
     assert b"ready on http://127.0.0.1:" in line
     engine = psutil.Process(int(pid))

@@ -73,14 +73,13 @@ def test_gaps_per_token_are_not_given_for_a_selection_of_the_answers():
 def test_tokens_per_chunk_told_spread_or_guessed():
     told = request(chunks=[(1, CONTENT, 1), (2, CONTENT, 3)])
     with_end_token = request(chunks=[(1, CONTENT, 1), (2, CONTENT, 3)], tokens=5)  # usage counts one without text
+    one_each = request(chunks=at(1, 2), tokens=2)
     spread = request(chunks=at(1, 2), tokens=6)
     cut_off = request(chunks=at(1), tokens=-1, outcome=Outcome.CENSORED)
-    counts = token_counts(make_trace(told, with_end_token, spread, cut_off))
-    per_event = (4 + 5 + 6) / 6  # of the answers that tell
-    told_to_be = [1, 3, 1.25, 3.75, 3, 3, per_event]
-    assert token_counts(make_trace(told)).n_tokens == approx([1.0, 3.0])
-    assert counts.is_exact.tolist() == [True, True, False, False]
-    assert counts.n_tokens[1:] == approx(told_to_be[1:])
+    counts = token_counts(make_trace(told, with_end_token, one_each, spread, cut_off))
+    assert counts.is_exact.tolist() == [True, True, True, False, False]
+    average = (4 + 4 + 2 + 6) / 8  # tokens per event of the answers that tell
+    assert counts.n_tokens == approx([1, 3, 1, 3, 1, 1, 3, 3, average])
 
 
 def test_tokens_nobody_counted_are_not_made_up():

@@ -41,11 +41,13 @@ def request(
     outcome: Outcome = Outcome.OK,
     **columns: Any,
 ) -> Row:
-    """A request; `chunks` are (t, kind[, n_tokens[, read]]), `tokens` is what usage says (default: one per chunk)."""
+    """A request; `chunks` are (t, kind[, n_tokens[, read]]), `tokens` is what usage says (default: as the chunks)."""
     full = [(*chunk, *(NOT_TOLD, NEVER)[len(chunk) - 2 :]) for chunk in chunks]
     bearing = [t for t, kind, *_ in full if kind in TOKEN_BEARING]
     answer = [t for t, kind, *_ in full if kind in (CONTENT, TOOL)]
     usage = [t for t, kind, *_ in full if kind is USAGE]
+    told = [n for _, kind, n, _ in full if kind in TOKEN_BEARING]
+    counted = sum(told) if told and min(told) >= 0 else len(bearing) or NOT_TOLD
     sent = due if sent is None else sent
     row = {
         "t_due_ns": due,
@@ -56,7 +58,7 @@ def request(
         "t_last_content_ns": bearing[-1] if bearing else NEVER,
         "t_usage_ns": usage[-1] if usage else NEVER,
         "t_end_ns": end if end is not None else full[-1][0] if full else NEVER,
-        "n_output_tokens": tokens if tokens is not None else len(bearing) or NOT_TOLD,
+        "n_output_tokens": counted if tokens is None else tokens,
         "outcome": outcome,
         "status": 200,
     }
@@ -124,7 +126,12 @@ def closed_loop(
 
 
 def open_loop(
-    n_requests: int = 400, *, rate_per_s: float = 20.0, service: int = 30 * MS, n_servers: int = 4, seed: int = 1,
+    n_requests: int = 400,
+    *,
+    rate_per_s: float = 20.0,
+    service: int = 30 * MS,
+    n_servers: int = 4,
+    seed: int = 1,
     **changes: Any,
 ) -> Trace:
     """Poisson arrivals at a queue with `n_servers`; each request is served for about `service`, plus 9 gaps of 4 ms."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,9 @@ def test_json_has_every_field():
     assert document["duration_s"] is None
     assert document["notes"] == list(BURST.notes)
     assert set(document) == {"schema", *DryRun.__slots__}
+
+
+def test_every_field_is_documented():
+    page = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
+    text = page.read_text(encoding="utf-8")
+    assert sorted(name for name in DryRun.__slots__ if f"`{name}`" not in text) == []

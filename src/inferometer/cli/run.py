@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+
 import typer
 
 from inferometer.cli import flags
@@ -49,12 +50,12 @@ def run(
     Without URL or command the embedded engine (llama.cpp with a small model made on first use) is measured.
     Put a command after -- to have it started on a free port: inferometer run -- my-server --port {port}
     """
-    from inferometer import config as configuration  # noqa: PLC0415
-    from inferometer.cli import outcome  # noqa: PLC0415
+    from inferometer import config as configuration
+    from inferometer.cli import outcome
 
     given = {
-        "url": url, "command": context.obj or None, "model": model, "api": api, "concurrency": concurrency, "rate": rate,
-        "burst": burst, "arrivals": arrivals, "requests": requests, "for": for_, "warmup": warmup, "repeats": repeats,
+        "url": url, "command": context.obj or None, "model": model, "api": api, "concurrency": concurrency,
+        "rate": rate, "burst": burst, "arrivals": arrivals, "requests": requests, "for": for_, "warmup": warmup, "repeats": repeats,
         "input_tokens": input_tokens, "output_tokens": output_tokens, "shared_prefix": shared_prefix,
         "tokenizer": tokenizer, "is_streamed": None if no_stream is None else not no_stream, "temperature": temperature,
         "seed": seed, "slo": slo, "timeout": timeout, "stall_timeout": stall_timeout, "ready_timeout": ready_timeout,

@@ -84,6 +84,8 @@ def _match(data: bytes, at: int, form: bytes) -> list[tuple[int, int]] | None:
                 return [*pieces, (start, at)]
         if at == len(data):
             return None
+        if at == start:
+            return []  # not a byte of it here; chunks are not empty, so no gap follows a gap
         gap = _GAP.match(data, at)
         if gap is None:
             return None if _GAP_BEGINNING.match(data, at) else []

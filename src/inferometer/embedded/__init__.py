@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +23,11 @@ def model_name(seed: int = DEFAULT_SEED) -> str:
 def served_name(model: Path) -> str:
     """What a model file is called over HTTP: its name, without the digest that ours carry."""
     return model.stem.rpartition("-")[0] if model.stem.startswith(f"{MODEL_FAMILY}-v") else model.stem
+
+
+def engine_version() -> str:
+    """The package's: the server inside does not know its own build."""
+    return f"xllamacpp {importlib.metadata.version('xllamacpp')}"
 
 
 def require(package: str) -> ModuleType:

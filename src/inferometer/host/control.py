@@ -82,7 +82,7 @@ class Control:
         self._place = f"{self._parts.hostname}:{self._parts.port or _PORTS[self._parts.scheme]}"
         self._secrets = secrets_of(headers)
         self._clock = Clock()
-        self._is_resolved = False
+        self._n_addresses = 0  # not resolved yet
         self._client = httpx.Client(
             headers=list(headers), verify=make_context(is_insecure), trust_env=False, follow_redirects=False
         )
@@ -104,12 +104,21 @@ class Control:
         return self._ask("POST", path, body, timeout_s or self.timeout_s)
 
     def _ask(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
+        try:
+            return self._send(method, path, body, timeout_s)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # A kept-alive connection that the server closed just then (llama.cpp does after 100 requests): once more.
+            pass
+        try:
+            return self._send(method, path, body, timeout_s)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
         t_end_ns = self._clock.now_ns() + round(timeout_s * NS_PER_S)
-        n_addresses = 1
-        if not self._is_resolved:
-            n_addresses = self._resolve(self.timeout_s)
-            self._is_resolved = True
-        limits = httpx.Timeout(timeout_s, connect=min(timeout_s, self.timeout_s) / n_addresses)
+        if not self._n_addresses:
+            self._n_addresses = self._resolve(self.timeout_s)
+        limits = httpx.Timeout(timeout_s, connect=min(timeout_s, self.timeout_s) / self._n_addresses)
         headers = {} if body is None else {"content-type": "application/json"}
         try:
             with self._client.stream(method, self.url + path, content=body, headers=headers, timeout=limits) as answer:
@@ -120,18 +129,17 @@ class Control:
                         raise EngineError(f"{method} {path} at {self._place} answers without end")
                     if self._clock.now_ns() > t_end_ns:
                         raise self._too_slow(method, path, timeout_s)
+        except httpx.ConnectTimeout as error:
+            message = f"{self._place} cannot be reached: no answer to a connection within {self.timeout_s:g} s"
+            raise EngineError(message, "check the address, the network and the firewall") from error
         except httpx.TimeoutException as error:
-            if isinstance(error, httpx.ConnectTimeout):
-                message = f"{self._place} cannot be reached: no answer to a connection within {timeout_s:g} s"
-                raise EngineError(message, "check the address, the network and the firewall") from error
             raise self._too_slow(method, path, timeout_s) from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except (httpx.ConnectError, httpx.DecodingError) as error:
             raise self._unreachable(error) from error
-        location = scrub_text(answer.headers.get("location", ""), self._secrets)
-        content_type = answer.headers.get("content-type", "")
         scrubber = Scrubber(self._secrets)
         clean = scrubber.feed(bytes(content)) + scrubber.flush()
-        return Reply(answer.status_code, content_type, location, clean, _json(clean))
+        location = scrub_text(answer.headers.get("location", ""), self._secrets)
+        return Reply(answer.status_code, answer.headers.get("content-type", ""), location, clean, _json(clean))
 
     def _resolve(self, timeout_s: float) -> int:
         """How many addresses the name has. In a thread, for a resolver may take its time, and cannot be told not to."""
@@ -193,13 +201,13 @@ class Control:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The operating system's or TLS's own error at the bottom of the library's."""
-    seen = error
-    while (below := seen.__cause__ or seen.__context__) is not None:
-        seen = below
-        if isinstance(seen, OSError):  # ssl.SSLError is one
+    """The operating system's or TLS's own error below the library's; else the lowest there is."""
+    chain = [error]
+    while (below := chain[-1].__cause__ or chain[-1].__context__) is not None and below not in chain:
+        chain.append(below)
+        if isinstance(below, OSError):  # ssl.SSLError is one
             break
-    return seen
+    return chain[-1]
 
 
 def _json(body: bytes) -> Any:

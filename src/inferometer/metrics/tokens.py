@@ -147,16 +147,14 @@ def _token_chunks(trace: Trace) -> TokenChunks:
 def _token_counts(trace: Trace, chunks: TokenChunks) -> TokenCounts:
     n_chunks, has_chunks = chunks.n_chunks, chunks.n_chunks > 0
     usage = trace.requests["n_output_tokens"].astype(np.float64)
-    n_counted = chunks.reduce(np.add, np.maximum(chunks.n_told, 0).astype(np.int32), empty=0.0)
-    events_tell = (chunks.reduce(np.minimum, chunks.n_told, empty=-1.0) >= 0) & (n_counted > 0)
+    n_told = chunks.reduce(np.add, np.maximum(chunks.n_told, 0).astype(np.int32), empty=0.0)
+    events_tell = (chunks.reduce(np.minimum, chunks.n_told, empty=-1.0) >= 0) & (n_told > 0)
     is_exact = events_tell | (has_chunks & (usage == n_chunks))
     is_known = events_tell | (has_chunks & (usage > 0))
-    total = np.where(usage > 0, usage, n_counted)
+    total = np.where(events_tell, n_told, usage)
     n_known = float(n_chunks[is_known].sum())
     average = float(total[is_known].sum()) / n_known if n_known else np.nan
     n_tokens = chunks.spread(np.where(is_known, total / np.maximum(n_chunks, 1), average))
     if events_tell.any():
-        # The usage record is the total: an end token without text of its own is spread over the events that have some.
-        scale = chunks.spread(np.where(events_tell, total / np.maximum(n_counted, 1), np.nan))
-        n_tokens = np.where(np.isnan(scale), n_tokens, chunks.n_told * scale)
+        n_tokens = np.where(chunks.spread(events_tell), chunks.n_told, n_tokens)
     return TokenCounts(n_tokens, is_exact)

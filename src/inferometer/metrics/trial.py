@@ -76,11 +76,15 @@ def _produced(trace: Trace, rows: Array) -> Produced:
     chunks, counts = token_chunks(trace), token_counts(trace)
     is_mine = np.zeros(len(trace.requests), bool)
     is_mine[rows] = True
-    t_ns, n_tokens = chunks.t_ns, counts.n_tokens
+    requests, has_chunks = trace.requests, chunks.n_chunks > 0
+    # The usage record is the total: an end token without text of its own is spread over the events that have some.
+    counted = chunks.reduce(np.add, counts.n_tokens, empty=0.0)
+    scale = np.ones(len(requests))
+    np.divide(requests["n_output_tokens"], counted, out=scale, where=(requests["n_output_tokens"] > 0) & (counted > 0))
+    t_ns, n_tokens = chunks.t_ns, counts.n_tokens * chunks.spread(scale)
     if not is_mine.all():
         of_chunk = chunks.spread(is_mine)
         t_ns, n_tokens = t_ns[of_chunk], n_tokens[of_chunk]
-    requests, has_chunks = trace.requests, chunks.n_chunks > 0
     is_swallowed = is_mine & ~has_chunks & (requests["n_output_tokens"] > 0) & (requests["t_end_ns"] != NEVER)
     if is_swallowed.any():
         t_ns = np.concatenate([t_ns, requests["t_end_ns"][is_swallowed]])

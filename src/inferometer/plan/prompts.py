@@ -72,15 +72,13 @@ def _draw(
     n_words: Counts, first: npt.NDArray[Any], words: npt.NDArray[Any], rng: np.random.Generator, n_shared: int
 ) -> list[list[Any]]:
     """Lists of `n_words[i]` words: the shared ones, then two that tell it from all others, then any."""
-    order_first, order_second = rng.permutation(len(first)), rng.permutation(len(words))
+    firsts, seconds = rng.permutation(first).tolist(), rng.permutation(words).tolist()
     shared = words[rng.integers(len(words), size=n_shared)].tolist()
     drawn = []
     for i, n_own in enumerate((n_words - n_shared).tolist()):
         i_round, i_first = divmod(i, len(first))
         own = words[rng.integers(len(words), size=max(n_own, 0))].tolist()
-        own[:1] = [first[order_first[i_first]]][: len(own)]
-        if len(own) > 1:
-            own[1] = words[order_second[(i_round + i_first) % len(words)]]
+        own[:2] = [firsts[i_first], seconds[(i_round + i_first) % len(seconds)]][: len(own)]
         drawn.append(shared + own)
     return drawn
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run would do, without asking or starting anything."""
+
+from __future__ import annotations
+
+from inferometer import experiment
+from inferometer.config import Experiment, Warmup
+from inferometer.drive.scrub import redact_argv, redact_url
+from inferometer.report.plan_text import DryRun
+from inferometer.run_folder import DEFAULT_PARENT
+
+# Measured on runs of the embedded engine: imports and tables, and what a request and a stream event leave behind.
+CLIENT_BYTES = 130e6
+BYTES_PER_PROMPT_TOKEN = 12  # text and encoded body
+BYTES_PER_REQUEST = 4_000
+BYTES_PER_EVENT_ON_DISK = 330
+
+
+def estimate(config: Experiment) -> DryRun:
+    """Raises: UsageError for what could not be carried out."""
+    shape, schedule = experiment.shape_of(config), experiment.schedule_of(config)
+    facts = schedule.facts()
+    n_planned = facts["n_planned"]
+    notes = []
+    if n_planned is None:
+        notes.append("how many requests fit into the time depends on the server, so memory and disk are not known")
+    memory = disk = None
+    if n_planned is not None:
+        memory = CLIENT_BYTES + n_planned * (BYTES_PER_REQUEST + BYTES_PER_PROMPT_TOKEN * shape.inputs.mean)
+        n_events = shape.outputs.mean + 3 if config.is_streamed else 1
+        disk = n_planned * (n_events * BYTES_PER_EVENT_ON_DISK + BYTES_PER_PROMPT_TOKEN * shape.inputs.mean)
+    warmup = config.warmup or Warmup()
+    timed_s = None if facts["duration_s"] is None else facts["duration_s"] + warmup.duration_s
+    if timed_s is None and schedule.mode == "open":
+        timed_s = (n_planned or 0) / len(schedule.trials) / (config.rate or 1)
+    return DryRun(
+        target=_target(config),
+        model=config.model or "",
+        api=config.api or "chat or completions, whichever the server has",
+        law=schedule.law,
+        n_trials=config.repeats,
+        n_requests=facts["n_requests"],
+        duration_s=facts["duration_s"],
+        warmup=f"{warmup.duration_s:g}s" if warmup.duration_s else str(warmup.n_requests),
+        expected_s=None if timed_s is None else config.repeats * timed_s,
+        longest_s=None if timed_s is None else config.repeats * (timed_s + config.timeout_s),
+        input_tokens=config.input_tokens,
+        output_tokens=config.output_tokens,
+        shared_prefix=config.shared_prefix,
+        lengths_from="",
+        is_streamed=config.is_streamed,
+        timeout_s=config.timeout_s,
+        stall_timeout_s=config.stall_timeout_s,
+        seed=config.seed,
+        digest="",
+        memory_bytes=memory,
+        disk_bytes=disk,
+        out=config.out or f"a new folder under ./{DEFAULT_PARENT}",
+        notes=tuple(notes),
+    )
+
+
+def _target(config: Experiment) -> str:
+    if config.is_embedded:
+        return "the embedded engine (llama.cpp with a small model of its own)"
+    if config.command:
+        return "a server started by: " + " ".join(redact_argv(list(config.command)))
+    return redact_url(config.url or "")
