@@ -31,8 +31,9 @@ MAY_IMPORT = {
     "embedded": GROUND | {"clock", "host"},
     "config": GROUND | {"drive.scrub"},
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
+    "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
     "experiment": GROUND
-    | {"clock", "records", "recorder", "plan", "engines", "drive", "host", "embedded", "config", "run_folder"},
+    | set("clock records recorder plan engines wire drive host embedded config run_folder measurement".split()),
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

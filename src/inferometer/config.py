@@ -109,7 +109,11 @@ def resolve(flags: Mapping[str, Any], config_file: str | None = None) -> Experim
     Raises: UsageError, one line with the remedy, for anything that cannot be carried out as asked.
     """
     given = _from_file(config_file) if config_file else {}
-    given |= {_FIELD_OF.get(key, key): value for key, value in flags.items() if value is not None}
+    given |= {
+        _FIELD_OF.get(key, key): tuple(value) if isinstance(value, list) else value
+        for key, value in flags.items()
+        if value is not None
+    }
     values = {name: _convert(name, value) for name, value in given.items()}
     return _with_defaults(_checked(Experiment(**values)))
 
@@ -150,10 +154,19 @@ def _convert(name: str, value: Any) -> Any:
         return _warmup(str(value))
     if name in ("input_tokens", "output_tokens"):
         return str(value)
-    kind = {"bool": bool, "int": int, "float": (int, float), "str": str, "tuple": tuple}[_kind(name)]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    kind = _KINDS[_kind(name)]
+    if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
         raise UsageError(f"{key}: {value!r} is not {_kind(name)}", f"give {key} as {_kind(name)}")
-    return float(value) if _kind(name) == "float" else value
+    return float(value) if isinstance(value, int) and _kind(name) == "float" else value
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "tuple": (tuple,),
+}
 
 
 def _kind(name: str) -> str:

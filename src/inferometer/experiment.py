@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -91,13 +92,19 @@ def schedule_of(config: Experiment) -> Schedule:
     """When they are due. Raises: UsageError."""
     arrivals = parse_arrivals(config.arrivals)
     warmup = config.warmup or Warmup()
-    ends = {"n_requests": config.requests, "for_s": config.for_s}
-    more = {"n_warmup": warmup.n_requests, "warmup_s": warmup.duration_s, "n_trials": config.repeats}
-    if config.rate is not None:
-        return open_loop(config.rate, arrivals, seed=config.seed, **ends, **more)
-    if config.burst:
-        return burst(config.requests or 1, **more)
-    return closed(config.concurrency or 1, **ends, **more)
+    open_ = partial(open_loop, config.rate or 1, arrivals, seed=config.seed)
+    begin = {"open": open_, "closed": partial(closed, config.concurrency or 1)}.get(config.mode)
+    if begin is None:
+        return burst(
+            config.requests or 1, n_warmup=warmup.n_requests, warmup_s=warmup.duration_s, n_trials=config.repeats
+        )
+    return begin(
+        n_requests=config.requests,
+        for_s=config.for_s,
+        n_warmup=warmup.n_requests,
+        warmup_s=warmup.duration_s,
+        n_trials=config.repeats,
+    )
 
 
 def run(config: Experiment, observer: LiveObserver) -> Run:

@@ -40,6 +40,8 @@ class Sampler(Protocol):
 
     def read(self) -> list[tuple[str, float]]: ...
 
+    def close(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from inferometer.report.plan_text import DryRun, render, to_json
+from inferometer.units import format_span
 
 PLAN = DryRun(
     target="http://127.0.0.1:8000",
@@ -74,3 +75,19 @@ def test_every_field_is_documented():
     page = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
     text = page.read_text(encoding="utf-8")
     assert sorted(name for name in DryRun.__slots__ if f"`{name}`" not in text) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.5, "0.5 s"),
+        (9.99, "9.99 s"),
+        (45, "45 s"),
+        (105, "105 s"),
+        (180, "3 min"),
+        (195, "3 min 15 s"),
+        (7_500, "2 h 5 min"),
+    ],
+)
+def test_spans_are_said_as_people_say_them(seconds, text):
+    assert format_span(seconds) == text

@@ -18,7 +18,7 @@ INF = math.inf
 
 
 def check(golden, name, summary, *, n_lines=28):
-    """Both widths against their golden files; nothing wraps, all is ASCII but what others wrote, one screen is enough."""
+    """Both widths against their golden files; nothing wraps, all is ASCII, one screen is enough."""
     for width in (80, 100):
         text = render(summary, run_path=PATH, width=width)
         golden(f"report-{name}-{width}.txt", text)

@@ -39,10 +39,11 @@ def waterfalls(
 
 def _slowest(requests: Array, n: int) -> Array:
     """By latency from due; those that never ended before all others."""
-    main = requests[requests["phase"] == Phase.MAIN]
+    main: Array = requests[requests["phase"] == Phase.MAIN]
     last_ns = np.where(main["t_last_content_ns"] != NEVER, main["t_last_content_ns"], main["t_end_ns"])
     latency_ns = np.where(last_ns != NEVER, last_ns - main["t_due_ns"], np.iinfo(np.int64).max)
-    return main[np.argsort(-latency_ns, kind="stable")[:n]]
+    slowest: Array = main[np.argsort(-latency_ns, kind="stable")[:n]]
+    return slowest
 
 
 def _by_id(requests: Array, ids: Sequence[int]) -> Array:
@@ -50,7 +51,8 @@ def _by_id(requests: Array, ids: Sequence[int]) -> Array:
     missing = [request_id for request_id in ids if request_id not in known]
     if missing:
         raise UsageError(f"this run has no request {missing[0]}", f"ids go from 0 to {len(requests) - 1}")
-    return requests[[known[request_id] for request_id in ids]]
+    rows: Array = requests[[known[request_id] for request_id in ids]]
+    return rows
 
 
 def _reads_of(run: Run, ids: set[int]) -> dict[int, Reads]:

@@ -49,7 +49,8 @@ def _top(
 
 def main() -> None:
     """Entry point. What stands after `--` is a command for `run`, not ours to parse."""
-    words, command = sys.argv[1:], ()
+    words = sys.argv[1:]
+    command: tuple[str, ...] = ()
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])

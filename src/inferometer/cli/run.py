@@ -50,18 +50,15 @@ def run(
     Without URL or command the embedded engine (llama.cpp with a small model made on first use) is measured.
     Put a command after -- to have it started on a free port: inferometer run -- my-server --port {port}
     """
+    given = locals() | {"command": context.obj or None, "for": for_}
+    given["is_streamed"] = None if no_stream is None else not no_stream
+    given["keeps_content"] = None if no_content is None else not no_content
+    for name in ("context", "config", "format", "quiet", "dry_run", "for_", "no_stream", "no_content"):
+        del given[name]  # what is left are the fields of an Experiment under the names of their flags
+
     from inferometer import config as configuration
     from inferometer.cli import outcome
 
-    given = {
-        "url": url, "command": context.obj or None, "model": model, "api": api, "concurrency": concurrency,
-        "rate": rate, "burst": burst, "arrivals": arrivals, "requests": requests, "for": for_, "warmup": warmup, "repeats": repeats,
-        "input_tokens": input_tokens, "output_tokens": output_tokens, "shared_prefix": shared_prefix,
-        "tokenizer": tokenizer, "is_streamed": None if no_stream is None else not no_stream, "temperature": temperature,
-        "seed": seed, "slo": slo, "timeout": timeout, "stall_timeout": stall_timeout, "ready_timeout": ready_timeout,
-        "header": tuple(header) if header else None, "api_key_env": api_key_env, "insecure": insecure, "out": out,
-        "keeps_content": None if no_content is None else not no_content,
-    }  # fmt: skip
     experiment = configuration.resolve(given, config)
     if dry_run:
         outcome.print_dry_run(experiment, format)

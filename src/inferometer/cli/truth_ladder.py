@@ -25,7 +25,7 @@ def climb_and_print(out: TextIO, n_loads: int | None = None) -> bool:
     client_core, server_cores = divide_cores()
     if client_core is not None:
         os.sched_setaffinity(0, {client_core})
-    out.write(selftest.HEADING + "\n")
+    out.write("\n".join(selftest.HEADING) + "\n")
     out.flush()
     rungs = []
     server_cpu = server_cores[0] if server_cores else None

@@ -7,6 +7,7 @@ Rule 2: nothing here raises for what a peer does. Every fate is told to the loop
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import ssl
@@ -14,7 +15,7 @@ import struct
 import sys
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferometer.drive.exchange import Exchange
 from inferometer.drive.poller import READABLE, WRITABLE
@@ -48,7 +49,7 @@ class Target:
     """Where requests go. Resolved before the run, so that no name look-up stands in a latency."""
 
     family: socket.AddressFamily
-    address: tuple[str, int] | tuple[str, int, int, int]
+    address: Any  # what connect(2) takes: (host, port), with IPv6 also flow and scope
     hostname: str
     tls: ssl.SSLContext | None = None
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -225,6 +226,8 @@ class Connection:
             plain = self._tls.receive(data)
             answer = self._tls.outgoing()
         except ssl.SSLError as error:
+            with contextlib.suppress(OSError):  # tell the peer why we leave, if the socket takes it at once
+                self.sock.send(self._tls.outgoing())
             self._loop.on_lost(self, Outcome.TLS, tls_reason(error))
             return None
         if answer:
@@ -235,11 +238,17 @@ class Connection:
         return plain if self.state is not State.CLOSED else None
 
     def _on_eof(self, exchange: Exchange) -> None:
+        if self.state is State.HANDSHAKE:
+            self._loop.on_lost(self, Outcome.TLS, "the server closed the connection during the TLS handshake")
+            return
         try:
             exchange.framing.eof()
         except RemoteProtocolError as error:
             is_begun = exchange.n_reads > 0
             self._loop.on_lost(self, Outcome.TRUNCATED if is_begun else Outcome.RESET, str(error))
+            return
+        if self._tls is not None and not self._tls.is_peer_done:  # a body that only the end of the connection ends
+            self._loop.on_lost(self, Outcome.TRUNCATED, "the connection was cut: TLS was not closed as it should be")
             return
         self._loop.on_answered(self, exchange)
 

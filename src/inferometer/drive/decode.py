@@ -8,6 +8,7 @@ Rule 2: what the transport saw and what the bytes mean are combined here, and on
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from inferometer.kinds import TOKEN_BEARING, ChunkKind, Outcome
 from inferometer.recorder import Due, End, Note, Read, Sent, Tail, read_frames
 from inferometer.records import CHUNK, NEVER, NOT_TOLD, SAMPLE, Array, empty_requests
 
+_FINISH = re.compile(r"[A-Za-z_]{0,16}")  # the words servers use; anything else could be anything
 _ANSWER_KINDS = (ChunkKind.CONTENT, ChunkKind.TOOL)
 
 
@@ -117,7 +119,7 @@ def facts_of(answer: Answer, request_id: int) -> dict[str, Any]:
         "note": "answer",
         "request_id": request_id,
         "status": answer.status,
-        "finish": answer.finish,
+        "finish": answer.finish if _FINISH.fullmatch(answer.finish) else "unknown",
         "usage": [
             answer.usage.n_prompt_tokens,
             answer.usage.n_output_tokens,

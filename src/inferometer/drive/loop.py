@@ -38,8 +38,8 @@ _DONE_LINE = re.compile(rb"data: ?\[DONE\]\s*\Z")
 # Nothing but failures for this many requests in a row ends the run: it measures nothing and hammers a sick server.
 MAX_FAILURES_IN_A_ROW = 50
 MAX_FAILURES_AT_FIRST = 10  # the same before the first success
-# llama.cpp's server closes every connection after a streamed answer without saying so. A server that was seen to do that
-# this often, and never to serve twice, is no longer trusted with a second request on a connection.
+# llama.cpp's server closes every connection after a streamed answer without saying so. A server that was seen to do
+# that this often, and never to serve twice, is no longer trusted with a second request on a connection.
 MAX_REUSES_LOST = 2
 MAX_UNREAD_FINISHED = 256  # live decoding that cannot keep up loses the oldest; what is on disk does not
 
@@ -60,8 +60,8 @@ class Options:
     timeout_ns: int = 60 * NS_PER_S
     stall_timeout_ns: int = 30 * NS_PER_S
     keeps_content: bool = True
-    # Open loop: idle connections kept ready, so that a handshake seldom stands in a latency. Few, because servers with a
-    # thread per connection (llama.cpp) lose a thread to each.
+    # Open loop: idle connections kept ready, so that a handshake seldom stands in a latency. Few, because servers with
+    # a thread per connection (llama.cpp) lose a thread to each.
     n_reserve: int = 2
 
 

@@ -21,6 +21,9 @@ from inferometer.embedded import require, served_name
 from inferometer.errors import InferometerError
 from inferometer.host.supervise import die_with_parent
 
+# A matrix of this model is too small to be worth sharing among more: threads wait for each other at every one of them.
+# Two threads give 1.6 times the throughput of one.
+MOST_THREADS = 4
 N_SPARE_HTTP_THREADS = 4  # health, metrics and whoever looks in, beside the connections that are measured
 _PARENT_POLL_S = 1.0
 _FEWEST_CONTEXT_TOKENS = 512
@@ -37,11 +40,11 @@ def command(
 ) -> list[str]:
     """The command line that starts this server, with `{port}` in it, for `host.launch`.
 
-    `n_slots`: sequences decoded together; `context_tokens`: of each slot; `n_connections`: at most so many at once
-    (default: one per slot).
+    `n_slots`: sequences decoded together; `n_threads`: computing threads, of which MOST_THREADS are used;
+    `context_tokens`: of each slot; `n_connections`: at most so many at once (default: one per slot).
     """
     words = [sys.executable, "-P", "-m", "inferometer.embedded.server", "--model", str(model), "--port", "{port}"]
-    words += ["--slots", str(n_slots), "--threads", str(n_threads)]
+    words += ["--slots", str(n_slots), "--threads", str(min(n_threads, MOST_THREADS))]
     words += ["--context", str(max(context_tokens, _FEWEST_CONTEXT_TOKENS))]
     words += ["--threads-http", str((n_connections or n_slots) + N_SPARE_HTTP_THREADS)]
     return [*words, "--alias", alias or served_name(model)]

@@ -167,7 +167,7 @@ def _over(
         return estimates[0] if estimates else missing[0]
     if not estimates:
         return Missing(f"{missing[0].reason} in each trial", missing[0].n, metric.unit)
-    if all(estimate.lo == estimate.value and estimate.hi == math.inf for estimate in estimates):  # largest values seen
+    if metric.is_largest or name.removesuffix(WITH_FAILURES) == "max":
         return max(estimates, key=lambda estimate: estimate.value)
     values = np.array([estimate.value for estimate in estimates])
     return over_trials(values, unit=metric.unit, statistic=name)

@@ -34,7 +34,8 @@ class Metric:
     `fn`: per request and per chunk `fn(trace) -> float64[n_requests | n_chunks]`; per run `fn(trial) -> Estimate |
     Missing`. `needs`: what an answer must have for it to be defined. `is_headline`: its verdict is the run's.
     `counts_failures`: percentiles are given a second time, `p99_with_failures`, with failed requests as the worst.
-    `over`: which requests the statistics cover, the successes or all that were sent.
+    `over`: which requests the statistics cover, the successes or all that were sent. `is_largest`: the value per run is
+    the largest seen, so that of several trials is the largest of theirs.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Metric:
     is_headline: bool
     counts_failures: bool
     over: Over
+    is_largest: bool
 
 
 METRICS: dict[str, Metric] = {}  # by name, in the order of definition; filled by the decorator at import
@@ -61,6 +63,7 @@ def metric(
     is_headline: bool = False,
     counts_failures: bool = False,
     over: Over = "successes",
+    is_largest: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function as a metric; the function itself stays as it is."""
 
@@ -68,7 +71,7 @@ def metric(
         name = fn.__name__ + _SUFFIX[unit]
         assert name not in METRICS, f"two metrics are called {name}"
         doc = " ".join((fn.__doc__ or "").split())
-        METRICS[name] = Metric(name, unit, better, per, fn, doc, needs, is_headline, counts_failures, over)
+        METRICS[name] = Metric(name, unit, better, per, fn, doc, needs, is_headline, counts_failures, over, is_largest)
         return fn
 
     return register

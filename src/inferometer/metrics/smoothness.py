@@ -71,6 +71,8 @@ def playback_wait_s(trace: Trace, tokens_per_s: float) -> FloatArray:
     behind that line.
     """
     chunks = token_chunks(trace)
+    if not token_counts(trace).is_known:
+        return np.full(chunks.n_requests, np.nan)
     return chunks.reduce(np.maximum, _behind_ns(trace, chunks, NS_PER_S / tokens_per_s)) / NS_PER_S
 
 
@@ -93,7 +95,7 @@ def fluidity_index(trace: Trace, first_s: float | None, token_s: float) -> Float
     j * token_s. Source: Etalon, arXiv 2407.07000, as given in arXiv 2507.09019.
     """
     chunks, counts = token_chunks(trace), token_counts(trace)
-    if not len(chunks.starts):
+    if not counts.is_known:
         return np.full(chunks.n_requests, np.nan)
     token_ns = token_s * NS_PER_S
     behind = np.rint(_behind_ns(trace, chunks, token_ns)).astype(np.int64)

@@ -71,7 +71,7 @@ def stalled_requests(trial: Trial) -> Estimate | Missing:
     return share(trial.pauses.n_stalls[_streamed(trial)] > 0, of="streamed answers")
 
 
-@metric(unit="s", better="lower", per="run", needs="streamed answers")
+@metric(unit="s", better="lower", per="run", needs="streamed answers", is_largest=True)
 def longest_pause(trial: Trial) -> Estimate | Missing:
     """The longest silence inside any stream, failed ones included; what a longer run would show can only be longer."""
     longest = trial.pauses.longest_s[_streamed(trial)]

@@ -78,12 +78,13 @@ class TokenChunks:
 class TokenCounts:
     """How many tokens each token-bearing chunk carried.
 
-    Shapes: `n_tokens` float64[n], NaN where nothing at all is known; `is_exact` bool[n_requests]: every event of the
-    request has its own true count.
+    Shapes: `n_tokens` float64[n]; `is_exact` bool[n_requests]: every event of the request has its own true count.
+    `is_known` is False, and all of n_tokens NaN, where no answer of the whole trace tells anything.
     """
 
     n_tokens: FloatArray
     is_exact: Mask
+    is_known: bool
 
 
 class Indexed(Trace):
@@ -157,4 +158,4 @@ def _token_counts(trace: Trace, chunks: TokenChunks) -> TokenCounts:
     n_tokens = chunks.spread(np.where(is_known, total / np.maximum(n_chunks, 1), average))
     if events_tell.any():
         n_tokens = np.where(chunks.spread(events_tell), chunks.n_told, n_tokens)
-    return TokenCounts(n_tokens, is_exact)
+    return TokenCounts(n_tokens, is_exact, bool(is_known.any()))

@@ -90,4 +90,4 @@ def _produced(trace: Trace, rows: Array) -> Produced:
         t_ns = np.concatenate([t_ns, requests["t_end_ns"][is_swallowed]])
         n_tokens = np.concatenate([n_tokens, requests["n_output_tokens"][is_swallowed]])
     is_spread = bool((is_mine & has_chunks & ~counts.is_exact).any())
-    return Produced(t_ns, n_tokens, is_spread, is_known=not np.isnan(n_tokens).any())
+    return Produced(t_ns, n_tokens, is_spread, is_known=not len(t_ns) or counts.is_known or not has_chunks.any())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Synthetic prompts: of the exact length that the server counts, and different from each other from the first token on.
 
-Rule 1: prompt i begins with word i of a shuffled list; where that repeats, the second word differs. So no two of a
-    vocabulary's worth share their first token, and no two at all their first two words, as long as they have two.
+Rule 1: prompt i begins with word i of a shuffled list; where that repeats, the second word differs, and where both
+    repeat, the third. So no two of a vocabulary's worth share their first token, and no two at all their beginning.
 Rule 2: a length is made by counting words, then checked by counting the prompt and corrected until it is exact.
 Rule 3: everything is a function of the generator passed in and of the server's tokenizer.
 """
@@ -71,14 +71,16 @@ def from_ids(n_tokens: Counts, vocabulary: Vocabulary, rng: np.random.Generator,
 def _draw(
     n_words: Counts, first: npt.NDArray[Any], words: npt.NDArray[Any], rng: np.random.Generator, n_shared: int
 ) -> list[list[Any]]:
-    """Lists of `n_words[i]` words: the shared ones, then two that tell it from all others, then any."""
-    firsts, seconds = rng.permutation(first).tolist(), rng.permutation(words).tolist()
+    """Lists of `n_words[i]` words: the shared ones, then up to three that tell it from all others, then any."""
+    firsts, others = rng.permutation(first).tolist(), rng.permutation(words).tolist()
+    n_others = len(others)
     shared = words[rng.integers(len(words), size=n_shared)].tolist()
     drawn = []
     for i, n_own in enumerate((n_words - n_shared).tolist()):
-        i_round, i_first = divmod(i, len(first))
+        i_round, i_first = divmod(i, len(firsts))
+        second, third = others[(i_round + i_first) % n_others], others[(i_round // n_others + i) % n_others]
         own = words[rng.integers(len(words), size=max(n_own, 0))].tolist()
-        own[:2] = [firsts[i_first], seconds[(i_round + i_first) % len(seconds)]][: len(own)]
+        own[:3] = [firsts[i_first], second, third][: len(own)]
         drawn.append(shared + own)
     return drawn
 
@@ -119,12 +121,13 @@ def _fit(
     words: list[str], n_asked: int, n_counted: int, vocabulary: Vocabulary, counter: TokenCounter
 ) -> tuple[str, bool]:
     """The text with words added or taken away until it counts `n_asked`, and whether it came out."""
-    words = list(words)
+    words, was_longer = list(words), False
     for _ in range(_MAX_ROUNDS):
         n_step = max(1, int(abs(n_asked - n_counted) / vocabulary.tokens_per_word))
         if n_counted > n_asked:
+            was_longer = True
             del words[max(1, len(words) - n_step) :]
-        elif n_asked - n_counted < vocabulary.tokens_per_word - 1e-9:
+        elif was_longer or n_asked - n_counted < vocabulary.tokens_per_word - 1e-9:
             break  # less than a word is missing
         else:
             words += [vocabulary.words[(len(words) + j) % len(vocabulary.words)] for j in range(n_step)]

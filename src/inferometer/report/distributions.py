@@ -90,7 +90,7 @@ def _laid_out(summary: Summary, rows: Sequence[Row], columns: Sequence[str]) -> 
         mark = MARKS[summary.metric_verdicts[row.metric].level]
         _add(heads, body, row.name + mark, [statistics.get(name) for name in columns])
         worst = [statistics.get(name + WITH_FAILURES) for name in columns]
-        if row.has_failures and _counts_failures(summary) and any(isinstance(cell, Estimate) for cell in worst):
+        if row.has_failures and counts_failures(summary) and any(isinstance(cell, Estimate) for cell in worst):
             _add(heads, body, " +failed", worst)
     sizes = [
         [max([len(cells[i][part]) for cells in body] + ([len(name)] if part == 0 else [])) for part in (0, 1)]
@@ -131,7 +131,8 @@ def _header(columns: Sequence[str], sizes: Sequence[Sequence[int]]) -> list[str]
     ]
 
 
-def _counts_failures(summary: Summary) -> bool:
+def counts_failures(summary: Summary) -> bool:
+    """Are there failures that percentiles over the successes leave out?"""
     return summary.counts.get("failed", 0) + summary.counts.get("unfinished", 0) > 0
 
 
@@ -166,7 +167,7 @@ def _legend(summary: Summary, rows: Sequence[Row], columns: Sequence[str], width
         if row.definition:
             by_definition.setdefault(row.definition, []).append(row.name)
     parts = [f"{', '.join(names)}: {definition}" for definition, names in by_definition.items()]
-    if _counts_failures(summary):
+    if counts_failures(summary):
         parts.append("+failed: failures as the worst")
     parts += [_counted(summary, rows), *_methods(summary, rows, columns)]
     marked = {summary.metric_verdicts[row.metric].level for row in rows}

@@ -83,14 +83,14 @@ def value_text(estimate: Estimate | Missing, scale: Scale | None = None) -> str:
 def n_decimals(value: float, lo: float, hi: float) -> int:
     """Decimals for a value and its bounds, all in printed units; infinite bounds are no bounds."""
     bounds = [bound for bound in (lo, hi) if math.isfinite(bound) and bound != value]
-    largest = max((abs(number) for number in (value, *bounds) if math.isfinite(number)), default=0.0)
-    if not largest:
+    if not math.isfinite(value):
+        value, bounds = max(map(abs, bounds), default=0.0), []
+    half = sum(abs(bound - value) for bound in bounds) / len(bounds) if bounds else 0.0
+    size = max(abs(value), half)
+    if not size:
         return 0
-    three = min(max(2 - _exponent(largest), 0), MAX_DECIMALS)
-    if not bounds or not math.isfinite(value):
-        return three
-    half = sum(abs(bound - value) for bound in bounds) / len(bounds)
-    if half > WIDE * largest:
+    three = min(max(2 - _exponent(size), 0), MAX_DECIMALS)
+    if half > WIDE * size:
         return max(three - 1, 0)
     return three + 1 if MIN_SEEN <= half * 10.0**three < 1 and three < MAX_DECIMALS else three
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The summary as JSON, for programs: every number with interval, n, unit and method. Described in docs/reference/json.md.
+"""The summary as JSON, for programs: every number with interval, n, unit and method. See docs/reference/json.md.
 
 Rule 1: numbers are exact and in base units (s, bytes, ratios in 0..1); nothing is rounded for the eye.
 Rule 2: the document is always valid JSON: what is missing, not a number or without bound is null.
@@ -53,7 +53,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
 
 
 def estimate(number: Estimate | Missing) -> dict[str, Any]:
-    """One number: `{"value", "lo", "hi", "level", "n", "unit", "method"}` or `{"value": null, "missing", "n", "unit"}`."""
+    """`{"value", "lo", "hi", "level", "n", "unit", "method"}`, or `{"value": null, "missing", "n", "unit"}`."""
     if isinstance(number, Missing):
         return {"value": None, "missing": number.reason, "n": int(number.n), "unit": number.unit}
     fields: dict[str, Any] = {
@@ -129,7 +129,7 @@ def _finite(number: float) -> float | None:
 
 
 def _plain(fact: Any) -> Any:
-    """The same fact without NumPy types, NaN and infinities. Facts come from manifests: mappings, sequences, scalars."""
+    """The same fact without NumPy types, NaN and infinities: mappings, sequences and scalars of a manifest."""
     if isinstance(fact, Mapping):
         return {str(name): _plain(value) for name, value in fact.items()}
     if isinstance(fact, np.ndarray | np.generic):

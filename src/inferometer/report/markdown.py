@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from inferometer.metrics.registry import METRICS
 from inferometer.metrics.summary import Summary
+from inferometer.report.distributions import WITH_FAILURES, counts_failures
 from inferometer.report.figures import PLAIN, Scale, figure, figure_text, scale_of
 from inferometer.report.layout import printable
 from inferometer.stats import Estimate, Missing
@@ -64,15 +65,22 @@ def _distributions(summary: Summary) -> list[str]:
     rows = []
     for name in names:
         statistics = summary.metrics[name]
-        cells = [statistics.get(column) for column in shown]
-        scale = scale_of([cell for cell in cells if cell is not None])
-        n = next(cell.n for cell in cells if isinstance(cell, Estimate))
-        texts = [_cell(column, cell, scale) for column, cell in zip(shown, cells, strict=True)]
         level = summary.metric_verdicts[name].level
-        rows.append([_code(name), scale.unit.strip(), f"{n:,}", *texts, "" if level == "valid" else level])
+        doubt = "" if level == "valid" else level
+        rows.append([_code(name), *_cells(shown, [statistics.get(column) for column in shown]), doubt])
+        worst = [statistics.get(column + WITH_FAILURES) for column in shown]
+        if METRICS[name].is_headline and counts_failures(summary) and any(isinstance(cell, Estimate) for cell in worst):
+            rows.append([f"{_code(name)} with failures", *_cells(shown, worst), doubt])
     return _table(
         ["metric", "unit", "n", *(c.replace("_", ".") for c in shown), "verdict"], rows, "llr" + "r" * len(shown)
     )
+
+
+def _cells(names: Sequence[str], cells: Sequence[Estimate | Missing | None]) -> list[str]:
+    """Unit, n and one text per statistic."""
+    scale = scale_of([cell for cell in cells if cell is not None])
+    n = next(cell.n for cell in cells if isinstance(cell, Estimate))
+    return [scale.unit.strip(), f"{n:,}", *(_cell(name, cell, scale) for name, cell in zip(names, cells, strict=True))]
 
 
 def _cell(column: str, number: Estimate | Missing | None, scale: Scale) -> str:

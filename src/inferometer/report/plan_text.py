@@ -16,7 +16,7 @@ INDENT = 10
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """A run that did not happen. None: not known before the run, or not limited.
+    """A run that did not happen. None or "": not known before the run, or not limited.
 
     `law`: arrivals for people ("closed loop, 8 in flight"); `n_requests`, `duration_s` and `warmup` are per trial;
     `warmup` as given ("10", "10s"); `longest_s`: upper bound for all trials, every request at its deadline;
@@ -73,14 +73,14 @@ def _rows(plan: DryRun) -> list[tuple[str, str]]:
     memory = "not known" if plan.memory_bytes is None else f"about {format_bytes(plan.memory_bytes)} for this client"
     disk = "not known," if plan.disk_bytes is None else f"about {format_bytes(plan.disk_bytes)}"
     return [
-        ("target", f"{plan.target}, {plan.api} API" + (f", model {plan.model}" if plan.model else "")),
+        ("target", f"{plan.target}, API: {plan.api}" + (f", model {plan.model}" if plan.model else "")),
         ("sends", f"{plan.law}; {_amount(plan)}"),
         ("input", f"{plan.input_tokens} tokens{prefix}{source}"),
         ("output", f"{plan.output_tokens} tokens, {streamed}"),
         ("lasts", _lasting(plan)),
         ("memory", memory),
         ("disk", f"{disk} in {plan.out}"),
-        ("plan", f"seed {plan.seed}, digest {plan.digest[:16]}"),
+        ("plan", f"seed {plan.seed}" + (f", digest {plan.digest[:16]}" if plan.digest else "")),
     ]
 
 

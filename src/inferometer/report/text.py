@@ -143,9 +143,10 @@ def _asked_parts(summary: Summary) -> list[str]:
         return []
     shared = f" ({plan['shared_prefix']:,} shared)" if plan.get("shared_prefix") else ""
     streamed = "" if plan.get("is_streamed", True) else ", not streamed"
-    tokens = f"{plan.get('input_tokens')} tokens in{shared}, {plan.get('output_tokens')} out{streamed}"
-    law = str(plan.get("law") or plan.get("mode") or "")
-    return [part for part in (law, _length_text(summary), tokens if plan.get("input_tokens") else "") if part]
+    inputs = str(plan.get("input_tokens") or "?")
+    prompts = f"prompts of {inputs[5:]}" if inputs.startswith("file:") else f"{inputs} tokens in"
+    tokens = f"{prompts}{shared}, {plan.get('output_tokens') or '?'} out{streamed}"
+    return [part for part in (str(plan.get("law") or ""), _length_text(summary), tokens) if part]
 
 
 def _length_text(summary: Summary) -> str:
@@ -220,16 +221,19 @@ def _smoothness_parts(summary: Summary) -> list[str]:
 def _limit_lines(summary: Summary, is_colour: bool) -> list[str]:
     """A line for each limit and how it came out; for those on every request, one for all of them together."""
     limits = summary.limits
-    rows = [[limit.text, "met by", f"{figure_text(share)} of requests"] for limit, share in limits.per_request]
+    rows = [(limit.text, "met by", _share_text(share)) for limit, share in limits.per_request]
     if limits.per_request:
-        rows.append(["all of these", "met by", f"{figure_text(_value(summary, 'attainment_ratio'))} of requests"])
-    rows += [[result.limit.text, result.result.upper(), figure_text(result.observed)] for result in limits.per_run]
-    lines = columns([["limits" if not i else "", *row] for i, row in enumerate(rows)], "<<<<")
-    label = "limits".ljust(INDENT)
-    lines = [(label if not i else " " * INDENT) + line[len("limits") + 2 :] for i, line in enumerate(lines)]
+        rows.append(("all of these", "met by", _share_text(_value(summary, "attainment_ratio"))))
+    rows += [(result.limit.text, result.result.upper(), figure_text(result.observed)) for result in limits.per_run]
+    lines = columns(rows, "<<<", indent=INDENT)
+    lines[:1] = ["limits".ljust(INDENT) + line[INDENT:] for line in lines[:1]]
     for word, colour in (("PASS", "valid"), ("FAIL", "invalid"), ("UNDECIDED", "suspect")):
         lines = [line.replace(f"  {word}  ", f"  {painted(word, colour, is_colour=is_colour)}  ") for line in lines]
     return lines
+
+
+def _share_text(share: Estimate | Missing) -> str:
+    return figure_text(share) + (" of requests" if isinstance(share, Estimate) else "")
 
 
 def _client_lines(summary: Summary, width: int) -> list[str]:

@@ -100,7 +100,7 @@ def _facts(request: Row, width: int) -> list[str]:
     ]
     for name, words in (("n_cached_tokens", "cached"), ("n_reasoning_tokens", "of reasoning")):
         if int(request[name]) > 0:
-            facts.append(f"{int(request[name]):,} tokens {words}")
+            facts.append(f"{int(request[name]):,} {words}")
     facts += [
         f"status {_told(request['status'])}",
         f"finish {request['finish'] or 'not told'}",

@@ -149,6 +149,8 @@ def _try(measure: Callable[[str, Load], Trace], load: Load, budget: Budget, serv
     with TruthServer(load.prescription, cpu=server_cpu) as server:
         trace = measure(server.url, load)
         log = server.stop()
+    if nonce := trace.meta.get("nonce"):
+        log = log.of_run(nonce)  # without the questions that came before the load
     errors = compare(trace, log)
     return Rung(load, errors, lateness(log), budget.reasons(load, errors))
 
