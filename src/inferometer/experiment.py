@@ -124,12 +124,14 @@ def run(config: Experiment, observer: LiveObserver) -> Run:
         facts = ask(subject.url, model=config.model, api=config.api, **access)
         observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
         with counting(facts, tokenizer=config.tokenizer, **access) as counter:
-            plan = _plan(config, shape, schedule, facts, counter)
+            alone_s = _time_alone(config, shape, facts) if schedule.n_planned is None else 0.0
+            plan = _plan(config, shape, schedule, facts, counter, alone_s)
         observer.say(f"plan      {schedule.law}; {config.input_tokens} tokens in, {config.output_tokens} out")
         run_ = run_ or Run.create(config.out, _name(config))
         observer.say(f"folder    {run_.path}")
         observer.begin(DIALECTS[facts.api])
-        _drive(config, plan, facts, subject, run_, observer)
+        stagger_s = alone_s / (config.concurrency or 1)
+        _drive(config, plan, facts, subject, run_, observer, stagger_s)
     run_.write_tables()
     return run_
 
@@ -212,11 +214,16 @@ def _name(config: Experiment) -> str:
 
 
 def _plan(
-    config: Experiment, shape: planning.Shape, schedule: Schedule, facts: ServerFacts, counter: TokenCounter
+    config: Experiment,
+    shape: planning.Shape,
+    schedule: Schedule,
+    facts: ServerFacts,
+    counter: TokenCounter,
+    alone_s: float,
 ) -> Plan:
     n_requests = schedule.n_planned
     if n_requests is None:
-        n_requests = _pool_size(config, shape, facts)
+        n_requests = _pool_size(config, alone_s)
     server = planning.Server(
         counter=counter,
         context_tokens=facts.context_tokens,
@@ -226,9 +233,8 @@ def _plan(
     return planning.make(shape, schedule, server, n_requests=n_requests, seed=config.seed)
 
 
-def _pool_size(config: Experiment, shape: planning.Shape, facts: ServerFacts) -> int:
+def _pool_size(config: Experiment, alone_s: float) -> int:
     """More requests than the server can answer in the time: all slots at the speed of one alone, and half as many."""
-    alone_s = _time_alone(config, shape, facts)
     warmup_s = config.warmup.duration_s if config.warmup is not None else 0.0
     total_s = config.repeats * ((config.for_s or 0.0) + warmup_s)
     concurrency = config.concurrency or 1
@@ -250,7 +256,13 @@ def _time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) -
 
 
 def _drive(
-    config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, run_: Run, observer: LiveObserver
+    config: Experiment,
+    plan: Plan,
+    facts: ServerFacts,
+    subject: Subject,
+    run_: Run,
+    observer: LiveObserver,
+    stagger_s: float,
 ) -> None:
     nonce = secrets.token_hex(4)
     headers = _headers(facts.url, config.headers())
@@ -268,6 +280,8 @@ def _drive(
         timeout_ns=round(config.timeout_s * NS_PER_S),
         stall_timeout_ns=round(config.stall_timeout_s * NS_PER_S),
         keeps_content=config.keeps_content,
+        n_reserve=2 if config.is_embedded or config.mode == "open" else 0,  # ours has threads to spare
+        stagger_ns=round(stagger_s * NS_PER_S),
     )
     dialect = DIALECTS[facts.api]
     try:

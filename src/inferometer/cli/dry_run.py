@@ -8,6 +8,7 @@ from inferometer.config import Experiment, Warmup
 from inferometer.drive.scrub import redact_argv, redact_url
 from inferometer.report.plan_text import DryRun
 from inferometer.run_folder import DEFAULT_PARENT
+from inferometer.units import format_bytes
 
 # Measured on runs of the embedded engine: imports and tables, and what a request and a stream event leave behind.
 CLIENT_BYTES = 130e6
@@ -21,14 +22,17 @@ def estimate(config: Experiment) -> DryRun:
     shape, schedule = experiment.shape_of(config), experiment.schedule_of(config)
     facts = schedule.facts()
     n_planned = facts["n_planned"]
+    n_events = shape.outputs.mean + 3 if config.is_streamed else 1
+    prompt_bytes = BYTES_PER_PROMPT_TOKEN * shape.inputs.mean
+    on_disk = n_events * BYTES_PER_EVENT_ON_DISK + prompt_bytes
     notes = []
     if n_planned is None:
-        notes.append("how many requests fit into the time depends on the server, so memory and disk are not known")
-    memory = disk = None
-    if n_planned is not None:
-        memory = CLIENT_BYTES + n_planned * (BYTES_PER_REQUEST + BYTES_PER_PROMPT_TOKEN * shape.inputs.mean)
-        n_events = shape.outputs.mean + 3 if config.is_streamed else 1
-        disk = n_planned * (n_events * BYTES_PER_EVENT_ON_DISK + BYTES_PER_PROMPT_TOKEN * shape.inputs.mean)
+        notes.append(
+            f"how many requests fit into the time depends on the server: memory is for the most prompts that are made "
+            f"({experiment.MAX_POOL:,}), disk grows by {format_bytes(on_disk)} a request"
+        )
+    memory = CLIENT_BYTES + (n_planned or experiment.MAX_POOL) * (BYTES_PER_REQUEST + prompt_bytes)
+    disk = None if n_planned is None else n_planned * on_disk
     warmup = config.warmup or Warmup()
     timed_s = None if facts["duration_s"] is None else facts["duration_s"] + warmup.duration_s
     if timed_s is None and schedule.mode == "open":
@@ -36,7 +40,7 @@ def estimate(config: Experiment) -> DryRun:
     return DryRun(
         target=_target(config),
         model=config.model or "",
-        api=config.api or "chat or completions, whichever the server has",
+        api=config.api or "chat (or completions)",
         law=schedule.law,
         n_trials=config.repeats,
         n_requests=facts["n_requests"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 
 from inferometer import experiment
 from inferometer.cli.dry_run import estimate
@@ -18,7 +19,8 @@ from inferometer.report import json as json_report
 from inferometer.report import markdown, plan_text, text
 from inferometer.run_folder import REPORT, Run, write_atomically
 
-WIDTH = 100  # columns of a report at most
+WIDTH = 100  # columns of a report where no terminal says otherwise
+MAX_WIDTH = 120  # wider lines are hard to read; this is room for one more percentile
 
 
 def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
@@ -67,7 +69,13 @@ def _print(run: Run, format: str, limits: Limits | None) -> int:
 
 
 def _width() -> int:
-    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    return min(MAX_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def _last_words(run: Run) -> str:
+    """What failed requests were told most often."""
+    errors = [error for error in run.trace().requests["error"].tolist() if error]
+    return Counter(errors).most_common(1)[0][0] if errors else ""
 
 
 def _exit_code(summary: Summary, run: Run) -> int:
@@ -77,6 +85,8 @@ def _exit_code(summary: Summary, run: Run) -> int:
         return Cancelled.exit_code
     if manifest.get("stop_reason"):
         print(f"inferometer: the run ended early: {manifest['stop_reason']}", file=sys.stderr)
+        if words := _last_words(run):
+            print(f"  most often: {words}", file=sys.stderr)
         for line in manifest.get("engine_last_lines", []):
             print(f"  engine: {line}", file=sys.stderr)
         return EngineError.exit_code

@@ -27,12 +27,13 @@ class Arrivals:
     Open loop: the instants were planned. Closed loop: a slot is due again the instant its request ended (`freed`).
     """
 
-    def __init__(self, stage: Stage, t_start_ns: int) -> None:
+    def __init__(self, stage: Stage, t_start_ns: int, stagger_ns: int = 0) -> None:
+        """`stagger_ns`: how far apart the slots of a closed loop open at its start."""
         self._stage = stage
         self._t_start_ns = t_start_ns
         self._t_stop_ns = FAR_NS if stage.duration_ns is None else t_start_ns + stage.duration_ns
         self._due = None if stage.due_ns is None else deque((stage.due_ns + t_start_ns).tolist())
-        self._free = deque([t_start_ns] * (stage.concurrency or 0))
+        self._free = deque(t_start_ns + i * stagger_ns for i in range(stage.concurrency or 0))
         self._n_left = FAR_NS if stage.n_requests is None else stage.n_requests
         self._n_taken = 0
         self._t_main_ns: int | None = None

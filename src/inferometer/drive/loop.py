@@ -60,9 +60,12 @@ class Options:
     timeout_ns: int = 60 * NS_PER_S
     stall_timeout_ns: int = 30 * NS_PER_S
     keeps_content: bool = True
-    # Open loop: idle connections kept ready, so that a handshake seldom stands in a latency. Few, because servers with
-    # a thread per connection (llama.cpp) lose a thread to each.
+    # Idle connections kept ready, so that a handshake seldom stands in a latency: in open loop, and in closed loop with
+    # a server that closes every connection. Few, because a server with a thread per connection loses one to each.
     n_reserve: int = 2
+    # Closed loop: how far apart the slots open. Equal requests that start together stay in lock-step, and what is then
+    # measured is the pattern of their start (methods: sweeps).
+    stagger_ns: int = 0
 
 
 class Loop:
@@ -103,7 +106,7 @@ class Loop:
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
         self._n_connections = 0
-        self._n_wanted_idle = 0
+        self._is_open_loop = False
         self._n_failed_in_a_row = 0
         self._n_reuses_lost = self._n_reused = 0
         self._arrivals: Arrivals | None = None
@@ -149,8 +152,8 @@ class Loop:
     # -- the loop itself ----------------------------------------------------------------------------------------------
 
     def _run_stage(self, trial: int, stage: Stage) -> Window:
-        arrivals = self._arrivals = Arrivals(stage, self.clock.now_ns())
-        self._n_wanted_idle = self._options.n_reserve if stage.concurrency is None else 0
+        arrivals = self._arrivals = Arrivals(stage, self.clock.now_ns(), self._options.stagger_ns)
+        self._is_open_loop = stage.concurrency is None
         while not self.stop_reason:
             now_ns = self.clock.now_ns()
             n_launched = 0
@@ -347,7 +350,8 @@ class Loop:
                 self.on_lost(connection, Outcome.CONNECT_TIMEOUT, "no connection after 10 s")
             elif silent_ns > stall_ns:
                 self.on_lost(connection, Outcome.STALLED, f"silent for {stall_ns / NS_PER_S:g} s")
-        self._reserve(self._n_wanted_idle)
+        if self._is_open_loop or not self._trusts_reuse:
+            self._reserve(self._options.n_reserve)
 
     def _reserve(self, n_idle: int) -> None:
         for _ in range(n_idle - len(self._idle) - self._n_opening()):

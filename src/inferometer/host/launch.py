@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from inferometer.clock import Clock, sleep_s
-from inferometer.drive.scrub import redact_argv, redact_url, scrub_text
+from inferometer.drive.scrub import MASK, redact_argv, redact_url, scrub_text
 from inferometer.errors import EngineError, UsageError
 from inferometer.host.supervise import CANNOT_START
 from inferometer.units import NS_PER_S, format_duration
@@ -139,7 +139,8 @@ def launch(
 ) -> Server:
     """Start a server command and wait until it answers at `base_url`. All it prints goes to `log_path`.
 
-    `cpus`: the only cores it may use (Linux). `secrets`: what to mask in its log. `grace_s`: from SIGTERM to SIGKILL.
+    `cpus`: the only cores it may use (Linux). `secrets`: what to mask in its log, beside what the command itself holds
+    under a name like --api-key. `grace_s`: from SIGTERM to SIGKILL.
     It is ready when one of `ready_paths`, asked in turn, says 200; 503 and refused connections mean "loading". A server
     that knows none of them (404 and the like) but answers is ready too.
 
@@ -150,6 +151,7 @@ def launch(
             "starting a server is possible on Linux and macOS only", "start it by hand and give its URL instead"
         )
     shown = redact_argv(argv)
+    secrets = [*secrets, *_secrets_in(argv, shown)]
     _refuse_taken_port(base_url)
     if shutil.which(argv[0], path=None if env is None else env.get("PATH")) is None:
         raise EngineError(f"there is no command {shown[0]!r}", "check its name and PATH, or give its full path")
@@ -212,6 +214,17 @@ def divide_cores() -> tuple[int | None, list[int] | None]:
         return None, None
     cores = sorted(os.sched_getaffinity(0))
     return (cores[-1], cores[:-1]) if len(cores) >= 2 else (None, None)
+
+
+def _secrets_in(argv: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """What was masked in a command line: engines like to print their settings."""
+    found = []
+    for word, masked in zip(argv, shown, strict=True):
+        if word != masked:
+            before, _, _ = masked.partition(MASK)
+            _, _, after = masked.rpartition(MASK)
+            found.append(word[len(before) : len(word) - len(after)])
+    return found
 
 
 def _send_order(
@@ -301,7 +314,8 @@ def _user_of(port: int) -> str:
     """ " by NAME (pid N)" where we are allowed to know."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            is_there = connection.laddr and connection.laddr.port == port
+            if is_there and connection.status == psutil.CONN_LISTEN and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return ""
 

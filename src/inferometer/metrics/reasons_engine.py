@@ -18,7 +18,7 @@ from inferometer.metrics.registry import METRICS
 from inferometer.metrics.rows import is_counted, is_failed, is_ok, plan_of
 from inferometer.metrics.trial import Trial
 from inferometer.metrics.window import flights
-from inferometer.records import NEVER, Trace
+from inferometer.records import NEVER, Array, Trace
 from inferometer.stats import (
     Cut,
     Estimate,
@@ -106,20 +106,31 @@ def engine_starved(evidence: Evidence) -> Iterator[Reason]:
 
 
 def not_stationary(evidence: Evidence) -> Iterator[Reason]:
-    """A latency that drifts, or never settles, by more than the tolerance, in more than half of the trials."""
-    if evidence.mode == "burst":
-        return
+    """Latencies that drift, or never settle, by more than the tolerance, in more than half of the trials."""
+    found = {}
     for name, fn in _SERIES.items():
         drifts = [drift for trial in evidence.trials if (drift := _drift(trial, fn))]
         if drifts and len(drifts) > len(evidence.trials) / 2:
-            text = f"{name} {drifts[0]} between the beginning and the end of the window"
-            remedy = "warm up longer (--warmup), measure longer, or look for what changes on the server"
-            yield Reason("not_stationary", "suspect", text, remedy, (name,))
+            found[name] = drifts[0]
+    if found:
+        text = ", ".join(f"{name} {drift}" for name, drift in found.items()) + " over the window"
+        remedy = "warm up longer (--warmup), measure longer, or look for what changes on the server"
+        yield Reason("not_stationary", "suspect", text, remedy, tuple(found))
 
 
 def _drift(trial: Trial, fn: Callable[[Trace], FloatArray]) -> str:
-    """How far a latency moved over the window, in words; "" if it did not."""
+    """How far a latency moves over a window, in words; "" if it does not. A burst is one move.
+
+    It must move in the steady part too, else it is a ramp; a drift fools MSER, so the whole window says how far.
+    """
+    if trial.mode == "burst":
+        return ""
     rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
+    in_steady_part = _move(rows[rows["t_due_ns"] >= trial.steady.t_start_ns], fn)
+    return (_move(rows, fn) or in_steady_part) if in_steady_part else ""
+
+
+def _move(rows: Array, fn: Callable[[Trace], FloatArray]) -> str:
     values = fn(Trace(rows))
     rows, values = rows[~np.isnan(values)], values[~np.isnan(values)]
     if not len(values):
@@ -136,34 +147,37 @@ def _drift(trial: Trial, fn: Callable[[Trace], FloatArray]) -> str:
     first, second = (half for half in halves if isinstance(half, Estimate))
     apart = first.hi < second.lo or second.hi < first.lo
     if apart and abs(second.value - first.value) > TOLERANCE * mean:
-        return f"never settles, and moves by {percent(abs(second.value - first.value) / mean)}"
+        return f"never settles and moves by {percent(abs(second.value - first.value) / mean)}"
     return ""
 
 
 def ramp(evidence: Evidence) -> Iterator[Reason]:
     """A beginning that is not steady yet and moves a median by more than the tolerance."""
     for trial in evidence.trials:
-        if trial.steady.t_start_ns <= trial.window.t_start_ns:
+        ramp_s = (trial.steady.t_start_ns - trial.window.t_start_ns) / NS_PER_S
+        if ramp_s <= 0 or _growth(trial):
             continue
-        rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
-        for name, fn in _SERIES.items():
-            if _growth(trial) or _drift(trial, fn):
-                continue  # no beginning that ends, but a run that never is steady
-            values = fn(Trace(rows))
-            all_of_them = np.sort(values[~np.isnan(values)])
-            settled = np.sort(values[~np.isnan(values) & (rows["t_due_ns"] >= trial.steady.t_start_ns)])
-            after = quantile_estimate(settled, 0.5, unit="s") if len(settled) else None
-            if not isinstance(after, Estimate):
-                continue
-            before = quantile(all_of_them, 0.5)
-            if abs(before - after.value) > TOLERANCE * after.value and not after.lo <= before <= after.hi:
-                seconds = (trial.steady.t_start_ns - trial.window.t_start_ns) / NS_PER_S
-                text = (
-                    f"the first {format_duration(seconds)} of the window are a ramp: without it the {name} median is "
-                    f"{format_duration(after.value)}, not {format_duration(before)}"
-                )
-                yield Reason("ramp", "suspect", text, f"add --warmup {math.ceil(seconds)}s", (name,))
-        return
+        moved = {name: words for name, fn in _SERIES.items() if (words := _moved_by_ramp(trial, fn))}
+        if moved:
+            text = f"the first {format_duration(ramp_s)} are a ramp: without it {', '.join(moved.values())}"
+            yield Reason("ramp", "suspect", text, f"add --warmup {math.ceil(ramp_s)}s", tuple(moved))
+            return
+
+
+def _moved_by_ramp(trial: Trial, fn: Callable[[Trace], FloatArray]) -> str:
+    """What the median would be without the ramp, in words; "" if about the same, or if the rest drifts too."""
+    rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
+    values = fn(Trace(rows))
+    is_defined = ~np.isnan(values)
+    settled = np.sort(values[is_defined & (rows["t_due_ns"] >= trial.steady.t_start_ns)])
+    after = quantile_estimate(settled, 0.5, unit="s")
+    if not isinstance(after, Estimate) or _drift(trial, fn):
+        return ""
+    before = quantile(np.sort(values[is_defined]), 0.5)
+    if abs(before - after.value) <= TOLERANCE * after.value or after.lo <= before <= after.hi:
+        return ""
+    name = next(name for name, known in _SERIES.items() if known is fn)
+    return f"the {name} median is {format_duration(after.value)}, not {format_duration(before)}"
 
 
 def queue_growing(evidence: Evidence) -> Iterator[Reason]:
@@ -190,7 +204,7 @@ def _growth(trial: Trial) -> str:
     )
     load = flights(rows[rows["t_sent_ns"] != NEVER], window.t_end_ns)
     n_mean = float(load.means(window.edges_ns(1))[0])
-    by_chance = CHANCE_SIGMAS * math.sqrt(2 * n_mean)
+    by_chance = CHANCE_SIGMAS * math.sqrt(2 * max(n_mean, 0.0))
     if n_ended < MIN_COMPLETED * n_due and n_due - n_ended > by_chance:
         return f"in the second half of the window {n_due} requests became due and {n_ended} ended"
     edges = trial.steady.edges_ns(50)

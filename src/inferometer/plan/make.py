@@ -162,6 +162,12 @@ def _from_file(shape: Shape, server: Server, n_requests: int, seed: int, notes: 
         requests.append(
             Request(i, prompt.prompt, n_input, n_output, shape.sampling, shape.is_streamed, prompt.messages, session=i)
         )
+    if (context := server.context_tokens) is not None:
+        n_long = sum(request.n_prompt_tokens + request.max_output_tokens > context for request in requests)
+        if n_long:
+            notes.append(
+                f"{n_long} of {n_requests} requests are longer than the context of {context:,}, output included"
+            )
     return tuple(requests)
 
 

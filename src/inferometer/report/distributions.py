@@ -23,9 +23,8 @@ WITH_FAILURES = "_with_failures"
 MARKS = {"valid": "", "suspect": "?", "invalid": "!"}
 INDENT = 10
 # In the order in which columns are given up last; what is shown stands in the order of _NATURAL.
-_IMPORTANCE = ("p50", "p99", "p95", "mean", "p90")
-_NATURAL = ("mean", "p50", "p90", "p95", "p99")
-N_COLUMNS = 4
+_IMPORTANCE = ("p50", "p99", "p95", "mean", "p90", "p99_9")
+_NATURAL = ("mean", "p50", "p90", "p95", "p99", "p99_9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def _table(summary: Summary, rows: Sequence[Row], width: int) -> tuple[list[str]
     """The statistics that fit into `width`, and header and body made of them."""
     columns = [
         name for name in _IMPORTANCE if any(isinstance(summary.metrics[row.metric].get(name), Estimate) for row in rows)
-    ][:N_COLUMNS]
+    ]
     while True:
         shown = sorted(columns, key=_NATURAL.index)
         lines = _laid_out(summary, rows, shown)
@@ -126,7 +125,7 @@ def _add(
 
 def _header(columns: Sequence[str], sizes: Sequence[Sequence[int]]) -> list[str]:
     return [
-        f"{name:>{value_size}}".ljust(value_size + 1 + interval_size)
+        f"{name.replace('_', '.'):>{value_size}}".ljust(value_size + 1 + interval_size)
         for name, (value_size, interval_size) in zip(columns, sizes, strict=True)
     ]
 
