@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import psutil
-
 from inferometer import __version__, embedded
 from inferometer.clock import Clock, utc_now
 from inferometer.config import Experiment, Warmup, describe
@@ -36,7 +34,7 @@ from inferometer.errors import EngineError, InferometerError
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import Control
-from inferometer.host.launch import Server, divide_cores, launch, place_port
+from inferometer.host.launch import Server, divide_cores, family, launch, listeners, place_port
 from inferometer.host.probe import probe
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
 from inferometer.measurement import Measured, Measurement, Sampler
@@ -308,14 +306,8 @@ def _listeners(url: str) -> list[int]:
     parts = urlsplit(url)
     if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         return []
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        found = psutil.net_connections("tcp")
-    except psutil.AccessDenied:  # macOS lets only root see them
-        return []
-    pids = {c.pid for c in found if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid}
-    families = [[pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))] for pid in sorted(pids)]
-    return list(dict.fromkeys(pid for family in families for pid in family))
+    found = [family(pid) for pid in listeners(parts.port or (443 if parts.scheme == "https" else 80))]
+    return list(dict.fromkeys(pid for pids in found for pid in pids))
 
 
 def _allow_files(config: Experiment, plan: Plan) -> None:
@@ -382,16 +374,16 @@ def _target(config: Experiment, url: str, headers: Sequence[tuple[str, str]]) ->
         found = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise EngineError(f"{hostname} cannot be resolved: {error.strerror}", "check the host name") from error
-    for family, _, _, _, address in found:
+    for kind, _, _, _, address in found:
         try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.settimeout(CONNECT_TIMEOUT_S)
-                probe.connect(address)
+            with socket.socket(kind, socket.SOCK_STREAM) as attempt:
+                attempt.settimeout(CONNECT_TIMEOUT_S)
+                attempt.connect(address)
         except OSError as error:
             reason = error.strerror or str(error)
             continue
         tls = make_context(config.insecure) if parts.scheme == "https" else None
-        return Target(family, address, hostname, tls, secrets_of(headers))
+        return Target(kind, address, hostname, tls, secrets_of(headers))
     raise EngineError(f"no connection to {hostname}:{port}: {reason}", "is the server running?")
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inferometer.engines import DIALECTS
 from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Delta, DialectError, Usage
@@ -117,6 +119,11 @@ def test_details_of_usage():
     assert decode(chunk(usage=usage)) == [Delta(K.USAGE, usage=Usage(9, 5, 8, 3))]
     nothing = {"prompt_tokens_details": None, "completion_tokens_details": None}
     assert decode(chunk(usage=nothing)) == [Delta(K.USAGE, usage=Usage())]
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 31])
+def test_a_count_that_cannot_be_is_not_told(count):
+    assert decode(chunk(usage=running(2, n_prompt=count)))[0].usage == Usage(None, 2)
 
 
 def test_llama_cpp_timings_stand_in_for_usage():
@@ -233,6 +240,58 @@ def test_half_an_emoji_is_text():
     """A proxy may cut a surrogate pair in two; JSON allows each half."""
     halves = [b'{"choices":[{"delta":{"content":"%s"}}]}' % half for half in (rb"\ud83d", rb"\ude42")]
     assert [d.text for d in decode(*halves)] == ["\ud83d", "\ude42"]
+
+
+# JSON made of the words of the protocol, with values of all kinds in all places.
+LEAVES = st.none() | st.booleans() | st.integers(-2, 40_000) | st.floats() | st.text(max_size=3)
+NAMES = st.sampled_from(
+    [
+        "choices",
+        "delta",
+        "message",
+        "text",
+        "content",
+        "role",
+        "reasoning",
+        "tool_calls",
+        "function",
+        "name",
+        "arguments",
+        "finish_reason",
+        "token_ids",
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+        "prompt_tokens_details",
+        "cached_tokens",
+        "timings",
+        "predicted_n",
+        "cache_n",
+        "error",
+        "object",
+    ]
+)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
+
+
+CHOICES = st.lists(st.dictionaries(NAMES, st.dictionaries(NAMES, LEAVES | VALUES, max_size=3) | LEAVES, max_size=3))
+EVENTS = st.fixed_dictionaries({"choices": CHOICES}, optional={"usage": st.dictionaries(NAMES, st.integers())})
+
+
+@given(st.lists(EVENTS | VALUES, max_size=4), st.binary(max_size=30))
+def test_whatever_comes_is_deltas_or_a_dialect_error_and_nothing_else(values, junk):
+    state = CHAT.start()
+    for data in [json.dumps(value).encode() for value in values] + [junk]:
+        for event_type in ("message", "error", "ping", "other"):
+            try:
+                state, deltas = CHAT.decode(state, event_type, data)
+            except DialectError:
+                continue
+            assert all(isinstance(delta, Delta) for delta in deltas)
+        try:
+            CHAT.decode_body(data)
+        except DialectError:
+            continue
 
 
 # -- an answer in one piece -----------------------------------------------------------------------------------------

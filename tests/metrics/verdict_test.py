@@ -168,6 +168,21 @@ def test_a_machine_that_starves_one_of_them_is_suspect(code, share, rises):
     assert run(share / 4) == {}
 
 
+def test_an_engine_that_waits_for_its_own_threads_is_not_starved():
+    seconds = SPAN / SECOND
+    own = {"engine_run_delay_s": 0.3 * seconds, "engine_cpu_s": 0.7 * seconds, "client_cpu_s": 0.1 * seconds}
+    client_apart = {"client": {"core": 1}}
+
+    def run(others_s, meta):
+        busy_s = 0.8 * seconds + others_s
+        samples = [*gauges(SPAN, **own, host_cpu_busy_s=busy_s), (0, "host", "n_cores", 2.0)]
+        return reasons(closed_loop(samples=sorted(samples), meta=meta))
+
+    assert run(0.01 * seconds, client_apart) == {}
+    assert "22 %" in run(0.2 * seconds, client_apart)["engine_starved"].text  # 0.2 / (0.2 + 0.7)
+    assert "engine_starved" in run(0.01 * seconds, {}), "a client on the engine's cores is one of the others"
+
+
 def test_only_what_happened_inside_the_window_counts():
     samples = [*gauges(SPAN, client_run_delay_s=0.01), (2 * SPAN, "client", "run_delay_s", 100.0)]  # after the last due
     assert reasons(closed_loop(samples=samples)) == {}

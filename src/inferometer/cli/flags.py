@@ -58,7 +58,8 @@ InputTokens = Annotated[
     ),
 ]
 OutputTokens = Annotated[
-    str | None, _option("--output-tokens", metavar="SPEC", help="As --input-tokens. Default 48.", panel=LENGTH)
+    str | None,
+    _option("--output-tokens", metavar="SPEC", help="As --input-tokens. Default uniform:32-64.", panel=LENGTH),
 ]
 SharedPrefix = Annotated[
     int | None,

@@ -14,7 +14,7 @@ import typer
 
 from inferometer import __version__
 from inferometer.cli import doctor, report, run, self_test, show
-from inferometer.errors import InferometerError
+from inferometer.errors import Cancelled, InferometerError
 
 app = typer.Typer(
     name="inferometer",
@@ -62,6 +62,9 @@ def main() -> None:
         if error.remedy:
             print(f"  -> {error.remedy}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before or after the measurement, which has its own way of stopping
+        print("inferometer: stopped", file=sys.stderr)
+        sys.exit(Cancelled.exit_code)
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -27,6 +27,7 @@ COMPLETIONS_PATH = "/v1/completions"
 # State of the decoder: output tokens told of so far, up to the last event that bore any; or this.
 _COUNT_UNKNOWN = -1
 _MAX_CHUNK_TOKENS = 32_767  # what the records can hold of one event (int16)
+_MAX_TOKENS = 2_147_483_647  # and of one request (int32)
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
@@ -141,6 +142,8 @@ def _parse(data: bytes) -> _Event:
         return _parse_slowly(data, error)
     except UnicodeDecodeError as error:
         raise DialectError("not JSON: the bytes are no UTF-8") from error
+    except RecursionError as error:
+        raise DialectError("not JSON that anybody sends: it is nested without end") from error
 
 
 def _parse_slowly(data: bytes, reason: msgspec.DecodeError) -> _Event:
@@ -294,7 +297,12 @@ def _usage(event: _Event) -> Usage | None:
             n_cached = told.prompt_tokens_details.cached_tokens
         if told.completion_tokens_details is not None:
             n_reasoning = told.completion_tokens_details.reasoning_tokens
-    return Usage(n_prompt, n_output, n_cached, n_reasoning)
+    return Usage(_possible(n_prompt), _possible(n_output), _possible(n_cached), _possible(n_reasoning))
+
+
+def _possible(count: int | None) -> int | None:
+    """A count that can be true and that the records can hold; nonsense is as good as not told."""
+    return count if count is not None and 0 <= count <= _MAX_TOKENS else None
 
 
 CHAT = Dialect(

@@ -35,6 +35,7 @@ from inferometer.host.supervise import CANNOT_START
 from inferometer.units import NS_PER_S, format_duration
 
 PORT_MARK = "{port}"
+_LISTEN = psutil.CONN_LISTEN
 READY_PATHS = ("/health", "/v1/models")
 
 _POLL_S = 0.02  # the embedded engine is ready in a tenth of a second,
@@ -100,10 +101,7 @@ class Server:
 
     def pids(self) -> list[int]:
         """The command and all its descendants, parents first; not our supervisor."""
-        try:
-            return [child.pid for child in psutil.Process(self._process.pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        return family(self._process.pid)[1:]
 
     def last_lines(self, n_lines: int = _N_LAST_LINES) -> list[str]:
         """The last lines of its log that say anything, secrets masked."""
@@ -310,13 +308,28 @@ def _refuse_taken_port(base_url: str) -> None:
     )
 
 
+def listeners(port: int) -> list[int]:
+    """Processes of this machine that listen on a port, as far as we may see them."""
+    try:
+        found = psutil.net_connections("tcp")
+    except psutil.AccessDenied:  # macOS lets only root see them
+        return []
+    return sorted({c.pid for c in found if c.pid and c.laddr and c.laddr.port == port and c.status == _LISTEN})
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants, parents first; empty if it has ended."""
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
+
+
 def _user_of(port: int) -> str:
     """ " by NAME (pid N)" where we are allowed to know."""
     with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            is_there = connection.laddr and connection.laddr.port == port
-            if is_there and connection.status == psutil.CONN_LISTEN and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+        for pid in listeners(port):
+            return f" by {psutil.Process(pid).name()} (pid {pid})"
     return ""
 
 

@@ -87,8 +87,8 @@ def _machine(trace: Trace, windows: Sequence[Window]) -> Numbers:
     found["host_busy_ratio"] = _ratio(
         counted(samples, "host", "cpu_busy_s", windows), capacity_s, "the machine's time", n
     )
-    waited_s = counted(samples, "engine", "run_delay_s", windows)
     ran_s = counted(samples, "engine", "cpu_s", windows)
+    waited_s = _waited_for_others(trace, windows, ran_s)
     wanted_s = None if waited_s is None or ran_s is None else waited_s + ran_s
     found["engine_run_delay_ratio"] = _ratio(waited_s, wanted_s, "the time the engine wanted to run", n)
     longest = _within(samples, "client", "pass_max_s", windows)
@@ -96,6 +96,23 @@ def _machine(trace: Trace, windows: Sequence[Window]) -> Numbers:
         method = "median over seconds of the longest pass of the driving loop"
         found["pass_typical_max_s"] = exact(quantile(np.sort(longest), 0.5), n=len(longest), unit="s", method=method)
     return found
+
+
+def _waited_for_others(trace: Trace, windows: Sequence[Window], ran_s: float | None) -> float | None:
+    """How long the engine's threads were ready and had no CPU because somebody else had it, at most.
+
+    The kernel counts waiting, not for whom. An engine with more threads than cores waits for itself; the rest cannot be
+    longer than others ran: all CPU time of the machine but the engine's own, and but the client's where it has a core
+    to itself.
+    """
+    samples = trace.samples
+    waited_s = counted(samples, "engine", "run_delay_s", windows)
+    busy_s = counted(samples, "host", "cpu_busy_s", windows)
+    if waited_s is None or ran_s is None or busy_s is None:
+        return waited_s
+    is_apart = (trace.meta.get("client") or {}).get("core") is not None
+    client_s = (counted(samples, "client", "cpu_s", windows) or 0.0) if is_apart else 0.0
+    return min(waited_s, max(0.0, busy_s - ran_s - client_s))
 
 
 def counted(samples: Array, source: str, gauge: str, windows: Sequence[Window]) -> float | None:

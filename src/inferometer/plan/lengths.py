@@ -198,7 +198,7 @@ def _read_line(path: Path, n_line: int, data: bytes) -> FilePrompt:
     where = f"{path}, line {n_line}"
     try:
         line = _LINE.decode(data.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{where}: {error}", 'write one JSON object per line: {"prompt": "..."}') from error
     if (line.prompt is None) == (line.messages is None):
         raise UsageError(f"{where}: it needs either prompt or messages", 'for example {"prompt": "..."}')
