@@ -37,6 +37,7 @@ def serving(routes: Mapping[str, Route], seen: list[tuple[str, Any]] | None = No
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one segment: two would wait for each other's acknowledgement
 
         def do_GET(self) -> None:
             self.answer(None)

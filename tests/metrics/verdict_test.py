@@ -183,6 +183,19 @@ def test_an_engine_that_waits_for_its_own_threads_is_not_starved():
     assert "engine_starved" in run(0.01 * seconds, {}), "a client on the engine's cores is one of the others"
 
 
+def test_an_engine_whose_own_threads_wait_for_each_other_is_not_starved():
+    seconds = SPAN / SECOND
+    rises = {"engine_run_delay_s": 0.2 * seconds, "engine_cpu_s": seconds, "client_cpu_s": 0.3 * seconds}
+
+    def run(busy, **client):
+        samples = [*gauges(SPAN, **rises, host_cpu_busy_s=busy * seconds), (0, "host", "n_cores", 2.0)]
+        return reasons(closed_loop(samples=sorted(samples), meta={"client": client}))
+
+    assert run(busy=1.35, core=1) == {}  # the client keeps to its core, and nobody else runs
+    assert "17 %" in run(busy=1.9, core=1)["engine_starved"].text  # 0.6 of a core is used by others
+    assert "the client used 30 % of a core" in run(busy=1.35, core=None)["engine_starved"].text
+
+
 def test_only_what_happened_inside_the_window_counts():
     samples = [*gauges(SPAN, client_run_delay_s=0.01), (2 * SPAN, "client", "run_delay_s", 100.0)]  # after the last due
     assert reasons(closed_loop(samples=samples)) == {}

@@ -28,8 +28,9 @@ from inferometer.recorder import Writer
 from inferometer.units import NS_PER_MS, NS_PER_S
 
 LAUNCH_BATCH = 16  # a burst goes out in batches with a look at the sockets in between; 16 sends take about 0.1 ms
-SWEEP_NS = 50 * NS_PER_MS  # how often time-outs are looked for; one is late by at most this
-OVERDUE_NS = 500 * NS_PER_MS  # ticks are forced when no slack came for so long
+SWEEP_NS = 50 * NS_PER_MS  # how often time-outs are looked for
+OVERDUE_NS = 200 * NS_PER_MS  # ticks are forced when no slack came for so long
+SLACK_NS = 2 * NS_PER_MS  # a finished answer is handed out only when nothing is due for so long: decoding takes time
 CONNECT_TIMEOUT_NS = 10 * NS_PER_S
 CLOCK_STEP_NS = NS_PER_MS  # realtime against monotonic moving by more than this between two passes is a step
 # A stream whose end marker has come but whose HTTP message stays open is over after this much silence.
@@ -41,7 +42,7 @@ MAX_FAILURES_AT_FIRST = 10  # the same before the first success
 # llama.cpp's server closes every connection after a streamed answer without saying so. A server that was seen to do
 # that this often, and never to serve twice, is no longer trusted with a second request on a connection.
 MAX_REUSES_LOST = 2
-MAX_UNREAD_FINISHED = 256  # live decoding that cannot keep up loses the oldest; what is on disk does not
+MAX_UNREAD_FINISHED = 64  # live decoding that cannot keep up loses the oldest; what is on disk does not
 
 
 @dataclass(slots=True)
@@ -168,8 +169,7 @@ class Loop:
 
     def _pass(self, until_ns: int) -> None:
         ticks = self._ticks
-        until_ns = min(until_ns, *[tick.t_next_ns for tick in ticks])
-        ready = self.poller.poll(self.clock.now_ns(), until_ns)
+        ready = self.poller.poll(self.clock.now_ns(), min(until_ns, *[tick.t_next_ns for tick in ticks]))
         t_polled_ns = self._pair_clocks()
         connections = self._connections
         for fd, mask in ready:
@@ -183,7 +183,7 @@ class Loop:
             if now_ns >= tick.t_next_ns and (not ready or now_ns >= tick.t_next_ns + OVERDUE_NS):
                 tick.t_next_ns = now_ns + tick.period_ns
                 tick.call(now_ns)
-        if not ready and self._finished and self._on_finished is not None:
+        if not ready and self._finished and self._on_finished is not None and until_ns - now_ns > SLACK_NS:
             self._on_finished(self._finished.popleft())
         self.pass_max_ns = max(self.pass_max_ns, self.clock.now_ns() - t_polled_ns)
 

@@ -8,6 +8,7 @@ Rule 2: no engine is named here; what tells engines apart is in engines/, and is
 from __future__ import annotations
 
 import difflib
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -241,23 +242,15 @@ def _examine(
         notes.append("the server answered a streamed request in one piece: no first token, no gaps to measure")
     if seen.n_output_tokens is None:
         notes.append("the server tells no usage in a stream: output tokens are not known")
+    n_told = seen.n_prompt_tokens
+    if n_told is None:  # llama-cpp-python tells usage, but never in a stream
+        n_told = probe(control, dialect, model, best.extras, _ONE_TOKEN).n_prompt_tokens
     server = ServerCounter(control, engine, model, best.api)
-    counts_by = "nothing" if seen.n_prompt_tokens is None else "usage"
-    if server.find_way():
-        n_counted = server.count(_PROBE_PROMPTS[0])
-        if seen.n_prompt_tokens is None or n_counted == seen.n_prompt_tokens:
-            counts_by = "server"
-        elif n_counted:
-            notes.append(
-                f"the server's tokenizer counts {n_counted} tokens where its answer says {seen.n_prompt_tokens}: "
-                "prompts are sized by the usage of answers instead"
-            )
-    if counts_by == "nothing" and not seen.is_streamed:
-        notes.append("the server does not count prompts: input lengths are not known")
-    n_template = _template_prefix(server)
-    if n_template is None:
-        second = Request(0, _PROBE_PROMPTS[1], 0, 1)
-        again = probe(control, dialect, model, best.extras, second)
+    counts_by = _counts_by(server, n_told, notes)
+    n_template = _template_prefix(server) if counts_by == "server" else None
+    if n_template is None:  # a prefix cache shows it, if nothing else is the same in two requests
+        strange = f"{secrets.token_hex(4)} {_PROBE_PROMPTS[1]}"
+        again = probe(control, dialect, model, best.extras, Request(0, strange, 0, 1))
         n_template = again.usage.n_cached_tokens if again.usage is not None else None
     return ServerFacts(
         url=control.url,
@@ -281,6 +274,23 @@ def _examine(
         evidence=identity.evidence,
         quirks=engine.quirks,
     )
+
+
+def _counts_by(server: ServerCounter, n_told: int | None, notes: list[str]) -> str:
+    """Who is to be believed about the length of prompts. `n_told`: the usage of an answer to the first probe."""
+    if server.find_way():
+        n_counted = server.count(_PROBE_PROMPTS[0])
+        if n_told is None or n_counted == n_told:
+            return "server"
+        if n_counted:
+            notes.append(
+                f"the server's tokenizer counts {n_counted} tokens where its answer says {n_told}: "
+                "prompts are sized by the usage of answers instead"
+            )
+    if n_told is None:
+        notes.append("the server does not count prompts: input lengths are a guess")
+        return "nothing"
+    return "usage"
 
 
 def _choose_api(

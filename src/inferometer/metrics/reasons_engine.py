@@ -95,12 +95,12 @@ def too_few(evidence: Evidence) -> Iterator[Reason]:
 
 
 def engine_starved(evidence: Evidence) -> Iterator[Reason]:
-    """The engine's threads were ready to run and had no CPU: it was slowed by about this share."""
+    """The engine was ready to run and others had the CPU: it was slowed by up to this share."""
     if (share := evidence.exceeds("engine_run_delay_ratio", TOLERANCE)) is None:
         return
     client = evidence.number("client_cpu_ratio")
     beside = f"; the client used {percent(client)} of a core" if client is not None else ""
-    text = f"the engine waited for a CPU during {percent(share)} of the time it wanted to run{beside}"
+    text = f"others kept the engine from a CPU for up to {percent(share)} of the time it wanted to run{beside}"
     remedy = "give the engine fewer threads than cores, stop other work, or drive it from another machine"
     yield Reason("engine_starved", "suspect", text, remedy)
 

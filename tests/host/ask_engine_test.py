@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking llama.cpp itself: what is found out, and that prompts and outputs really have the lengths asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from inferometer.embedded.cache import ensure_model
+from inferometer.embedded.server import command
+from inferometer.engines import DIALECTS, ENGINES
+from inferometer.host.ask import ask, counting
+from inferometer.host.control import Control
+from inferometer.host.launch import launch, place_port
+from inferometer.host.probe import probe
+from inferometer.plan.lengths import parse_lengths
+from inferometer.plan.make import Server, Shape, make
+from inferometer.plan.schedule import closed
+
+pytestmark = pytest.mark.engine
+
+ACCESS = {"engines": ENGINES, "dialects": DIALECTS}
+N_REQUESTS = 12
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    model = ensure_model(folder=tmp_path_factory.mktemp("models"))
+    argv, base_url = place_port(command(model, n_slots=2), None)
+    with launch(argv, base_url=base_url, log_path=tmp_path_factory.mktemp("logs") / "engine.log"):
+        yield base_url
+
+
+@pytest.fixture(scope="module", params=["chat", "completions"])
+def facts(url, request):
+    return ask(url, api=request.param, **ACCESS)
+
+
+def test_llama_cpp_as_it_is(facts):
+    assert (facts.engine, facts.counts_by, facts.extras) == ("llama.cpp", "server", {"ignore_eos": True})
+    assert facts.is_length_forced
+    assert facts.usage_in_stream
+    assert facts.context_tokens == 2048
+    assert facts.n_slots == 2
+    assert facts.n_template_tokens == (1 if facts.api == "chat" else 0)
+    assert facts.takes_token_ids == (facts.api == "completions")
+    assert facts.notes == ()
+
+
+@pytest.mark.parametrize("n_shared", [0, 12])
+def test_lengths_are_as_the_server_counts_them_and_no_prefix_is_cached(facts, n_shared):
+    """The engine's own usage is the judge: prompt and output lengths, and tokens taken from its prefix cache."""
+    with counting(facts, **ACCESS) as counter:
+        server = Server(counter, facts.context_tokens, facts.takes_token_ids, facts.api == "chat")
+        shape = Shape(parse_lengths("uniform:20-90"), parse_lengths("uniform:3-9"), n_shared=n_shared)
+        plan = make(shape, closed(1, n_requests=N_REQUESTS), server, n_requests=N_REQUESTS, seed=n_shared)
+    with Control(facts.url) as control:
+        dialect = DIALECTS[facts.api]
+        answers = [probe(control, dialect, facts.model, facts.extras, request) for request in plan.requests]
+    assert [a.n_prompt_tokens for a in answers] == [r.n_prompt_tokens for r in plan.requests]
+    assert [a.n_output_tokens for a in answers] == [r.max_output_tokens for r in plan.requests]
+    cached = [a.usage.n_cached_tokens for a in answers]
+    assert max(cached) == facts.n_template_tokens + n_shared
+    if n_shared:
+        assert cached[2:] == [facts.n_template_tokens + n_shared] * (N_REQUESTS - 2)  # both slots have it by then
+
+
+def test_every_event_tells_its_tokens_if_asked(facts):
+    """llama.cpp: one event per token of this model, and its own running count says so."""
+    with counting(facts, **ACCESS) as counter:
+        server = Server(counter, takes_token_ids=facts.takes_token_ids)
+        shape = Shape(parse_lengths("30"), parse_lengths("20"))
+        (request,) = make(shape, closed(1, n_requests=1), server, n_requests=1, seed=1).requests
+    encoded = DIALECTS[facts.api].encode(request, facts.model, {**facts.extras, **facts.count_extras})
+    with Control(facts.url) as control:
+        body = control.post(encoded.path, encoded.body, 30.0).body
+    dialect, state, counts = DIALECTS[facts.api], DIALECTS[facts.api].start(), []
+    for line in body.split(b"\n\n"):
+        if line:
+            state, deltas = dialect.decode(state, "message", line.removeprefix(b"data: "))
+            counts += [delta.n_tokens for delta in deltas if delta.text]
+    assert sum(counts) == 20
