@@ -88,7 +88,7 @@ class Experiment:
             name, _, value = line.partition(":")
             pairs.append((name.strip(), value.strip()))
         if self.api_key_env is not None:
-            pairs.append(("Authorization", f"Bearer {os.environ[self.api_key_env]}"))
+            pairs.append(("Authorization", f"Bearer {_key(self.api_key_env)}"))
         return pairs
 
 
@@ -101,6 +101,9 @@ _FIELD_OF = {
 }
 _FIELDS = {field.name: field for field in fields(Experiment)}
 _KEY_OF = {field: key for key, field in _FIELD_OF.items()}
+_NEGATED = {"no_stream": "is_streamed", "no_content": "keeps_content"}
+# What may stand in a file, and the field it sets.
+_KEYS = {_KEY_OF.get(name, name): name for name in _FIELDS if name not in _NEGATED.values()} | _NEGATED
 
 
 def resolve(flags: Mapping[str, Any], config_file: str | None = None) -> Experiment:
@@ -124,24 +127,23 @@ def _from_file(name: str) -> dict[str, Any]:
             table = tomllib.load(file)
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}", "give the path of a TOML file to --config") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{name} is not valid TOML: {error}", "see docs/reference/config.md for an example") from error
     given = {}
     for key, value in table.items():
-        field = _FIELD_OF.get(key.replace("-", "_"), key.replace("-", "_"))
-        if field == "no_stream":
-            field, value = "is_streamed", not value
-        elif field == "no_content":
-            field, value = "keeps_content", not value
-        if field not in _FIELDS or (field in _KEY_OF and key.replace("-", "_") == field):
+        written = key.replace("-", "_")
+        if written not in _KEYS:
             raise UsageError(f"{name}: unknown key {key!r}", _did_you_mean(key))
-        given[field] = tuple(value) if isinstance(value, list) else value
+        if written in _NEGATED:
+            if not isinstance(value, bool):
+                raise UsageError(f"{name}: {key} is not true or false", f"give {key} as true or false")
+            value = not value
+        given[_KEYS[written]] = tuple(value) if isinstance(value, list) else value
     return given
 
 
 def _did_you_mean(key: str) -> str:
-    known = [_KEY_OF.get(name, name).replace("_", "-") for name in _FIELDS] + ["no-stream", "no-content"]
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key, [known.replace("_", "-") for known in _KEYS], n=1)
     return f"did you mean {close[0]!r}?" if close else "keys are the names of the flags, without the dashes in front"
 
 
@@ -154,18 +156,20 @@ def _convert(name: str, value: Any) -> Any:
         return _warmup(str(value))
     if name in ("input_tokens", "output_tokens"):
         return str(value)
-    kind = _KINDS[_kind(name)]
-    if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
-        raise UsageError(f"{key}: {value!r} is not {_kind(name)}", f"give {key} as {_kind(name)}")
+    kinds, words = _KINDS[_kind(name)]
+    is_right = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+    if not is_right or (isinstance(value, tuple) and not all(isinstance(item, str) for item in value)):
+        raise UsageError(f"{key} is not {words}", f"give {key} as {words}")  # not its value: a header's is secret
     return float(value) if isinstance(value, int) and _kind(name) == "float" else value
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "tuple": (tuple,),
+# By the type of a field: what a TOML value for it may be, and what to call that.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a text"),
+    "tuple": ((tuple,), "a list of texts"),
 }
 
 
@@ -206,18 +210,46 @@ def _checked(e: Experiment) -> Experiment:
     if e.requests is not None and e.for_s is not None:
         raise UsageError("--requests and --for both say when to stop", "give one of them")
     if e.url is not None and not re.match(r"https?://", e.url):
-        raise UsageError(f"{e.url!r} is not a URL", f"did you mean http://{e.url} ?")
-    for line in e.header:
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*:[^\r\n]*", line):
-            raise UsageError("--header wants NAME:VALUE", "for example --header 'X-Team: search'")
-    if e.api_key_env is not None and not os.environ.get(e.api_key_env):
-        raise UsageError(f"the environment variable {e.api_key_env} is not set", f"export {e.api_key_env}=... first")
+        shown = "what is given" if "@" in e.url else repr(e.url)
+        raise UsageError(f"{shown} is not a URL", f"write http:// in front: http://{e.url.rpartition('@')[2]}")
+    _check_headers(e)
     if e.command and e.url is None and not any("{port}" in word for word in e.command):
         raise UsageError(
             "the command has no {port}, so there is no telling where its server will listen",
             "write {port} where the port belongs, or give the URL before --: run http://127.0.0.1:8000 -- CMD",
         )
     return e
+
+
+# Part of how requests are sent and answers are read; a second one would break both.
+_NOT_YOURS = ("accept-encoding", "connection", "content-length", "expect", "te", "transfer-encoding", "x-request-id")
+
+
+def _check_headers(e: Experiment) -> None:
+    """Refuse what cannot be sent. No message holds a value."""
+    for line in e.header:
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*:[\t -~]*", line):
+            raise UsageError("--header wants NAME:VALUE in plain ASCII", "for example --header 'X-Team: search'")
+    if e.api_key_env is not None and not re.fullmatch(r"[\t -~]+", _key(e.api_key_env)):
+        raise UsageError("the API key is not plain ASCII, so no header can carry it", "is the right variable named?")
+    names = [name.lower() for name, _ in e.headers()]
+    for name in names:
+        if name in _NOT_YOURS:
+            raise UsageError(f"--header {name} is not yours to set: it belongs to the transport", "leave it out")
+        if names.count(name) > 1:
+            raise UsageError(f"the header {name} is given twice", "give it once, by --header or by --api-key-env")
+
+
+def _key(variable: str) -> str:
+    """The API key. Raises: UsageError if there is none; the variable is named only if it looks like a name."""
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        is_name = re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) is not None
+        raise UsageError(
+            f"the environment variable {variable if is_name else 'named by --api-key-env'} is not set",
+            f"export {variable}=... first" if is_name else "give the name of a variable, not the key itself",
+        )
+    return key
 
 
 def _positive(e: Experiment) -> None:

@@ -25,7 +25,7 @@ from inferometer.config import Experiment, Warmup, describe
 from inferometer.drive.connection import Target
 from inferometer.drive.loop import Options
 from inferometer.drive.progress import Observer
-from inferometer.drive.scrub import is_secret_header, secrets_of
+from inferometer.drive.scrub import secrets_of
 from inferometer.embedded.cache import ensure_model
 from inferometer.embedded.server import command as embedded_command
 from inferometer.engines import DIALECTS, ENGINES
@@ -33,7 +33,7 @@ from inferometer.engines.engine import Dialect
 from inferometer.errors import EngineError, InferometerError
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
-from inferometer.host.control import Control
+from inferometer.host.control import Control, normalise_url
 from inferometer.host.launch import Server, divide_cores, family, launch, listeners, place_port
 from inferometer.host.probe import probe
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
@@ -44,6 +44,7 @@ from inferometer.plan.plan import Plan
 from inferometer.plan.plan import save as save_plan
 from inferometer.plan.request import Request, Sampling
 from inferometer.plan.schedule import Schedule, burst, closed, open_loop, parse_arrivals
+from inferometer.plan.tokenizer import FileCounter
 from inferometer.plan.words import TokenCounter
 from inferometer.recorder import Writer
 from inferometer.records import SCHEMA_VERSION
@@ -52,7 +53,7 @@ from inferometer.units import NS_PER_S
 from inferometer.wire.http1 import encode_request
 from inferometer.wire.tls import make_context
 
-STATE_FAILED = "failed"
+STATE_STARTING, STATE_FAILED = "starting", "failed"
 MAX_POOL = 50_000  # prompts made for a closed loop that time ends; past it they are used again
 OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
 N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loop
@@ -73,6 +74,16 @@ class Subject:
     url: str
     server: Server | None = None
     client_core: int | None = None
+
+
+def check(config: Experiment) -> None:
+    """Look at what only the world outside can tell, before anything is made, started or sent. Raises: UsageError."""
+    if config.url is not None:
+        normalise_url(config.url)
+    if config.out is not None:
+        Run.refuse_existing(config.out)
+    if config.tokenizer is not None:
+        FileCounter(config.tokenizer)
 
 
 def shape_of(config: Experiment) -> planning.Shape:
@@ -110,12 +121,14 @@ def run(config: Experiment, observer: LiveObserver) -> Run:
 
     Raises: UsageError, EngineError, RunError. A run that ended early is no exception: its manifest says why.
     """
+    check(config)
     shape, schedule = shape_of(config), schedule_of(config)
     with ExitStack() as stack:
         if config.url is not None and not config.command:
             subject, run_ = Subject(config.url), None
         else:
             run_ = Run.create(config.out, _name(config))
+            stack.enter_context(_noting_failure(config, run_))
             subject = stack.enter_context(_started(config, shape, run_, observer))
         access: dict[str, Any] = {"headers": config.headers(), "is_insecure": config.insecure}
         access |= {"engines": ENGINES, "dialects": DIALECTS}
@@ -138,8 +151,21 @@ def run(config: Experiment, observer: LiveObserver) -> Run:
 
 
 @contextmanager
+def _noting_failure(config: Experiment, run_: Run) -> Iterator[None]:
+    """Until the measurement begins the folder says that there is none, and why it did not come to one."""
+    manifest = _manifest(config)
+    run_.write_manifest(manifest | {"state": STATE_STARTING})
+    try:
+        yield
+    except InferometerError as error:
+        if run_.manifest()["state"] == STATE_STARTING:
+            run_.write_manifest(manifest | {"state": STATE_FAILED, "stop_reason": str(error)})
+        raise
+
+
+@contextmanager
 def _started(config: Experiment, shape: planning.Shape, run_: Run, observer: LiveObserver) -> Iterator[Subject]:
-    """Start the embedded engine, or the command given, and stop it in the end. A failed start is kept in the folder."""
+    """Start the embedded engine, or the command given, and stop it in the end."""
     client_core, engine_cores = None, None
     if config.is_embedded:
         model = _model(observer)
@@ -149,19 +175,14 @@ def _started(config: Experiment, shape: planning.Shape, run_: Run, observer: Liv
         command = list(config.command)
     argv, url = place_port(command, config.url)
     observer.say(f"starting  {'the embedded engine' if config.is_embedded else argv[0]} at {url}")
-    try:
-        server = launch(
-            argv,
-            base_url=url,
-            log_path=run_.path / ENGINE_LOG,
-            ready_within_s=config.ready_timeout_s,
-            cpus=engine_cores,
-            secrets=[value for name, value in config.headers() if is_secret_header(name)],
-        )
-    except InferometerError as error:
-        run_.write_manifest(_manifest(config) | {"state": STATE_FAILED, "stop_reason": str(error)})
-        raise
-    with server:
+    with launch(
+        argv,
+        base_url=url,
+        log_path=run_.path / ENGINE_LOG,
+        ready_within_s=config.ready_timeout_s,
+        cpus=engine_cores,
+        secrets=[secret.decode(errors="surrogateescape") for secret in secrets_of(config.headers())],
+    ) as server:
         yield Subject(url, server, client_core)
 
 
@@ -263,14 +284,14 @@ def _drive(
     stagger_s: float,
 ) -> None:
     nonce = secrets.token_hex(4)
-    headers = _headers(facts.url, config.headers())
-    payloads = _payloads(plan, facts, headers, nonce)
-    target = _target(config, facts.url, headers)
     clock = Clock()
     manifest = _manifest(config) | _facts(config, plan, facts, subject) | {"nonce": nonce}
     manifest["clock"] = {"origin_ns": clock.origin_ns}
+    run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder
+    headers = _headers(facts.url, config.headers())
+    payloads = _payloads(plan, facts, headers, nonce)
+    target = _target(config, facts.url, headers)
     save_plan(plan, run_.path / PLAN, with_content=config.keeps_content)
-    run_.write_manifest(manifest | {"state": STATE_RUNNING})
     _allow_files(config, plan)
     recorder = Writer(run_.path / RECORDER)
     samplers = _samplers(subject)
@@ -340,14 +361,16 @@ def _pinned(core: int | None) -> Iterator[None]:
 
 
 def _headers(url: str, own: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [
+    """Those of every request; the user's own take the place of ours."""
+    ours = [
         ("host", urlsplit(url).netloc),
         ("user-agent", f"inferometer/{__version__}"),
         ("accept", "text/event-stream, application/json"),
         ("accept-encoding", "identity"),
         ("content-type", "application/json"),
-        *own,
     ]
+    named = {name.lower() for name, _ in own}
+    return [*[(name, value) for name, value in ours if name not in named], *own]
 
 
 def _payloads(plan: Plan, facts: ServerFacts, headers: Sequence[tuple[str, str]], nonce: str) -> list[bytes]:

@@ -21,7 +21,7 @@ from inferometer.drive.arrivals import Window
 from inferometer.drive.connection import Target
 from inferometer.drive.decode import facts_of
 from inferometer.drive.exchange import Finished
-from inferometer.drive.loop import Loop, Options, Tick
+from inferometer.drive.loop import Loop, Options, Tick, without_collector
 from inferometer.drive.progress import Observer, Progress
 from inferometer.engines.engine import Dialect
 from inferometer.kinds import Phase
@@ -106,10 +106,11 @@ class Measurement:
                 for trial, stages in enumerate(self._schedule.trials):
                     if self._loop.stop_reason:
                         break
-                    self._trial, self._t_trial_ns = trial, self._clock.now_ns()
-                    self._sample(self._t_trial_ns)
-                    windows.append(self._loop.run_trial(trial, stages))
-                    self._sample(self._clock.now_ns())
+                    with without_collector():
+                        self._trial, self._t_trial_ns = trial, self._clock.now_ns()
+                        self._sample(self._t_trial_ns)
+                        windows.append(self._loop.run_trial(trial, stages))
+                        self._sample(self._clock.now_ns())
                     self._note(windows[-1])
             finally:
                 self._loop.close()

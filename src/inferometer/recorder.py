@@ -164,6 +164,9 @@ def read_frames(path: Path, tail: Tail | None = None) -> Iterator[Frame]:
     tail = Tail() if tail is None else tail
     with path.open("rb") as file:
         magic = file.read(len(MAGIC))
+        if len(magic) < len(MAGIC) and MAGIC.startswith(magic):  # killed in its first instant
+            tail.n_torn_bytes = len(magic)
+            return
         if magic != MAGIC:
             raise FormatError(f"{path} is not a flight recorder file (it begins with {magic!r})")
         while header := file.read(_BLOCK.size):

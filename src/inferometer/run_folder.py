@@ -61,6 +61,12 @@ class Run:
     path: Path
 
     @staticmethod
+    def refuse_existing(out: str) -> None:
+        """Raises: UsageError if something is there already."""
+        if os.path.lexists(out):
+            raise UsageError(f"{out} exists already", "choose another folder with --out; runs are never overwritten")
+
+    @staticmethod
     def create(out: str | None, name: str) -> Run:
         """Make the folder: `out` as given, or a dated name under ./inferometer-runs.
 
@@ -75,9 +81,7 @@ class Run:
                 candidate.mkdir(parents=True)
             except FileExistsError:
                 if out:
-                    raise UsageError(
-                        f"{path} exists already", "choose another folder with --out; runs are never overwritten"
-                    ) from None
+                    Run.refuse_existing(out)
             except OSError as error:
                 raise UsageError(
                     f"cannot make the folder {candidate}: {error.strerror}", "choose another with --out"
@@ -134,6 +138,9 @@ class Run:
     def trace(self) -> Trace:
         """All records with the manifest as `meta`; a run that never finished is decoded first and marked as cut off."""
         meta = self.manifest()
+        if not (self.path / RECORDER).exists():
+            reason = meta.get("stop_reason") or "it ended before the first request was sent"
+            raise RunError(f"{self.path} holds no measurement: {reason}", self._where_to_look())
         is_cut_off = meta["state"] == STATE_RUNNING
         if is_cut_off or not all((self.path / f"{name}.parquet").exists() for name in TABLES):
             decoded = self.write_tables()
@@ -142,6 +149,10 @@ class Run:
                 meta["windows"] = _windows_seen(decoded)
         tables = {name: records.read_table(self.path / f"{name}.parquet", dtype) for name, dtype in TABLES.items()}
         return Trace(tables["requests"], tables["chunks"], tables["samples"], meta)
+
+    def _where_to_look(self) -> str:
+        log = self.path / ENGINE_LOG
+        return f"see {log}" if log.exists() and log.stat().st_size else ""
 
 
 def _windows_seen(decoded: Decoded) -> list[dict[str, int]]:

@@ -14,6 +14,7 @@ from inferometer.drive.connection import Target
 from inferometer.drive.decode import Asked, Decoded, decode
 from inferometer.drive.loop import Options
 from inferometer.engines.openai import CHAT
+from inferometer.host.launch import free_port
 from inferometer.measurement import Measured, Measurement
 from inferometer.plan.request import Request
 from inferometer.plan.schedule import Schedule, Stage
@@ -32,7 +33,7 @@ N_PROMPT_TOKENS = 2
 class Driven:
     decoded: Decoded
     trace: Trace
-    log: TruthLog
+    log: TruthLog | None
     measured: Measured
     recorder_bytes: bytes
 
@@ -51,29 +52,48 @@ def payloads(truths: list[dict[str, Any]], headers=()) -> list[bytes]:
     return out
 
 
+def measure(path, port, truths, stage=None, *, options=None, headers=(), secrets=(), observer=None):
+    """Drive one stage against a port of this machine: what was measured, and the origin of the run's axis."""
+    stage = stage or Stage(concurrency=len(truths), n_requests=len(truths))
+    options = options or Options(timeout_ns=5_000 * NS_PER_MS, stall_timeout_ns=2_000 * NS_PER_MS)
+    clock = Clock()
+    recorder = Writer(path)
+    target = Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1", secrets=secrets)
+    schedule = Schedule("closed", "test", ((stage,),))
+    measurement = Measurement(target, payloads(truths, headers), schedule, CHAT, recorder, clock, options, [], observer)
+    measured = measurement.run()
+    recorder.close()
+    return measured, clock.origin_ns
+
+
+def records(path, measured, origin_ns, log) -> Driven:
+    decoded = decode(path, CHAT, Asked([N_PROMPT_TOKENS], [N_OUTPUT_TOKENS]))
+    trace = Trace(decoded.requests, decoded.chunks, decoded.samples, {"clock": {"origin_ns": origin_ns}})
+    return Driven(decoded, trace, log, measured, path.read_bytes())
+
+
 @pytest.fixture
 def drive(tmp_path):
     """drive(truths, stage, ...) -> Driven; `truths[i]` prescribes the answer to request i."""
 
-    def run(truths, stage=None, *, options=None, headers=(), secrets=(), observer=None) -> Driven:
-        stage = Stage(concurrency=len(truths), n_requests=len(truths)) if stage is None else stage
-        options = (
-            Options(timeout_ns=5_000 * NS_PER_MS, stall_timeout_ns=2_000 * NS_PER_MS) if options is None else options
-        )
+    def run(truths, stage=None, **more) -> Driven:
         path = tmp_path / "recorder.bin"
-        clock = Clock()
-        recorder = Writer(path)
         with TruthServer() as server:
-            target = Target(socket.AF_INET, ("127.0.0.1", server.port), "127.0.0.1", secrets=secrets)
-            schedule = Schedule("closed", "test", ((stage,),))
-            measurement = Measurement(
-                target, payloads(truths, headers), schedule, CHAT, recorder, clock, options, [], observer
-            )
-            measured = measurement.run()
-            recorder.close()
+            measured, origin_ns = measure(path, server.port, truths, stage, **more)
             log = server.stop()
-        decoded = decode(path, CHAT, Asked([N_PROMPT_TOKENS], [N_OUTPUT_TOKENS]))
-        trace = Trace(decoded.requests, decoded.chunks, decoded.samples, {"clock": {"origin_ns": clock.origin_ns}})
-        return Driven(decoded, trace, log, measured, path.read_bytes())
+        return records(path, measured, origin_ns, log)
+
+    return run
+
+
+@pytest.fixture
+def drive_nowhere(tmp_path):
+    """The same against a port that nobody listens on."""
+
+    def run(n_requests) -> Driven:
+        path = tmp_path / "recorder.bin"
+        stage = Stage(concurrency=2, n_requests=n_requests)
+        measured, origin_ns = measure(path, free_port(), [{}] * n_requests, stage)
+        return records(path, measured, origin_ns, None)
 
     return run

@@ -186,3 +186,10 @@ def test_windows_of_counts_run_from_the_first_due_to_the_last(drive):
     assert window.t_start_ns == driven.requests["t_due_ns"][1]
     assert window.t_end_ns == driven.requests["t_due_ns"][3]
     assert driven.requests["t_end_ns"][3] != NEVER
+
+
+def test_a_server_that_is_gone_is_refused_rows_and_an_early_end(drive_nowhere):
+    driven = drive_nowhere(n_requests=30)
+    assert set(outcomes(driven)) == {"REFUSED"}
+    assert "in a row failed" in driven.measured.stop_reason
+    assert (driven.requests["t_sent_ns"] == NEVER).all()

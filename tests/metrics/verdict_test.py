@@ -271,7 +271,9 @@ def test_a_latency_that_drifts_is_not_stationary():
 
     found = reasons(drifting(0.5))["not_stationary"]
     assert (found.level, found.metrics) == ("suspect", ("ttft_s", "e2e_s"))
-    assert re.search(r"ttft_s rises by [45]\d %, e2e_s rises by [12]\d % over the window", found.text)
+    assert re.search(
+        r"ttft_s rises by [45]\d % of its mean, e2e_s rises by [12]\d % of its mean over the window", found.text
+    )
     assert "not_stationary" not in reasons(drifting(0.05))
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
-from traces import MS, closed_loop, failed, make_trace, request, stream
+from traces import MS, closed_loop, failed, make_trace, open_loop, request, stream
 from traces import S as SECOND
 
 from inferometer.kinds import Outcome, Phase
@@ -56,6 +56,28 @@ def test_a_slow_beginning_is_cut():
         trace.requests[name][slow] += 50 * MS
     (window,) = windows_of(trace)
     assert 900 * MS < steady(window, trace.requests).t_start_ns < 1500 * MS
+
+
+def test_after_a_warm_up_noise_is_not_taken_for_a_ramp():
+    n_cut = {True: 0, False: 0}
+    for seed in range(20):
+        for is_warm in n_cut:
+            trace = open_loop(200, rate_per_s=40, seed=seed)  # two thirds of what the servers do: queues come and go
+            if is_warm:
+                trace.requests["phase"][:20] = Phase.WARMUP
+            (window,) = windows_of(trace)
+            n_cut[is_warm] += steady(window, trace.requests) != window
+    assert n_cut[True] <= 3 < n_cut[False]
+
+
+def test_after_a_warm_up_a_glaring_change_is_still_cut():
+    trace = closed_loop(400)
+    trace.requests["phase"][:20] = Phase.WARMUP
+    (window,) = windows_of(trace)
+    slow = trace.requests["t_due_ns"] < 2 * SECOND
+    for name in ("t_first_content_ns", "t_last_content_ns", "t_end_ns"):
+        trace.requests[name][slow] += 50 * MS
+    assert steady(window, trace.requests).t_start_ns > 1900 * MS
 
 
 def test_a_run_that_never_settles_is_not_cut():

@@ -14,11 +14,20 @@ from inferometer.plan.words import common_words
 class TemplateCounter:
     """Counts as a chat server does: three template tokens around the text. Keeps what it was asked."""
 
-    def __init__(self, tokenizer: Tokenizer, *, n_template: int = 3, cost_s: float = 0.0, shows_pieces: bool = True):
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        n_template: int = 3,
+        cost_s: float = 0.0,
+        shows_pieces: bool = True,
+        sends_requests: bool = False,
+    ):
         self._tokenizer = tokenizer
         self._n_template = n_template
         self._shows_pieces = shows_pieces
         self.cost_s = cost_s
+        self.sends_requests = sends_requests
         self.source = "a tokenizer of the test"
         self.asked: list[str] = []
 

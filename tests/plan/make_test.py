@@ -147,7 +147,7 @@ def test_prompts_of_a_file_come_in_order_and_are_counted(english, file):
     n_first = len(english.encode("water river stone").ids) + 3
     assert [r.n_prompt_tokens for r in plan.requests] == [n_first, plan.requests[1].n_prompt_tokens, n_first]
     assert "used up to 2 times" in plan.notes[0]
-    assert plan.lengths_from.endswith("counted by a tokenizer of the test")
+    assert plan.lengths_from == "the file, counted by a tokenizer of the test"
 
 
 def test_a_file_that_says_the_output_has_the_last_word(english, file, tmp_path):
@@ -174,9 +174,17 @@ def test_a_shared_prefix_and_a_file_exclude_each_other(english, file):
         made(english, f"file:{file}", n=2, shaped={"n_shared": 3})
 
 
+def test_prompts_of_a_file_are_never_sent_to_be_counted(english, file):
+    counter = TemplateCounter(english, sends_requests=True)
+    plan = make(shape(f"file:{file}"), closed(1, n_requests=2), Server(counter), n_requests=2, seed=1)
+    assert counter.asked == []
+    assert [r.n_prompt_tokens for r in plan.requests] == [NOT_TOLD, NOT_TOLD]
+    assert plan.lengths_from == "the file, not counted"
+
+
 def test_prompts_nobody_can_count_are_marked(file):
     class Deaf:
-        source, cost_s = "nothing", 0.0
+        source, cost_s, sends_requests = "nothing", 0.0, False
 
         def count(self, prompt):
             return None

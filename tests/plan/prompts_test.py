@@ -77,16 +77,15 @@ def test_the_first_prompts_do_not_depend_on_how_many_are_made(english):
     assert few.prompts == many.prompts[:10]
 
 
-def test_a_costly_counter_checks_a_sample(english):
+def test_what_cannot_all_be_counted_in_time_is_sampled(english):
     vocabulary = learn(TemplateCounter(english))
-    counter = TemplateCounter(english, cost_s=1.0)
-    made = from_words(np.arange(10, 110), vocabulary, counter, rng())
-    assert len(counter.asked) == 3  # the budget is three seconds
-    assert made.lengths_from == "a tokenizer of the test, 3 of 100 prompts counted"
-    assert {len(text.split()) for text in counter.asked} >= {7, 106}  # the shortest and the longest
+    counter = TemplateCounter(english, cost_s=0.01)
+    made = from_words(np.arange(10, 1010), vocabulary, counter, rng())
+    assert made.lengths_from == "a tokenizer of the test, 300 of 1000 prompts counted"
+    assert {len(text.split()) for text in counter.asked} >= {7, 1006}  # the shortest and the longest
 
 
-def test_one_wrong_prompt_of_a_cheap_sample_has_all_counted(english):
+def test_one_wrong_prompt_of_a_sample_has_all_counted(english):
     vocabulary = learn(TemplateCounter(english))
     counter = TemplateCounter(english, n_template=5, cost_s=0.01)  # every prompt is two tokens too long
     made = from_words(np.full(1000, 30), vocabulary, counter, rng())
@@ -94,17 +93,40 @@ def test_one_wrong_prompt_of_a_cheap_sample_has_all_counted(english):
     assert made.lengths_from == "a tokenizer of the test, every prompt counted"
 
 
-def test_a_wrong_sample_of_a_costly_counter_is_said(bytewise):
-    """Marks of which every one costs three tokens cannot fill the last two."""
+def test_a_prompt_is_never_sent_to_be_counted(english):
+    """The server's prefix cache would know it when the measurement comes."""
+    counter = TemplateCounter(english, shows_pieces=False, sends_requests=True)
+    made = from_words(np.arange(10, 110), learn(counter), counter, rng())
+    assert not set(counter.asked) & set(made.prompts)
+    assert len(counter.asked) <= 5
+    assert made.lengths_from == "a tokenizer of the test, exact in 2 trials"
+    assert [len(english.encode(text).ids) + 3 for text in made.prompts] == list(range(10, 110))
 
+
+def test_a_misjudged_template_is_put_right_by_two_trials(english):
+    vocabulary = learn(TemplateCounter(english))
+    counter = TemplateCounter(english, n_template=5, sends_requests=True)
+    made = from_words(np.arange(10, 110), vocabulary, counter, rng())
+    assert made.lengths_from == "a tokenizer of the test, exact in 2 trials"
+    assert [len(english.encode(text).ids) + 5 for text in made.prompts] == list(range(10, 110))
+
+
+def test_lengths_that_stay_inexact_are_said(bytewise):
+    counter = TemplateCounter(bytewise, shows_pieces=False, sends_requests=True)
+    made = from_words(np.array([30, 300]), learn(counter), counter, rng())
+    assert made.n_inexact == 2
+    assert "off by up to" in made.lengths_from
+
+
+def test_marks_that_cost_too_much_leave_a_length_inexact(bytewise):
     class Coarse(TemplateCounter):
         def count(self, prompt):
             return 3 * len(prompt.split()) + 3 * sum(c in ".,!;1x" for c in prompt)
 
-    counter = Coarse(bytewise, shows_pieces=False, cost_s=1.0)
-    made = from_words(np.full(100, 50), learn(counter), counter, rng())
-    assert made.n_inexact == 3
-    assert made.lengths_from.endswith("3 of 100 prompts counted, 3 of them inexact")
+    counter = Coarse(bytewise, shows_pieces=False)
+    made = from_words(np.full(10, 50), learn(counter), counter, rng())
+    assert made.n_inexact == 10
+    assert made.lengths_from.endswith("every prompt counted, 10 of them inexact")
 
 
 def test_a_tokenizer_of_bytes_is_reached_to_the_token(bytewise):
@@ -116,7 +138,7 @@ def test_a_tokenizer_of_bytes_is_reached_to_the_token(bytewise):
 
 def test_without_counts_one_word_stands_for_a_token():
     class Deaf:
-        source, cost_s = "nothing", 0.0
+        source, cost_s, sends_requests = "nothing", 0.0, False
 
         def count(self, prompt):
             return None

@@ -54,7 +54,7 @@ def test_counts_alone_are_enough(english):
 
 
 def test_a_costly_counter_is_asked_a_few_short_questions(english):
-    counter = TemplateCounter(english, shows_pieces=False, cost_s=0.5)
+    counter = TemplateCounter(english, shows_pieces=False, sends_requests=True)
     vocabulary = learn(counter)
     assert vocabulary.words == common_words()[:128]
     assert len(counter.asked) <= 3
@@ -81,7 +81,7 @@ def test_a_tokenizer_of_bytes_is_estimated(bytewise):
 @pytest.mark.parametrize("count", [None, 7])
 def test_a_server_that_tells_nothing_useful_is_not_believed(count):
     class Deaf:
-        source, cost_s = "nothing", 0.0
+        source, cost_s, sends_requests = "nothing", 0.0, False
 
         def count(self, prompt):
             return count

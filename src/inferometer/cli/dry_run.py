@@ -19,6 +19,7 @@ BYTES_PER_EVENT_ON_DISK = 330
 
 def estimate(config: Experiment) -> DryRun:
     """Raises: UsageError for what could not be carried out."""
+    experiment.check(config)
     shape, schedule = experiment.shape_of(config), experiment.schedule_of(config)
     facts = schedule.facts()
     n_planned = facts["n_planned"]

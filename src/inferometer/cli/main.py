@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from inferometer import __version__
 from inferometer.cli import doctor, report, run, self_test, show
-from inferometer.errors import Cancelled, InferometerError
+from inferometer.errors import Cancelled, InferometerError, UsageError
 
 app = typer.Typer(
     name="inferometer",
@@ -30,6 +30,9 @@ app.command("report")(report.report)
 app.command("show")(show.show)
 app.command("self-test")(self_test.self_test)
 app.command("doctor")(doctor.doctor)
+
+# Typer exports what a wrong flag raises, but not what it is a kind of: also an unknown flag, one without its value.
+WrongFlag: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 
 def _version(is_asked: bool) -> None:
@@ -47,6 +50,13 @@ def _top(
     """Measure LLM inference engines truthfully: how fast under load, how sure, and whether to trust the run."""
 
 
+def _complain(message: str, remedy: str, exit_code: int) -> NoReturn:
+    print(f"inferometer: {message}", file=sys.stderr)
+    if remedy:
+        print(f"  -> {remedy}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
 def main() -> None:
     """Entry point. What stands after `--` is a command for `run`, not ours to parse."""
     words = sys.argv[1:]
@@ -54,17 +64,20 @@ def main() -> None:
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
+    words = words or ["--help"]
     try:
-        app(args=words, obj=command)
+        # Not standalone: a wrong flag is then ours to report, in one line, and Ctrl-C comes back as an exit code.
+        code = app(args=words, obj=command, prog_name="inferometer", standalone_mode=False)
+        if code == Cancelled.exit_code:  # before or after the measurement, which has its own way of stopping
+            print("inferometer: stopped", file=sys.stderr)
+        sys.exit(code)
     except InferometerError as error:
         sys.stdout.flush()
-        print(f"inferometer: {error}", file=sys.stderr)
-        if error.remedy:
-            print(f"  -> {error.remedy}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:  # before or after the measurement, which has its own way of stopping
-        print("inferometer: stopped", file=sys.stderr)
-        sys.exit(Cancelled.exit_code)
+        _complain(str(error), error.remedy, error.exit_code)
+    except WrongFlag as error:
+        is_verb = words[0] in {verb.name for verb in app.registered_commands}
+        verb = f" {words[0]}" if is_verb else ""
+        _complain(error.format_message().rstrip("."), f"see inferometer{verb} --help", UsageError.exit_code)
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

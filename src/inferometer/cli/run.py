@@ -57,9 +57,11 @@ def run(
         del given[name]  # what is left are the fields of an Experiment under the names of their flags
 
     from inferometer import config as configuration
-    from inferometer.cli import outcome
 
     experiment = configuration.resolve(given, config)
+
+    from inferometer.cli import outcome  # after the flags are known to be right: it imports nearly everything
+
     if dry_run:
         outcome.print_dry_run(experiment, format)
     else:

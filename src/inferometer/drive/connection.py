@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import ssl
 import struct
@@ -93,7 +94,7 @@ class Connection:
         code = self.sock.connect_ex(target.address)
         if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
             self.sock.close()
-            raise OSError(code, "connect")
+            raise OSError(code, os.strerror(code))
         self._wants = WRITABLE
         loop.poller.register(self.fd, WRITABLE)
 
@@ -120,7 +121,7 @@ class Connection:
     def _on_connected(self) -> None:
         code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            self._loop.on_lost(self, connect_outcome(code), errno.errorcode.get(code, str(code)))
+            self._loop.on_lost(self, connect_outcome(code), os.strerror(code))
             return
         if self._tls is None:
             self._opened()
@@ -253,12 +254,18 @@ class Connection:
         self._loop.on_answered(self, exchange)
 
 
+# We had nothing left to connect with: file descriptors, buffers, local ports.
+_OUT_OF_SOMETHING = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+
+
 def connect_outcome(code: int) -> Outcome:
-    """The outcome for a connect(2) error number."""
+    """The outcome for an error number of socket(2) or connect(2)."""
     if code == errno.ECONNREFUSED:
         return Outcome.REFUSED
     if code == errno.ETIMEDOUT:
         return Outcome.CONNECT_TIMEOUT
+    if code in _OUT_OF_SOMETHING:
+        return Outcome.NOT_SENT
     return Outcome.RESET
 
 

@@ -10,15 +10,17 @@ Rule 3: one pass = launch a small batch, poll, read each ready socket once, one 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from inferometer.clock import MAX_BRACKET_NS, Clock
 from inferometer.drive.arrivals import Arrivals, Window
-from inferometer.drive.connection import STAMP_TOLERANCE_NS, Connection, State, Target
+from inferometer.drive.connection import STAMP_TOLERANCE_NS, Connection, State, Target, connect_outcome
 from inferometer.drive.exchange import Exchange, Finished
 from inferometer.drive.poller import make_poller
 from inferometer.drive.scrub import Scrubber
@@ -124,18 +126,9 @@ class Loop:
     def run_trial(self, trial: int, stages: Sequence[Stage]) -> Window:
         """Drive the stages to their ends, every request followed to its own. The last stage's window is the trial's.
 
-        Garbage collection is off meanwhile: a collection over a large heap is a pause of milliseconds, and the loop
-        makes no cycles.
+        Do it `without_collector`.
         """
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
-            windows = [self._run_stage(trial, stage) for stage in stages]
-        finally:
-            gc.enable()
-            gc.unfreeze()
-        return windows[-1]
+        return [self._run_stage(trial, stage) for stage in stages][-1]
 
     def close(self) -> None:
         """Close every connection; requests still in flight end as CANCELLED."""
@@ -212,20 +205,17 @@ class Loop:
             exchange.reads = []
         if self.target.secrets:
             exchange.scrubber = Scrubber(self.target.secrets)
-        if connection is None:
-            connection = self._open()
-        if connection is None:
-            self._end(exchange, Outcome.NOT_SENT, self.clock.now_ns(), self.last_error)
+        try:
+            connection = connection or self._open()
+        except OSError as error:
+            outcome = connect_outcome(error.errno or 0)
+            self._end(exchange, outcome, self.clock.now_ns(), error.strerror or outcome.name.lower())
         else:
             connection.begin(exchange)
 
-    def _open(self) -> Connection | None:
-        """A new connection, still connecting; None when the system gives none (the reason is in `last_error`)."""
-        try:
-            connection = Connection(self, self._n_connections, self.target)
-        except OSError as error:
-            self.last_error = f"no connection could be opened: {error.strerror}"
-            return None
+    def _open(self) -> Connection:
+        """A new connection, still connecting. Raises: OSError if there is none to be had, or it is refused at once."""
+        connection = Connection(self, self._n_connections, self.target)
         self._n_connections += 1
         self._connections[connection.fd] = connection
         return connection
@@ -354,11 +344,27 @@ class Loop:
             self._reserve(self._options.n_reserve)
 
     def _reserve(self, n_idle: int) -> None:
-        for _ in range(n_idle - len(self._idle) - self._n_opening()):
-            if self._open() is None:
-                return
+        with contextlib.suppress(OSError):  # whoever needs a connection in earnest will hear why there is none
+            for _ in range(n_idle - len(self._idle) - self._n_opening()):
+                self._open()
 
     def _n_opening(self) -> int:
         return sum(
             c.exchange is None and c.state in (State.CONNECTING, State.HANDSHAKE) for c in self._connections.values()
         )
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """No garbage collection meanwhile: over a large heap it is a pause of milliseconds, and the loop makes no cycles.
+
+    A last one comes first, so begin it before the first sample: otherwise that pause counts as part of the trial.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()

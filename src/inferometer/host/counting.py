@@ -46,6 +46,7 @@ class ServerCounter:
         self._i_way = 0
         self.source = "the server's tokenizer"
         self.cost_s = 0.0
+        self.sends_requests = False
 
     def find_way(self) -> bool:
         """Whether the server can be asked; settles by which of its ways, and what a count costs."""
@@ -101,7 +102,8 @@ class UsageCounter:
         # Only what the route cannot do without: forcing a length is no help with one token.
         self._extras = {name: value for name, value in extras.items() if value is None or name.startswith("max_")}
         self.source = "calibrated by the usage of answers"
-        self.cost_s = float("inf")
+        self.cost_s = 0.0  # as the last count took
+        self.sends_requests = True
 
     def count(self, prompt: str | Messages) -> int | None:
         """None if the server refuses the request or does not tell. Raises: EngineError if it went away."""
@@ -121,6 +123,7 @@ class NoCounter:
 
     source = "nothing: the server tells no counts"
     cost_s = 0.0
+    sends_requests = False
 
     def count(self, prompt: str | Messages) -> int | None:
         return None

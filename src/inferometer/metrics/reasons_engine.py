@@ -138,7 +138,7 @@ def _move(rows: Array, fn: Callable[[Trace], FloatArray]) -> str:
     mean = float(values.mean())
     rise = trend(rows["t_due_ns"] / NS_PER_S, values, unit="s", level=DRIFT_LEVEL)
     if isinstance(rise, Estimate) and (rise.lo > 0 or rise.hi < 0) and abs(rise.value) > TOLERANCE * mean:
-        return f"{'rises' if rise.value > 0 else 'falls'} by {percent(abs(rise.value) / mean)}"
+        return f"{'rises' if rise.value > 0 else 'falls'} by {percent(abs(rise.value) / mean)} of its mean"
     values = values[np.argsort(rows["t_end_ns"], kind="stable")]
     cut = mser5(values)
     if not isinstance(cut, Cut) or cut.is_settled:
@@ -147,7 +147,7 @@ def _move(rows: Array, fn: Callable[[Trace], FloatArray]) -> str:
     first, second = (half for half in halves if isinstance(half, Estimate))
     apart = first.hi < second.lo or second.hi < first.lo
     if apart and abs(second.value - first.value) > TOLERANCE * mean:
-        return f"never settles and moves by {percent(abs(second.value - first.value) / mean)}"
+        return f"never settles and moves by {percent(abs(second.value - first.value) / mean)} of its mean"
     return ""
 
 

@@ -7,18 +7,21 @@ in the main phase keeps its place in the latencies.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from inferometer.metrics.rows import elapsed_s, is_counted, is_ok, plan_of
 from inferometer.records import NEVER, Array, Trace
-from inferometer.stats import Cut, FloatArray, mser5
+from inferometer.stats import Cut, FloatArray, autocorrelation_time, mser5
 from inferometer.units import NS_PER_S
 
 N_SLICES = 200  # resolution of in-flight over time; MSER-5 makes 40 batches of it
-# MSER always cuts somewhere. A cut that moves the mean by less than this costs more data than it removes bias.
+# MSER cuts somewhere in any noise. A cut must move the mean by this share; and after a warm-up, by which no ramp is to
+# be expected, the part cut off must differ by this many standard errors: many, since it was chosen to look worst.
 MIN_CUT_EFFECT = 0.02
+MIN_CUT_SIGMAS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ def steady(window: Window, requests: Array) -> Window:
     `requests`: all rows of the trial. No cut where the series never settles, or where it would change nothing.
     Source: White 1997; Spratt 1998 for means of five.
     """
+    is_warm = bool((requests["t_due_ns"][requests["t_due_ns"] != NEVER] < window.t_start_ns).any())
+    n_sigmas = MIN_CUT_SIGMAS if is_warm else 0.0
     edges = window.edges_ns(N_SLICES)
     load = flights(requests, window.t_end_ns).means(edges)
     rows = requests[is_counted(requests) & is_ok(requests)]
@@ -100,15 +105,19 @@ def steady(window: Window, requests: Array) -> Window:
     rows, ttft_s = rows[~np.isnan(ttft_s)], ttft_s[~np.isnan(ttft_s)]
     t_cut_ns = max(
         window.t_start_ns,
-        int(edges[_n_cut(load)]),
-        int(rows["t_end_ns"][n - 1]) if (n := _n_cut(ttft_s)) else window.t_start_ns,
+        int(edges[_n_cut(load, n_sigmas)]),
+        int(rows["t_end_ns"][n - 1]) if (n := _n_cut(ttft_s, n_sigmas)) else window.t_start_ns,
     )
     return Window(window.trial, min(t_cut_ns, window.t_end_ns), window.t_end_ns)
 
 
-def _n_cut(values: FloatArray) -> int:
+def _n_cut(values: FloatArray, n_sigmas: float) -> int:
+    """Values to leave out at the front: the MSER-5 cut, where it moves the mean and is not chance."""
     cut = mser5(values)
     if not isinstance(cut, Cut) or not cut.is_settled or cut.n_cut == 0:
         return 0
-    rest = float(values[cut.n_cut :].mean())
-    return cut.n_cut if abs(float(values.mean()) - rest) > MIN_CUT_EFFECT * abs(rest) else 0
+    first, rest = values[: cut.n_cut], values[cut.n_cut :]
+    step = abs(float(first.mean()) - float(rest.mean()))
+    bias = step * len(first) / len(values)
+    error = float(rest.std()) * math.sqrt(autocorrelation_time(rest) * (1 / len(first) + 1 / len(rest)))
+    return cut.n_cut if bias > MIN_CUT_EFFECT * abs(float(rest.mean())) and step > n_sigmas * error else 0

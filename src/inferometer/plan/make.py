@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ NOT_TOLD = -1  # Request.n_prompt_tokens where nobody counted a prompt out of a 
 # Which children of the run's seed draw what; schedule.py has the other.
 _INPUTS_KEY, _OUTPUTS_KEY, _PROMPTS_KEY = (1,), (2,), (3,)
 _GREEDY = Sampling()
+_COUNT_BUDGET_S = 10.0  # for prompts of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def make(shape: Shape, schedule: Schedule, server: Server, *, n_requests: int, s
     notes: list[str] = []
     if shape.inputs.kind == "file":
         requests = _from_file(shape, server, n_requests, seed, notes)
-        lengths_from = f"{shape.inputs.spec}, counted by {server.counter.source}"
+        is_counted = any(request.n_prompt_tokens != NOT_TOLD for request in requests)
+        lengths_from = f"the file, {f'counted by {server.counter.source}' if is_counted else 'not counted'}"
     else:
         made, n_inputs, n_outputs = _synthetic(shape, server, n_requests, seed, notes)
         lengths_from = made.lengths_from
@@ -151,7 +153,7 @@ def _from_file(shape: Shape, server: Server, n_requests: int, seed: int, notes: 
         notes.append(
             f"the {n_prompts} prompts of {shape.inputs.spec} are used up to {n_times} times: a prefix cache may help"
         )
-    counts = [_counted(server.counter, prompt) for prompt in prompts[:n_requests]]
+    counts = _counted(server.counter, prompts)
     drawn = shape.outputs.draw(_rng(seed, _OUTPUTS_KEY), n_requests).tolist()
     says_output = shape.outputs.kind != "file"  # else the other file has the word
     requests = []
@@ -171,9 +173,16 @@ def _from_file(shape: Shape, server: Server, n_requests: int, seed: int, notes: 
     return tuple(requests)
 
 
-def _counted(counter: TokenCounter, prompt: FilePrompt) -> int:
-    n_tokens = counter.count(prompt.prompt if prompt.messages is None else prompt.messages)
-    return NOT_TOLD if n_tokens is None else n_tokens
+def _counted(counter: TokenCounter, prompts: Sequence[FilePrompt]) -> list[int]:
+    """Tokens of each, as far as they can be counted in time and without showing them to a prefix cache."""
+    if counter.sends_requests:
+        return [NOT_TOLD] * len(prompts)
+    n_countable = int(_COUNT_BUDGET_S / max(counter.cost_s, 1e-6))
+    counts = []
+    for prompt in prompts[:n_countable]:
+        n_tokens = counter.count(prompt.prompt if prompt.messages is None else prompt.messages)
+        counts.append(NOT_TOLD if n_tokens is None else n_tokens)
+    return counts + [NOT_TOLD] * (len(prompts) - len(counts))
 
 
 # --- digest --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 
 Rule 1: prompt i begins with word i of a shuffled list; where that repeats, the second word differs, and where both
     repeat, the third. So no two of a vocabulary's worth share their first token, and no two at all their beginning.
-Rule 2: a length is made by counting words, then checked by counting the prompt and corrected until it is exact.
+Rule 2: a length is made by counting words, then checked by counting the prompt and corrected until it is exact; but a
+    prompt is never sent to be counted, for then a prefix cache knows it.
 Rule 3: everything is a function of the generator passed in and of the server's tokenizer.
 """
 
@@ -16,12 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inferometer.plan.words import CHEAP_S, TokenCounter, Vocabulary
+from inferometer.plan.words import TokenCounter, Vocabulary
 
 Counts = npt.NDArray[np.int64]
 
 CHECK_BUDGET_S = 3.0  # spent on counting prompts one by one; past it a sample is counted
-_MIN_SAMPLE = 2
 _MAX_ROUNDS = 8
 _FILLERS = (" a", ".", "!", " I", ",", ";", "1", "x")  # each one token, in nearly every tokenizer
 _MAX_FILLERS = 16
@@ -46,12 +46,15 @@ def from_words(
     drawn = _draw(n_words, np.array(first, object), np.array(vocabulary.words, object), rng, n_shared)
     if n_shared:
         drawn = [[vocabulary.starters[0], *words[1:]] for words in drawn]
-    texts = [" ".join(words) for words in drawn]
     if not vocabulary.is_counted:
-        return Prompts(tuple(texts), "one token per word assumed: the server tells no counts of prompts")
+        assumed = "one token per word assumed: the server tells no counts of prompts"
+        return Prompts(tuple(map(" ".join, drawn)), assumed)
+    if counter.sends_requests:
+        return _tuned(drawn, n_tokens, vocabulary, counter)
+    texts = list(map(" ".join, drawn))
     checked = _sample(n_words, counter.cost_s)
     n_corrected, n_inexact = _check(checked, drawn, texts, n_tokens, vocabulary, counter)
-    if (n_corrected or n_inexact) and len(checked) < len(texts) and counter.cost_s <= CHEAP_S:
+    if (n_corrected or n_inexact) and len(checked) < len(texts):
         seen = set(checked)
         rest = [i for i in range(len(texts)) if i not in seen]
         n_inexact += _check(rest, drawn, texts, n_tokens, vocabulary, counter)[1]
@@ -59,6 +62,36 @@ def from_words(
     amount = "every prompt" if len(checked) == len(texts) else f"{len(checked)} of {len(texts)} prompts"
     inexact = f", {n_inexact} of them inexact" if n_inexact else ""
     return Prompts(tuple(texts), f"{counter.source}, {amount} counted{inexact}", n_inexact)
+
+
+def _tuned(drawn: Sequence[list[str]], n_tokens: Counts, vocabulary: Vocabulary, counter: TokenCounter) -> Prompts:
+    """For a counter that sends a request for every count: a prompt of the plan must not be among them, or the server's
+    prefix cache would know it. The shortest and the longest are tried with their words in reverse."""
+    trials = sorted({int(np.argmin(n_tokens)), len(n_tokens) - 1 - int(np.argmax(n_tokens[::-1]))})
+    errors = _errors(trials, drawn, n_tokens, counter)
+    if errors and errors[0] and len(set(errors)) == 1:  # all by as much: something around the words was misjudged
+        n_more = -round(errors[0] / vocabulary.tokens_per_word)
+        drawn = [_lengthened(words, n_more, vocabulary) for words in drawn]
+        errors = _errors(trials, drawn, n_tokens, counter)
+    if not errors:
+        return Prompts(tuple(map(" ".join, drawn)), f"{counter.source}, not checked")
+    worst = max(map(abs, errors))
+    result = f"off by up to {worst} tokens" if worst else "exact"
+    amount = "1 trial" if len(errors) == 1 else f"{len(errors)} trials"
+    return Prompts(tuple(map(" ".join, drawn)), f"{counter.source}, {result} in {amount}", len(errors) if worst else 0)
+
+
+def _errors(indices: Sequence[int], drawn: Sequence[list[str]], n_tokens: Counts, counter: TokenCounter) -> list[int]:
+    """Tokens counted beyond those asked for."""
+    counts = [(i, counter.count(" ".join(reversed(drawn[i])))) for i in indices]
+    return [n_counted - int(n_tokens[i]) for i, n_counted in counts if n_counted is not None]
+
+
+def _lengthened(words: list[str], n_more: int, vocabulary: Vocabulary) -> list[str]:
+    """With so many words more at the end, or (if negative) fewer."""
+    if n_more <= 0:
+        return words[: max(1, len(words) + n_more)]
+    return words + [vocabulary.words[(len(words) + j) % len(vocabulary.words)] for j in range(n_more)]
 
 
 def from_ids(n_tokens: Counts, vocabulary: Vocabulary, rng: np.random.Generator, *, n_shared: int = 0) -> Prompts:
@@ -78,7 +111,8 @@ def _draw(
     drawn = []
     for i, n_own in enumerate((n_words - n_shared).tolist()):
         i_round, i_first = divmod(i, len(firsts))
-        second, third = others[(i_round + i_first) % n_others], others[(i_round // n_others + i) % n_others]
+        second = others[(i_round + i_first) % n_others]
+        third = others[(i_round // n_others + i + n_others // 2) % n_others]
         own = words[rng.integers(len(words), size=max(n_own, 0))].tolist()
         own[:3] = [firsts[i_first], second, third][: len(own)]
         drawn.append(shared + own)
@@ -87,7 +121,7 @@ def _draw(
 
 def _sample(n_words: Counts, cost_s: float) -> Sequence[int]:
     """Which prompts to count: all that the budget allows, spread over their lengths, the shortest and longest first."""
-    n_checks = len(n_words) if cost_s <= 0 else max(_MIN_SAMPLE, int(CHECK_BUDGET_S / cost_s))
+    n_checks = len(n_words) if cost_s <= 0 else int(CHECK_BUDGET_S / cost_s)
     if n_checks >= len(n_words):
         return range(len(n_words))
     by_length = np.argsort(n_words, kind="stable")
@@ -121,16 +155,16 @@ def _fit(
     words: list[str], n_asked: int, n_counted: int, vocabulary: Vocabulary, counter: TokenCounter
 ) -> tuple[str, bool]:
     """The text with words added or taken away until it counts `n_asked`, and whether it came out."""
-    words, was_longer = list(words), False
+    was_longer = False
     for _ in range(_MAX_ROUNDS):
         n_step = max(1, int(abs(n_asked - n_counted) / vocabulary.tokens_per_word))
         if n_counted > n_asked:
             was_longer = True
-            del words[max(1, len(words) - n_step) :]
+            words = _lengthened(words, -n_step, vocabulary)
         elif was_longer or n_asked - n_counted < vocabulary.tokens_per_word - 1e-9:
             break  # less than a word is missing
         else:
-            words += [vocabulary.words[(len(words) + j) % len(vocabulary.words)] for j in range(n_step)]
+            words = _lengthened(words, n_step, vocabulary)
         counted = counter.count(" ".join(words))
         if counted is None or counted == n_asked:
             return " ".join(words), counted == n_asked

@@ -24,6 +24,7 @@ class FileCounter:
         self._n_added = n_added
         self.source = f"the tokenizer file {Path(path).name}"
         self.cost_s = _COST_S
+        self.sends_requests = False
 
     def count(self, prompt: str | tuple[tuple[str, str], ...]) -> int | None:
         if not isinstance(prompt, str):

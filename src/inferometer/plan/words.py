@@ -14,10 +14,9 @@ from functools import lru_cache
 from importlib import resources
 from typing import Protocol
 
-# A count quicker than this is free to use by the hundred (a tokenizer); a slower one is a request of its own.
-CHEAP_S = 0.02
-_MAX_PROOFS_CHEAP = 600
-_MAX_PROOFS_COSTLY = 12
+_PROOFS_BUDGET_S = 5.0  # spent on finding out which words are one token
+_MAX_PROOFS = 600
+_MIN_PROOFS = 12  # and as many as a counter may make that sends a request for each
 _N_COSTLY_WORDS = 128  # the commonest; a prompt of that many tokens is still quick to read for any engine
 _MIN_WORDS = 16  # fewer proven words make no prompts that differ
 _MIN_STARTERS = 64
@@ -29,7 +28,8 @@ _PLAIN = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})  # how BPE and Sente
 class TokenCounter(Protocol):
     """Something that knows how a server counts.
 
-    `source`: for people, e.g. "the server's tokenizer". `cost_s`: what one count takes.
+    `source`: for people, e.g. "the server's tokenizer". `cost_s`: what one count takes. `sends_requests`: each count is
+    a request to the engine, so few are made, and a prefix cache will know what was counted.
     """
 
     @property
@@ -37,6 +37,9 @@ class TokenCounter(Protocol):
 
     @property
     def cost_s(self) -> float: ...
+
+    @property
+    def sends_requests(self) -> bool: ...
 
     def count(self, prompt: str | tuple[tuple[str, str], ...]) -> int | None:
         """Tokens of a request with this prompt (or these messages), as the server will report them: chat template and
@@ -77,19 +80,19 @@ def learn(counter: TokenCounter, words: Sequence[str] | None = None) -> Vocabula
     A tokenizer that knows few of them (a small one, or of another language) lends its own pieces as words.
     """
     words = common_words() if words is None else words
-    is_cheap = counter.cost_s <= CHEAP_S
     ids = {piece[1:]: token_id for token_id, piece in _plain(counter.pieces(" ".join(words))) if _WORD.fullmatch(piece)}
     likely = [word for word in words if word in ids] if ids else list(words)
     if ids and len(likely) < _MIN_WHOLE_WORDS:
         likely = list(ids)
-    if not is_cheap:
+    if counter.sends_requests:
         likely = likely[:_N_COSTLY_WORDS]
     starters = _starters(_plain(counter.pieces("\n".join(likely))), likely)
     lead = (starters or likely)[0]
     n_lead = counter.count(lead)
     if n_lead is None:
         return Vocabulary(tuple(words), tuple(words), is_proven=False, is_counted=False)
-    proven = _prove(counter, lead, n_lead, likely, _MAX_PROOFS_CHEAP if is_cheap else _MAX_PROOFS_COSTLY)
+    n_affordable = _MIN_PROOFS if counter.sends_requests else int(_PROOFS_BUDGET_S / max(counter.cost_s, 1e-6))
+    proven = _prove(counter, lead, n_lead, likely, max(_MIN_PROOFS, min(_MAX_PROOFS, n_affordable)))
     if len(proven) < _MIN_WORDS:
         return _estimate(counter, words[:_N_COSTLY_WORDS])
     return Vocabulary(
