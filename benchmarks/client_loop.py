@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -20,11 +21,22 @@ from pathlib import Path
 
 import numpy as np
 
-from inferometer.kinds import ChunkKind, Outcome
-from inferometer.records import CHUNK, Trace, empty_requests
+from inferometer.clock import Clock
+from inferometer.drive.connection import Target
+from inferometer.drive.decode import Asked, Decoded, decode
+from inferometer.drive.loop import Options
+from inferometer.engines.openai import CHAT
+from inferometer.host.sample import ClientSampler, HostSampler
+from inferometer.kinds import TOKEN_BEARING, ChunkKind, Outcome
+from inferometer.measurement import Measurement
+from inferometer.plan.request import Request
+from inferometer.plan.schedule import Schedule, Stage
+from inferometer.recorder import Writer
+from inferometer.records import CHUNK, Array, Trace, empty_requests
 from inferometer.truth.launch import TruthServer
 from inferometer.truth.log import TruthLog, compare, lateness
 from inferometer.truth.script import Prescription
+from inferometer.wire.http1 import encode_request
 
 TTFT_MS = 300.0
 BODY = '{"stream":true,"messages":[]}'
@@ -101,6 +113,50 @@ def events_of(text: bytes) -> list[tuple[int, bytes]]:
         end += len(event) + 2
         found.append((end, event))
     return found
+
+
+def inferometer_client(folder: Path) -> Client:
+    """Our own loop with everything on: framing, recorder, samples; decoded after the run, which is not counted."""
+
+    def drive(port: int, n_streams: int, n_chunks: int) -> Driven:
+        path = folder / "recorder.bin"
+        path.unlink(missing_ok=True)
+        clock, recorder = Clock(), Writer(path)
+        encoded = CHAT.encode(Request(0, "", 0, n_chunks), "truth", {})
+        headers = [("host", "truth"), ("content-type", "application/json")]
+        payloads = [
+            encode_request("POST", encoded.path, [*headers, ("x-request-id", f"{i}-bench")], encoded.body)
+            for i in range(n_streams)
+        ]
+        stage = Stage(due_ns=np.zeros(n_streams, np.int64))
+        schedule = Schedule("burst", "all at once", ((stage,),))
+        target = Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1")
+        samplers = (ClientSampler(), HostSampler())
+        before = schedstat()
+        Measurement(target, payloads, schedule, CHAT, recorder, clock, Options(), samplers, None).run()
+        recorder.close()
+        cpu_ns, run_delay_ns = (after - start for after, start in zip(schedstat(), before, strict=True))
+        decoded = decode(path, CHAT, Asked([0], [n_chunks]))
+        meta = {"clock": {"origin_ns": clock.origin_ns}}
+        return Driven(Trace(decoded.requests, token_chunks(decoded), meta=meta), cpu_ns, run_delay_ns)
+
+    return drive
+
+
+def schedstat() -> tuple[int, int]:
+    """CPU time and run-queue delay of this thread, ns."""
+    cpu_ns, run_delay_ns, _ = Path("/proc/thread-self/schedstat").read_text().split()
+    return int(cpu_ns), int(run_delay_ns)
+
+
+def token_chunks(decoded: Decoded) -> Array:
+    """Chunks with tokens only, as the C client's trace has them; offsets in the requests are put right."""
+    is_token = np.isin(decoded.chunks["kind"], TOKEN_BEARING)
+    chunks = decoded.chunks[is_token]
+    requests = decoded.requests
+    requests["n_chunks"] = np.bincount(chunks["request_id"], minlength=len(requests))
+    requests["chunk_start"] = np.cumsum(requests["n_chunks"]) - requests["n_chunks"]
+    return chunks
 
 
 # The table
@@ -183,7 +239,7 @@ def main() -> None:
         raise SystemExit("needs two cores: one for the server, one for the client")
     os.sched_setaffinity(0, {cores[1]})  # the clients, this process or its children
     with tempfile.TemporaryDirectory() as folder:
-        clients = {"C": c_client(Path(folder))}
+        clients = {"C": c_client(Path(folder)), "inferometer": inferometer_client(Path(folder))}
         print(*HEADING, sep="\n")
         for rate in told.rates.split(","):
             compare_clients(clients, float(rate), told.streams, told.seconds, cores[0])

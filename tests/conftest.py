@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden text for every test: `golden(name, text)` compares with tests/golden/<name>, `page_block(path, marker, text)`
-with the part of a page that is made from the code. `pytest --update` rewrites both.
+"""For every test: golden text, the command line in a folder of its own, and ground-truth servers.
+
+`golden(name, text)` compares with tests/golden/<name>, `page_block(path, marker, text)` with the part of a page that is
+made from the code. `pytest --update` rewrites both. `shell("run", ...)` is `inferometer run ...`, a real process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from inferometer.truth.launch import TruthServer
+from inferometer.truth.script import Prescription
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[1] / "docs"
@@ -55,3 +68,80 @@ def page_block(request: pytest.FixtureRequest) -> PageBlock:
             assert found == text
 
     return check
+
+
+@dataclass(frozen=True)
+class Done:
+    """One command that has ended. `seconds`: how long it took, interpreter start included."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+class Shell:
+    """`inferometer` as processes in one folder; `shell("run", url)` waits for the end, `start` does not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *args: str, env: Mapping[str, str] | None = None, timeout: float = 60) -> Done:
+        begin = time.monotonic()
+        process = self.start(*args, env=env)
+        stdout, stderr = process.communicate(timeout=timeout)
+        return Done(process.returncode, stdout, stderr, time.monotonic() - begin)
+
+    def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "inferometer", *args],
+            cwd=self.folder,
+            env=os.environ | {"COLUMNS": "100"} | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture(scope="module")
+def module_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """For a run that several tests of a module look at."""
+    shell = Shell(tmp_path_factory.mktemp("shell"))
+    yield shell
+    shell.close()
+
+
+@pytest.fixture(scope="session")
+def truth() -> Iterator[Callable[..., TruthServer]]:
+    """`truth(ttft_ms=20, ...)`: a running server with that prescription, the same one for the same prescription."""
+    servers: dict[Prescription, TruthServer] = {}
+    with ExitStack() as stack:
+
+        def start(**fields: Any) -> TruthServer:
+            prescription = Prescription(**fields)
+            if prescription not in servers:
+                servers[prescription] = stack.enter_context(TruthServer(prescription))
+            return servers[prescription]
+
+        yield start

@@ -21,12 +21,13 @@ import httpx
 import msgspec
 
 from inferometer.clock import Clock
-from inferometer.drive.scrub import Scrubber, scrub_text, secrets_of
+from inferometer.drive.scrub import Scrubber, redact_url, scrub_text, secrets_of
 from inferometer.errors import EngineError, UsageError
 from inferometer.units import NS_PER_S, format_duration
 from inferometer.wire.tls import make_context
 
 MAX_REPLY_BYTES = 64 << 20
+REACH_WITHIN_S = 3.5  # a name and a connection; with our own start, that nobody is there is said within 5 s
 _PORTS = {"http": 80, "https": 443}
 # Ends of URLs that people paste; what stands before is the address of the server.
 _API_PATHS = ("/chat/completions", "/completions", "/models", "/v1")
@@ -41,7 +42,7 @@ def normalise_url(url: str) -> str:
         parts = urlsplit(url.strip())
         _ = parts.port
     except ValueError as error:
-        raise UsageError(f"{url!r} is not a URL: {error}", "write http://host:port") from error
+        raise UsageError(f"{redact_url(url)!r} is not a URL: {error}", "write http://host:port") from error
     if parts.scheme not in _PORTS or not parts.hostname:
         remedy = f"did you mean http://{url.strip()} ?" if "://" not in url and parts.path else "write http://host:port"
         raise UsageError(f"{url!r} is not an http or https URL", remedy)
@@ -79,6 +80,7 @@ class Control:
         self.url = url
         self.timeout_s = timeout_s
         self._parts = urlsplit(url)
+        self._reach_s = min(timeout_s, REACH_WITHIN_S)
         self._place = f"{self._parts.hostname}:{self._parts.port or _PORTS[self._parts.scheme]}"
         self._secrets = secrets_of(headers)
         self._clock = Clock()
@@ -117,8 +119,8 @@ class Control:
     def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
         t_end_ns = self._clock.now_ns() + round(timeout_s * NS_PER_S)
         if not self._n_addresses:
-            self._n_addresses = self._resolve(self.timeout_s)
-        limits = httpx.Timeout(timeout_s, connect=min(timeout_s, self.timeout_s) / self._n_addresses)
+            self._n_addresses = self._resolve(self._reach_s)
+        limits = httpx.Timeout(timeout_s, connect=min(timeout_s, self._reach_s) / self._n_addresses)
         headers = {} if body is None else {"content-type": "application/json"}
         try:
             with self._client.stream(method, self.url + path, content=body, headers=headers, timeout=limits) as answer:
@@ -130,7 +132,7 @@ class Control:
                     if self._clock.now_ns() > t_end_ns:
                         raise self._too_slow(method, path, timeout_s)
         except httpx.ConnectTimeout as error:
-            message = f"{self._place} cannot be reached: no answer to a connection within {self.timeout_s:g} s"
+            message = f"{self._place} cannot be reached: no answer to a connection within {self._reach_s:g} s"
             raise EngineError(message, "check the address, the network and the firewall") from error
         except httpx.TimeoutException as error:
             raise self._too_slow(method, path, timeout_s) from error

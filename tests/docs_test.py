@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation cannot rot: links resolve, names are those of the code, and what a page shows is what happens.
+
+Unmarked tests only read. Tests with the marker `docs` execute: every ```python block, and every ```console block, a
+page being one shell session in an empty folder, as for somebody who types it. In a console block `$ ` begins a command,
+`> ` continues it, `...` stands for lines left out. Port 8000 is replaced by a free one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import pytest
+import typer
+
+from inferometer import config, errors, kinds, records
+from inferometer.cli.main import app
+from inferometer.metrics import METRICS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "README.md"])
+SEPARATE = ("decisions", "benchmarks")  # written as notes, not as pages of the documentation
+WIDTH = 120  # of what people read as text; tables are as wide as they are
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The insides of a page's fenced blocks in one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """Cells of the first table below a line that begins with `heading`, without its two header rows."""
+    _, found, rest = f"\n{text_of(page)}".partition(f"\n{heading}")
+    assert found, f"{page} has no line that begins with {heading!r}"
+    lines = re.search(r"(?:^\|.*\n)+", rest, re.MULTILINE)
+    assert lines, f"{page} has no table below {heading!r}"
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[0].splitlines()]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def words(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# --- pages ---------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """How the headings of a page are linked to, by GitHub's rule."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_resolve(page):
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{name_of(page)} links to {link}, which is not there"
+        if anchor:
+            assert anchor in anchors(target), f"{name_of(page)} links to {link}: no such heading"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name not in SEPARATE], ids=name_of)
+def test_lines_are_short(page):
+    prose = re.sub(
+        r"^```text.*?^```$", lambda fenced: "\n" * fenced[0].count("\n"), page.read_text(), flags=re.M | re.S
+    )
+    for n_line, line in enumerate(prose.splitlines(), 1):
+        assert len(line) <= WIDTH or line.startswith("|"), f"{name_of(page)}, line {n_line}: {len(line)} columns"
+
+
+def test_every_page_is_reached_from_the_index():
+    listed = set(re.findall(r"\]\((\w+/[\w-]+\.md)", text_of("index.md")))
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"index.md"}
+    reached = listed | {f"evidence/{link}" for link in re.findall(r"\]\(([\w-]+\.md)", text_of("evidence/index.md"))}
+    assert {page for page in pages if not page.startswith("decisions/")} <= reached
+
+
+# --- reference -----------------------------------------------------------------------------------------------------
+
+COMMAND = typer.main.get_command(app)
+VERBS = dict(COMMAND.commands)
+
+
+def option_table(command) -> str:
+    """Every option of a command, in the order of --help."""
+    rows = ["| option | value | meaning |", "|---|---|---|"]
+    for option in command.params:
+        if option.param_type_name != "option":
+            continue
+        value = "" if option.is_flag else option.metavar or "TEXT"
+        if isinstance(option.default, Enum):
+            value = "|".join(member.value for member in type(option.default))
+        names, value, meaning = (cell.replace("|", "\\|") for cell in (", ".join(option.opts), value, option.help))
+        rows.append(f"| `{names}` | {f'`{value}`' if value else ''} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize("verb", ["inferometer", *VERBS])
+def test_options_are_documented(verb, page_block):
+    page_block("reference/cli.md", f"options of {verb}", option_table(VERBS.get(verb, COMMAND)))
+
+
+def test_every_verb_has_its_section():
+    sections = set(re.findall(r"^## `inferometer ([\w-]+)`$", text_of("reference/cli.md"), re.MULTILINE))
+    assert sections == set(VERBS)
+
+
+def test_the_example_file_resolves(tmp_path):
+    (example,) = blocks(DOCS / "reference" / "config.md", "toml")
+    path = tmp_path / "chat.toml"
+    path.write_text(example, encoding="utf-8")
+    experiment = config.resolve({}, str(path))
+    assert (experiment.mode, experiment.rate, experiment.for_s, experiment.repeats) == ("open", 4.0, 120.0, 3)
+    assert not experiment.keeps_content
+    assert config.resolve({"rate": 8.0}, str(path)).rate == 8.0
+
+
+def config_keys() -> list[tuple[str, str]]:
+    return [(words(row[0])[0], words(row[1])[0]) for row in table("reference/config.md", "## Keys")]
+
+
+@pytest.mark.parametrize(("key", "example"), config_keys(), ids=[key for key, _ in config_keys()])
+def test_each_key_is_taken_as_written(key, example, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_API_KEY", "not-a-real-key")
+    path = tmp_path / "one.toml"
+    path.write_text(example + "\n", encoding="utf-8")
+    assert example.startswith(f"{key} = ")
+    assert config.resolve({}, str(path)) != config.resolve({})
+
+
+def test_every_option_of_run_that_can_stand_in_a_file_is_a_key():
+    options = {name.removeprefix("--") for option in VERBS["run"].params for name in option.opts}
+    once = {"config", "quiet", "dry-run", "format"}
+    assert {key for key, _ in config_keys()} == options - once | {"url", "command"}
+    assert all(f"`--{name}`" in text_of("reference/config.md") for name in once)
+
+
+def test_every_metric_is_documented_with_its_unit():
+    rows = re.findall(r"^\| `(\w+)`[ *HF]* \| `([^`]+)` \| (\w+) \| (\w+) \|", text_of("reference/metrics.md"), re.M)
+    assert sorted(rows) == sorted((m.name, m.unit, m.per, m.better) for m in METRICS.values())
+
+
+def test_headline_metrics_and_those_that_count_failures_are_marked():
+    rows = re.findall(r"^\| `(\w+)` ?([*HF ]*)\| `", text_of("reference/metrics.md"), re.MULTILINE)
+    marks = {name: mark.replace("*", "").split() for name, mark in rows}
+    assert {name for name, mark in marks.items() if "H" in mark} == {m.name for m in METRICS.values() if m.is_headline}
+    assert {name for name, mark in marks.items() if "F" in mark} == {
+        m.name for m in METRICS.values() if m.counts_failures
+    }
+
+
+PARQUET_TYPES = {"i1": "INT8", "i2": "INT16", "i4": "INT32", "i8": "INT64", "f8": "DOUBLE"}
+
+
+@pytest.mark.parametrize("name", records.TABLES)
+def test_every_column_is_documented_with_its_type(name):
+    dtype, enums = records.TABLES[name], ("phase", "outcome", "kind")
+    rows = [(words(row[0])[0], row[1]) for row in table("reference/records.md", f"<!-- columns of {name} -->")]
+    types = {column: PARQUET_TYPES.get(dtype[column].str[1:], "text") for column in dtype.names}
+    assert rows == [(column, "text" if column in enums else types[column]) for column in dtype.names]
+
+
+@pytest.mark.parametrize(
+    ("heading", "enum"), [("### Outcomes", kinds.Outcome), ("| kind | what the event", kinds.ChunkKind)]
+)
+def test_the_words_of_the_records_are_documented(heading, enum):
+    page = text_of("reference/records.md")
+    found = re.findall(r"^\| `(\w+)` \|", page[page.index(heading) :], re.MULTILINE)
+    assert found[: len(enum)] == [member.name.lower() for member in enum]
+
+
+def error_classes(kind: type[errors.InferometerError]) -> Iterator[type[errors.InferometerError]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from error_classes(below)
+
+
+def test_exit_codes_are_documented():
+    rows = {int(row[0]): words(row[2]) for row in table("reference/exit-codes.md", "# Exit codes")}
+    for kind in error_classes(errors.InferometerError):
+        if kind.__module__ == "inferometer.errors":
+            assert kind.__name__ in rows[kind.exit_code]
+
+
+def reason_codes() -> set[str]:
+    """Codes that rules give their reasons: the first argument of `Reason(...)`."""
+    sources = [path.read_text() for path in (ROOT / "src" / "inferometer" / "metrics").glob("reasons_*.py")]
+    return {code for source in sources for code in re.findall(r"Reason\(\s*\"(\w+)\"", source)}
+
+
+@pytest.mark.parametrize("page", ["guides/trust.md", "concepts/fidelity.md"])
+def test_every_reason_is_explained(page):
+    assert len(reason_codes()) > 20
+    assert {found for found in re.findall(r"^\| `(\w+)` \|", text_of(page), re.MULTILINE) if "_" in found} >= {
+        code for code in reason_codes() if "_" in code
+    }
+    assert all(f"| `{code}` |" in text_of(page) for code in reason_codes())
+
+
+def test_every_check_of_the_doctor_is_explained():
+    source = (ROOT / "src" / "inferometer" / "host" / "doctor.py").read_text()
+    codes = set(re.findall(r"Check\(\s*\"([\w-]+)\"", source)) | set(re.findall(r"code = \"([\w-]+)\"", source))
+    assert codes == {words(row[0])[0] for row in table("guides/trust.md", "| check | asks")} | {"kernel-stamps"}
+
+
+def test_the_glossary_is_in_order():
+    entries = [row[0] for row in table("reference/glossary.md", "# Glossary")]
+    assert entries == sorted(entries, key=str.lower)
+
+
+# --- what pages show -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Command:
+    """One command of a console block, and the lines the page shows after it."""
+
+    text: str
+    shown: list[str] = field(default_factory=list)
+
+
+def commands(block: str) -> list[Command]:
+    found: list[Command] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append(Command(line[2:]))
+        elif line.startswith("> ") and found and not found[-1].shown:
+            found[-1].text += "\n" + line[2:]
+        else:
+            found[-1].shown.append(line)
+    return found
+
+
+def session(page: Path) -> list[Command]:
+    """All console commands of a page but those that set the project up."""
+    return [command for block in blocks(page, "console") for command in commands(block)]
+
+
+SHOWN_PORT = "8000"
+MARK = "--- end of command {} with"
+# Programs on the path, and a width that does not depend on who runs the tests.
+ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
+
+
+def script(session: list[Command], port: int) -> str:
+    """A shell script that runs the commands one after the other and marks where the output of each ends."""
+    lines = []
+    for i, command in enumerate(session):
+        lines += [re.sub(rf"\b{SHOWN_PORT}\b", str(port), command.text), "code=$?"]
+        if command.text.endswith("&"):  # whoever types has waited until it was there
+            lines.append(f"until (: < /dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.1; done")
+        lines += [f"echo '{MARK.format(i)}' $code", "(exit $code)"]
+    return "\n".join(lines) + "\n"
+
+
+def executed(session: list[Command], folder: Path) -> list[tuple[int, str]]:
+    """(exit code, output) of each command of a page."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with tempfile.TemporaryFile() as output:
+        shell = subprocess.Popen(
+            ["bash", "-c", script(session, port)],
+            cwd=folder,
+            env=os.environ | ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            shell.wait(timeout=500)
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)  # servers in the background, too
+            shell.wait()
+        output.seek(0)
+        text = output.read().decode("utf-8", errors="replace").replace(str(port), SHOWN_PORT)
+    parts = re.split("^" + MARK.format(r"\d+") + r" (\d+)\n", text, flags=re.MULTILINE)
+    assert len(parts) == 2 * len(session) + 1, f"the session ended early:\n{parts[-1]}"
+    return [(int(code), part) for part, code in zip(parts[::2], parts[1::2], strict=False)]
+
+
+# Lines that depend on the machine: verdicts, reasons and remedies, what is missing, legends, and all that is indented
+# below a label. Their labels and numbers differ from run to run; of the others all words must come again.
+_MACHINE = re.compile(
+    r"VALID|SUSPECT|INVALID|valid |suspect |invalid |warning |note |trustworthy |  -  |  read as |   "
+)
+_LABELLED = re.compile(r"(engine|served|rates|load|smooth|client|limits|ttft|tpot|gap|e2e)\b")
+_CHECKED = re.compile(r"  (ok|suspect|invalid) +([\w-]+)")
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]{2,}")
+_UNITS = {"per"}
+
+
+def fixed_words(line: str) -> set[str]:
+    """The words of a shown line that every run must print."""
+    if checked := _CHECKED.match(line):
+        return {checked[2]}
+    if line == "..." or _MACHINE.match(line):
+        return set()
+    if labelled := _LABELLED.match(line):
+        return {labelled[1]}
+    return set(_WORD.findall(line)) - _UNITS
+
+
+def is_spoiled_by_the_machine(code: int, output: str) -> bool:
+    """A busy machine makes runs invalid, which is right of them, and no fault of the page."""
+    return code == errors.RunError.exit_code and ("INVALID" in output or "not trustworthy" in output)
+
+
+def console_pages() -> list[Path]:
+    return [page for page in PAGES if session(page)]
+
+
+@pytest.mark.docs
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", console_pages(), ids=name_of)
+def test_what_a_page_shows_is_what_happens(page, tmp_path):
+    typed = session(page)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    done = executed(typed, folder)
+    for i, (command, (code, output)) in enumerate(zip(typed, done, strict=True)):
+        asks_code = i + 1 < len(typed) and typed[i + 1].text == "echo $?"
+        expected = int(typed[i + 1].shown[0]) if asks_code else 0
+        where = f"{name_of(page)}: $ {command.text}\n{output}"
+        if is_spoiled_by_the_machine(code, output):
+            continue
+        assert code == expected, where
+        if command.text != "echo $?":
+            printed = set(_WORD.findall(output))
+            missing = set().union(*map(fixed_words, command.shown)) - printed
+            assert not missing, f"{missing} shown, but not printed by {where}"
+
+
+# What a page's own commands would leave after an hour, in seconds.
+SHORTER = {
+    "docs/evidence/default-runs.md": Command(
+        "inferometer run --requests 20 --quiet --out runs/default-01 -- python -m inferometer.truth.server --port {port}"
+    )
+}
+
+
+def python_pages() -> list[Path]:
+    return [page for page in PAGES if blocks(page, "python")]
+
+
+@pytest.mark.docs
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", python_pages(), ids=name_of)
+def test_python_blocks_run_and_print_what_is_shown(page, tmp_path):
+    """A ```text block right below is its output. Blocks that read run folders find those of the page's session."""
+    if any(name in block for block in blocks(page, "python") for name in (".parquet", "report.json")):
+        executed(session(page) or [SHORTER[name_of(page)]], tmp_path)
+    shown = re.findall(
+        r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", page.read_text(encoding="utf-8"), re.M | re.S
+    )
+    for source, output in shown:
+        done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{name_of(page)}:\n{source}\n{done.stderr}"
+        assert not output or done.stdout == output
