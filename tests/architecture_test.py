@@ -33,7 +33,22 @@ MAY_IMPORT = {
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
     "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
     "experiment": GROUND
-    | set("clock records recorder plan engines wire drive host embedded config run_folder measurement".split()),
+    | set(
+        [
+            "clock",
+            "records",
+            "recorder",
+            "plan",
+            "engines",
+            "wire",
+            "drive",
+            "host",
+            "embedded",
+            "config",
+            "run_folder",
+            "measurement",
+        ]
+    ),
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

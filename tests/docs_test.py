@@ -8,6 +8,8 @@ page being one shell session in an empty folder, as for somebody who types it. I
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -296,7 +298,8 @@ def executed(session: list[Command], folder: Path) -> list[tuple[int, str]]:
         try:
             shell.wait(timeout=500)
         finally:
-            os.killpg(shell.pid, signal.SIGKILL)  # servers in the background, too
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # servers in the background
             shell.wait()
         output.seek(0)
         text = output.read().decode("utf-8", errors="replace").replace(str(port), SHOWN_PORT)
@@ -332,18 +335,8 @@ def is_spoiled_by_the_machine(code: int, output: str) -> bool:
     return code == errors.RunError.exit_code and ("INVALID" in output or "not trustworthy" in output)
 
 
-def console_pages() -> list[Path]:
-    return [page for page in PAGES if session(page)]
-
-
-@pytest.mark.docs
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", console_pages(), ids=name_of)
-def test_what_a_page_shows_is_what_happens(page, tmp_path):
-    typed = session(page)
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    done = executed(typed, folder)
+def check_session(page: Path, typed: list[Command], done: list[tuple[int, str]]) -> None:
+    """Exit codes are 0, or what the page asks for by `echo $?`; what is shown was printed."""
     for i, (command, (code, output)) in enumerate(zip(typed, done, strict=True)):
         asks_code = i + 1 < len(typed) and typed[i + 1].text == "echo $?"
         expected = int(typed[i + 1].shown[0]) if asks_code else 0
@@ -352,34 +345,43 @@ def test_what_a_page_shows_is_what_happens(page, tmp_path):
             continue
         assert code == expected, where
         if command.text != "echo $?":
-            printed = set(_WORD.findall(output))
-            missing = set().union(*map(fixed_words, command.shown)) - printed
+            missing = set().union(*map(fixed_words, command.shown)) - set(_WORD.findall(output))
             assert not missing, f"{missing} shown, but not printed by {where}"
 
 
-# What a page's own commands would leave after an hour, in seconds.
-SHORTER = {
-    "docs/evidence/default-runs.md": Command(
-        "inferometer run --requests 20 --quiet --out runs/default-01 -- python -m inferometer.truth.server --port {port}"
-    )
-}
+def check_python(page: Path, folder: Path) -> None:
+    """Every block runs, and prints the ```text block right below it if there is one."""
+    pattern = r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?"
+    for source, shown in re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        done = subprocess.run([sys.executable, "-c", source], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{name_of(page)}:\n{source}\n{done.stderr}"
+        assert not shown or done.stdout == shown
 
 
-def python_pages() -> list[Path]:
-    return [page for page in PAGES if blocks(page, "python")]
+TRUTH = "-- python -m inferometer.truth.server --port {port}"
+# A few seconds in place of a page's own commands, which take half an hour.
+SHORTER = {"docs/evidence/default-runs.md": [Command(f"inferometer run --requests 20 --out runs/default-01 {TRUTH}")]}
+
+
+def executable_pages() -> list[Path]:
+    return [page for page in PAGES if session(page) or blocks(page, "python")]
 
 
 @pytest.mark.docs
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", python_pages(), ids=name_of)
-def test_python_blocks_run_and_print_what_is_shown(page, tmp_path):
-    """A ```text block right below is its output. Blocks that read run folders find those of the page's session."""
-    if any(name in block for block in blocks(page, "python") for name in (".parquet", "report.json")):
-        executed(session(page) or [SHORTER[name_of(page)]], tmp_path)
-    shown = re.findall(
-        r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", page.read_text(encoding="utf-8"), re.M | re.S
-    )
-    for source, output in shown:
-        done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{name_of(page)}:\n{source}\n{done.stderr}"
-        assert not output or done.stdout == output
+@pytest.mark.parametrize("page", executable_pages(), ids=name_of)
+def test_what_a_page_shows_is_what_happens(page, tmp_path):
+    typed = SHORTER.get(name_of(page)) or session(page)
+    check_session(page, typed, executed(typed, tmp_path) if typed else [])
+    check_python(page, tmp_path)
+
+
+@pytest.mark.docs
+def test_gauges_and_manifest_keys_of_a_run_are_documented(tmp_path):
+    ((code, output),) = executed([Command(f"inferometer run --requests 20 --out run {TRUTH}")], tmp_path)
+    assert code == 0 or is_spoiled_by_the_machine(code, output), output
+    samples = records.read_table(tmp_path / "run" / "samples.parquet", records.SAMPLE)
+    documented = {(*words(row[0]), *words(row[1])) for row in table("reference/records.md", "| source | gauge")}
+    assert set(zip(samples["source"].tolist(), samples["gauge"].tolist(), strict=True)) <= documented
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert set(manifest) == {words(row[0])[0] for row in table("reference/records.md", "## `manifest.json`")}

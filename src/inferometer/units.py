@@ -37,9 +37,9 @@ def format_duration(seconds: float) -> str:
     size = abs(seconds)
     if size >= 100:
         return f"{seconds:.0f} s"
-    if size >= 1:
+    if size >= 0.9995:  # where rounding makes it the next unit's 1.00
         return f"{_three(seconds)} s"
-    if size >= 1e-3 or size == 0:
+    if size >= 0.9995e-3 or size == 0:
         return f"{_three(seconds * 1e3)} ms"
     return f"{_three(seconds * 1e6)} us"
 
@@ -59,7 +59,7 @@ def format_span(seconds: float) -> str:
 def format_bytes(n_bytes: float) -> str:
     """Decimal units, as disks and networks count: `1.2 MB`."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= size:
+        if n_bytes >= 0.9995 * size:
             return f"{_three(n_bytes / size)} {unit}"
     return f"{n_bytes:.0f} B"
 

@@ -7,9 +7,36 @@ import re
 
 from inferometer import __version__
 
-FLAGS = """--model --api --concurrency --rate --burst --arrivals --requests --for --warmup --input-tokens --output-tokens
---shared-prefix --no-stream --temperature --seed --slo --repeats --timeout --stall-timeout --header --api-key-env
---insecure --out --no-content --format --quiet --dry-run --config""".split()
+FLAGS = [
+    "--model",
+    "--api",
+    "--concurrency",
+    "--rate",
+    "--burst",
+    "--arrivals",
+    "--requests",
+    "--for",
+    "--warmup",
+    "--input-tokens",
+    "--output-tokens",
+    "--shared-prefix",
+    "--no-stream",
+    "--temperature",
+    "--seed",
+    "--slo",
+    "--repeats",
+    "--timeout",
+    "--stall-timeout",
+    "--header",
+    "--api-key-env",
+    "--insecure",
+    "--out",
+    "--no-content",
+    "--format",
+    "--quiet",
+    "--dry-run",
+    "--config",
+]
 
 
 def test_every_promised_flag_is_there(shell):

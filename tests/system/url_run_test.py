@@ -22,144 +22,167 @@ def code_of(document, otherwise=0):
     return 4 if document["verdict"]["level"] == "invalid" else otherwise
 
 
-class TestClosedLoopInTrials:
-    @pytest.fixture(scope="class")
-    def done(self, module_shell, truth):
-        flags = ("--concurrency", "3", "--requests", "6", "--warmup", "2", "--repeats", "3", "--output-tokens", "5")
-        limits = ("--slo", "ttft<1h,e2e<1ms,tpot_p50<1h")
-        return module_shell("run", truth(**SERVER).url, *flags, *limits, "--format", "json", "--out", "closed")
-
-    def test_stdout_is_one_json_document_and_progress_is_on_stderr(self, done):
-        document = json.loads(done.stdout)
-        assert set(document) >= {"schema", "verdict", "counts", "metrics", "fidelity", "plan", "engine", "host"}
-        assert document["schema"] == "inferometer/report/1"
-        assert set(document["verdict"]) == {"level", "reasons"}
-        for statistics in document["metrics"].values():
-            for number in statistics.values():
-                assert set(number) == NUMBER or set(number) == {"value", "missing", "n", "unit"}
-        assert done.exit_code == code_of(document)
-        assert "closed loop, 3 in flight" in done.stderr
-        assert "folder    closed" in done.stderr
-
-    def test_every_planned_request_is_a_row(self, done, module_shell, rows):
-        counts = done.json["counts"]
-        assert (counts["planned"], counts["ok"], counts["warmup"], counts["trials"]) == (18, 18, 6, 3)
-        found = rows(module_shell.folder / "closed")
-        assert [row["id"] for row in found] == list(range(24))
-        assert [row["phase"] for row in found] == (["warmup"] * 2 + ["main"] * 6) * 3
-        assert {(row["outcome"], row["status"], row["finish"]) for row in found} == {("ok", 200, "length")}
-        assert {(row["n_output_tokens"], row["n_output_tokens_asked"]) for row in found} == {(5, 5)}
-        assert {(row["n_prompt_tokens"], row["n_prompt_tokens_asked"]) for row in found} == {(128, 128)}
-
-    def test_no_more_are_in_flight_than_asked(self, done, module_shell, rows):
-        found = rows(module_shell.folder / "closed")
-        for row in found:
-            n_others = sum(row["t_sent_ns"] < other["t_end_ns"] and other["id"] < row["id"] for other in found)
-            assert n_others < 3
-
-    def test_intervals_are_over_trials(self, done):
-        ttft = done.json["metrics"]["ttft_s"]
-        assert ttft["mean"]["n"] == 3
-        assert ttft["p50"]["n"] == 3
-        assert "trial" in ttft["mean"]["method"]
-        assert ttft["mean"]["lo"] <= ttft["mean"]["value"] <= ttft["mean"]["hi"]
-        assert ttft["mean"]["value"] >= 0.08
-
-    def test_limits_on_requests_do_not_fail_a_run(self, done):
-        limits = done.json["limits"]
-        assert [limit["attained"]["value"] for limit in limits["per_request"]] == [1, 0]
-        assert [limit["is_met"] for limit in limits["per_run"]] == [True]
-        assert limits["is_failed"] is False
-
-    def test_the_folder_says_what_was_asked(self, done, module_shell):
-        manifest = json.loads((module_shell.folder / "closed" / "manifest.json").read_text())
-        assert manifest["state"] == "finished"
-        asked = manifest["config"]
-        assert (asked["concurrency"], asked["requests"], asked["warmup"], asked["repeats"]) == (3, 6, 2, 3)
-        assert asked["output_tokens"] == "5"
-        assert manifest["engine"]["model"] == "truth"
-        assert len(manifest["windows"]) == 3
-        assert len(manifest["plan"]["digest"]) == 64
-
-    def test_prompts_differ_from_the_first_word_on(self, done, module_shell):
-        lines = (module_shell.folder / "closed" / "plan.jsonl").read_text().splitlines()[1:]
-        prompts = [json.loads(line)["prompt"].split() for line in lines]
-        assert [len(prompt) for prompt in prompts] == [128] * 24
-        assert len({prompt[0] for prompt in prompts}) == 24
+# -- closed loop, in trials -------------------------------------------------------------------------------------------
 
 
-class TestOpenLoopInOnePiece:
-    @pytest.fixture(scope="class")
-    def done(self, module_shell, truth):
-        flags = ("--rate", "40", "--arrivals", "constant", "--requests", "20", "--warmup", "0.1s", "--no-stream")
-        limits = ("--slo", "e2e_p50<1ms", "--output-tokens", "4", "--quiet")
-        return module_shell("run", truth(**SERVER).url, *flags, *limits, "--out", "open")
-
-    def test_a_missed_limit_has_its_own_exit_code(self, done):
-        level = done.stdout.split()[0]
-        assert done.exit_code == (4 if level == "INVALID" else 5)
-        assert "e2e_p50<1ms" in done.stdout
-
-    def test_quiet_is_quiet(self, done):
-        assert done.stderr == ""
-
-    def test_requests_are_due_at_the_planned_instants(self, done, module_shell, rows):
-        found = rows(module_shell.folder / "open")
-        assert sum(row["phase"] == "main" for row in found) == 20
-        assert set(np.diff([row["t_due_ns"] for row in found])) == {25_000_000}
-        assert all(row["t_sent_ns"] >= row["t_due_ns"] for row in found)
-
-    def test_an_answer_in_one_piece_has_an_end_and_no_first_token(self, done, module_shell, rows):
-        for row in rows(module_shell.folder / "open"):
-            assert (row["outcome"], row["t_first_content_ns"]) == ("ok", -1)
-            assert row["t_sent_ns"] < row["t_last_content_ns"] <= row["t_end_ns"]
-        document = module_shell("report", "open", "--format", "json").json
-        assert document["metrics"]["ttft_s"]["p50"]["value"] is None
-        assert document["metrics"]["e2e_s"]["p50"]["value"] >= 0.08
+@pytest.fixture(scope="module")
+def closed(module_shell, truth):
+    flags = ("--concurrency", "3", "--requests", "6", "--warmup", "2", "--repeats", "3", "--output-tokens", "5")
+    limits = ("--slo", "ttft<1h,e2e<1ms,tpot_p50<1h")
+    return module_shell("run", truth(**SERVER).url, *flags, *limits, "--format", "json", "--out", "closed")
 
 
-class TestBurstFromAFile:
-    @pytest.fixture(scope="class")
-    def done(self, module_shell, truth):
-        (module_shell.folder / "burst.toml").write_text(
-            "burst = true\nrequests = 99\napi = 'completions'\nwarmup = 1\nseed = 5\n"
-            "input-tokens = 'uniform:20-30'\noutput-tokens = '4'\nshared-prefix = 6\n"
-        )
-        flags = ("--config", "burst.toml", "--requests", "16", "--out", "burst")
-        return module_shell("run", truth(**SERVER).url, *flags)
+def test_stdout_is_one_json_document_and_progress_is_on_stderr(closed):
+    document = json.loads(closed.stdout)
+    assert set(document) >= {"schema", "verdict", "counts", "metrics", "fidelity", "plan", "engine", "host"}
+    assert document["schema"] == "inferometer/report/1"
+    assert set(document["verdict"]) == {"level", "reasons"}
+    for statistics in document["metrics"].values():
+        for number in statistics.values():
+            assert set(number) == NUMBER or set(number) == {"value", "missing", "n", "unit"}
+    assert closed.exit_code == code_of(document)
+    assert "closed loop, 3 in flight" in closed.stderr
+    assert "folder    closed" in closed.stderr
 
-    def test_a_flag_goes_before_the_file(self, done, module_shell, rows):
-        assert done.exit_code in (0, 4), done.stderr
-        found = rows(module_shell.folder / "burst")
-        assert [row["phase"] for row in found] == ["warmup"] + ["main"] * 16
 
-    def test_all_are_due_at_once(self, done, module_shell, rows):
-        main = [row for row in rows(module_shell.folder / "burst") if row["phase"] == "main"]
-        assert len({row["t_due_ns"] for row in main}) == 1
-        assert max(row["t_sent_ns"] for row in main) < min(row["t_end_ns"] for row in main), "all were in flight"
+def test_every_planned_request_is_a_row(closed, module_shell, rows):
+    counts = closed.json["counts"]
+    assert (counts["planned"], counts["ok"], counts["warmup"], counts["trials"]) == (18, 18, 6, 3)
+    found = rows(module_shell.folder / "closed")
+    assert [row["id"] for row in found] == list(range(24))
+    assert [row["phase"] for row in found] == (["warmup"] * 2 + ["main"] * 6) * 3
+    assert {(row["outcome"], row["status"], row["finish"]) for row in found} == {("ok", 200, "length")}
+    assert {(row["n_output_tokens"], row["n_output_tokens_asked"]) for row in found} == {(5, 5)}
+    assert {(row["n_prompt_tokens"], row["n_prompt_tokens_asked"]) for row in found} == {(128, 128)}
 
-    def test_lengths_are_drawn_from_the_law_and_counted_alike_by_the_server(self, done, module_shell, rows):
-        found = rows(module_shell.folder / "burst")
-        asked = [row["n_prompt_tokens_asked"] for row in found]
-        assert asked == [row["n_prompt_tokens"] for row in found]
-        assert len(set(asked)) > 3
-        assert min(asked) >= 20
-        assert max(asked) <= 30
 
-    def test_the_prefix_is_shared_and_nothing_after_it(self, done, module_shell):
-        lines = (module_shell.folder / "burst" / "plan.jsonl").read_text().splitlines()[1:]
-        prompts = [json.loads(line)["prompt"].split() for line in lines]
-        assert len({tuple(prompt[:6]) for prompt in prompts}) == 1
-        assert len({prompt[6] for prompt in prompts}) == 17
+def test_no_more_are_in_flight_than_asked(closed, module_shell, rows):
+    found = rows(module_shell.folder / "closed")
+    for row in found:
+        n_others = sum(row["t_sent_ns"] < other["t_end_ns"] and other["id"] < row["id"] for other in found)
+        assert n_others < 3
 
-    def test_the_other_api_was_used(self, done, module_shell):
-        assert b"text_completion" in (module_shell.folder / "burst" / "recorder.bin").read_bytes()
 
-    def test_the_screen_begins_with_the_verdict_and_ends_with_the_folder(self, done):
-        lines = done.stdout.splitlines()
-        assert lines[0].split()[0] in ("VALID", "SUSPECT", "INVALID")
-        assert [line.split()[0] for line in lines[-2:]] == ["folder", "next"]
-        assert lines[-1].endswith("inferometer show burst --slowest 5")
+def test_intervals_are_over_trials(closed):
+    ttft = closed.json["metrics"]["ttft_s"]
+    assert ttft["mean"]["n"] == 3
+    assert ttft["p50"]["n"] == 3
+    assert "trial" in ttft["mean"]["method"]
+    assert ttft["mean"]["lo"] <= ttft["mean"]["value"] <= ttft["mean"]["hi"]
+    assert ttft["mean"]["value"] >= 0.08
+
+
+def test_limits_on_requests_do_not_fail_a_run(closed):
+    limits = closed.json["limits"]
+    assert [limit["attained"]["value"] for limit in limits["per_request"]] == [1, 0]
+    assert [limit["is_met"] for limit in limits["per_run"]] == [True]
+    assert limits["is_failed"] is False
+
+
+def test_the_folder_says_what_was_asked(closed, module_shell):
+    manifest = json.loads((module_shell.folder / "closed" / "manifest.json").read_text())
+    assert manifest["state"] == "finished"
+    asked = manifest["config"]
+    assert (asked["concurrency"], asked["requests"], asked["warmup"], asked["repeats"]) == (3, 6, 2, 3)
+    assert asked["output_tokens"] == "5"
+    assert manifest["engine"]["model"] == "truth"
+    assert len(manifest["windows"]) == 3
+    assert len(manifest["plan"]["digest"]) == 64
+
+
+def test_prompts_differ_from_the_first_word_on(closed, module_shell):
+    lines = (module_shell.folder / "closed" / "plan.jsonl").read_text().splitlines()[1:]
+    prompts = [json.loads(line)["prompt"].split() for line in lines]
+    assert [len(prompt) for prompt in prompts] == [128] * 24
+    assert len({prompt[0] for prompt in prompts}) == 24
+
+
+# -- open loop, answers in one piece ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def open_loop(module_shell, truth):
+    flags = ("--rate", "40", "--arrivals", "constant", "--requests", "20", "--warmup", "0.1s", "--no-stream")
+    limits = ("--slo", "e2e_p50<1ms", "--output-tokens", "4", "--quiet")
+    return module_shell("run", truth(**SERVER).url, *flags, *limits, "--out", "open")
+
+
+def test_a_missed_limit_has_its_own_exit_code(open_loop):
+    level = open_loop.stdout.split()[0]
+    assert open_loop.exit_code == (4 if level == "INVALID" else 5)
+    assert "e2e_p50<1ms" in open_loop.stdout
+
+
+def test_quiet_is_quiet(open_loop):
+    assert open_loop.stderr == ""
+
+
+def test_requests_are_due_at_the_planned_instants(open_loop, module_shell, rows):
+    found = rows(module_shell.folder / "open")
+    assert sum(row["phase"] == "main" for row in found) == 20
+    assert set(np.diff([row["t_due_ns"] for row in found])) == {25_000_000}
+    assert all(row["t_sent_ns"] >= row["t_due_ns"] for row in found)
+
+
+def test_an_answer_in_one_piece_has_an_end_and_no_first_token(open_loop, module_shell, rows):
+    for row in rows(module_shell.folder / "open"):
+        assert (row["outcome"], row["t_first_content_ns"]) == ("ok", -1)
+        assert row["t_sent_ns"] < row["t_last_content_ns"] <= row["t_end_ns"]
+    document = module_shell("report", "open", "--format", "json").json
+    assert document["metrics"]["ttft_s"]["p50"]["value"] is None
+    assert document["metrics"]["e2e_s"]["p50"]["value"] >= 0.08
+
+
+# -- burst, described in a file ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def burst(module_shell, truth):
+    (module_shell.folder / "burst.toml").write_text(
+        "burst = true\nrequests = 99\napi = 'completions'\nwarmup = 1\nseed = 5\n"
+        "input-tokens = 'uniform:20-30'\noutput-tokens = '4'\nshared-prefix = 6\n"
+    )
+    flags = ("--config", "burst.toml", "--requests", "16", "--out", "burst")
+    return module_shell("run", truth(**SERVER).url, *flags)
+
+
+def test_a_flag_goes_before_the_file(burst, module_shell, rows):
+    assert burst.exit_code in (0, 4), burst.stderr
+    found = rows(module_shell.folder / "burst")
+    assert [row["phase"] for row in found] == ["warmup"] + ["main"] * 16
+
+
+def test_all_are_due_at_once(burst, module_shell, rows):
+    main = [row for row in rows(module_shell.folder / "burst") if row["phase"] == "main"]
+    assert len({row["t_due_ns"] for row in main}) == 1
+    assert max(row["t_sent_ns"] for row in main) < min(row["t_end_ns"] for row in main), "all were in flight"
+
+
+def test_lengths_are_drawn_from_the_law_and_counted_alike_by_the_server(burst, module_shell, rows):
+    found = rows(module_shell.folder / "burst")
+    asked = [row["n_prompt_tokens_asked"] for row in found]
+    assert asked == [row["n_prompt_tokens"] for row in found]
+    assert len(set(asked)) > 3
+    assert min(asked) >= 20
+    assert max(asked) <= 30
+
+
+def test_the_prefix_is_shared_and_nothing_after_it(burst, module_shell):
+    lines = (module_shell.folder / "burst" / "plan.jsonl").read_text().splitlines()[1:]
+    prompts = [json.loads(line)["prompt"].split() for line in lines]
+    assert len({tuple(prompt[:6]) for prompt in prompts}) == 1
+    assert len({prompt[6] for prompt in prompts}) == 17
+
+
+def test_the_other_api_was_used(burst, module_shell):
+    assert b"text_completion" in (module_shell.folder / "burst" / "recorder.bin").read_bytes()
+
+
+def test_the_screen_begins_with_the_verdict_and_ends_with_the_folder(burst):
+    lines = burst.stdout.splitlines()
+    assert lines[0].split()[0] in ("VALID", "SUSPECT", "INVALID")
+    assert [line.split()[0] for line in lines[-2:]] == ["folder", "next"]
+    assert lines[-1].endswith("inferometer show burst --slowest 5")
 
 
 def test_a_window_of_time_and_headers_on_every_request(shell, truth, proxy, rows):

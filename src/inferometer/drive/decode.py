@@ -55,9 +55,9 @@ class _Row:
     end: End | None = None
     answer: Answer | None = None
     kept: Mapping[str, Any] | None = None  # facts decoded during the run, where content was not kept
+    read_ids: array[int] = field(default_factory=lambda: array("i"))  # of the run, whose reads are counted over all
     t_recv_ns: array[int] = field(default_factory=lambda: array("q"))
     t_read_ns: array[int] = field(default_factory=lambda: array("q"))
-    first_read: int = 0
     n_bytes: int = 0
 
 
@@ -75,8 +75,7 @@ def decode(path: Path, dialect: Dialect, asked: Asked) -> Decoded:
         if isinstance(frame, Read):
             row = rows[frame.request_id]
             if frame.n_bytes:  # otherwise held-back bytes of the read before
-                if not row.t_recv_ns:
-                    row.first_read = n_reads
+                row.read_ids.append(n_reads)
                 n_reads += 1
                 row.t_recv_ns.append(frame.t_recv_ns)
                 row.t_read_ns.append(frame.t_read_ns)
@@ -88,7 +87,7 @@ def decode(path: Path, dialect: Dialect, asked: Asked) -> Decoded:
         elif isinstance(frame, Sent):
             row = rows[frame.request_id]
             row.sent, row.answer = frame, Answer(dialect)
-            row.t_recv_ns, row.t_read_ns, row.n_bytes = array("q"), array("q"), 0
+            row.read_ids, row.t_recv_ns, row.t_read_ns, row.n_bytes = array("i"), array("q"), array("q"), 0
         elif isinstance(frame, End):
             row = rows[frame.request_id]
             row.end = frame
@@ -179,7 +178,7 @@ def _chunk_rows(row: _Row, request_id: int) -> Array:
     chunks["kind"] = answer.kinds
     chunks["n_tokens"] = answer.n_tokens
     chunks["n_bytes"] = answer.n_bytes
-    chunks["read_id"] = reads + row.first_read
+    chunks["read_id"] = np.frombuffer(row.read_ids, np.int32)[reads]
     chunks["t_recv_ns"] = np.frombuffer(row.t_recv_ns, np.int64)[reads]
     chunks["t_read_ns"] = np.frombuffer(row.t_read_ns, np.int64)[reads]
     return chunks
@@ -231,6 +230,8 @@ def _outcome(row: _Row, n_output_tokens_asked: int) -> tuple[Outcome, str]:
     if answer is None:
         return outcome, row.end.error
     if outcome is Outcome.OK:
+        if answer.status is None and row.kept is None:  # content is not kept, and the run was killed before it was read
+            return Outcome.CENSORED, "it ended, but the records end before its answer was decoded"
         return answer.outcome(n_output_tokens_asked)
     if outcome in (Outcome.TRUNCATED, Outcome.RESET):
         if answer.finish and answer.is_done_seen and not answer.engine_error:

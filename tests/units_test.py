@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units: durations as people write them, numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferometer.errors import UsageError
+from inferometer.units import format_bytes, format_duration, format_number, format_span, parse_duration_s
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("60s", 60),
+        ("60", 60),
+        ("500ms", 0.5),
+        ("1.5h", 5400),
+        ("2m", 120),
+        ("2min", 120),
+        ("250us", 0.00025),
+        ("7ns", 7e-9),
+        (" 3 s ", 3),
+        ("0s", 0),
+    ],
+)
+def test_durations_are_read_as_written(text, seconds):
+    assert parse_duration_s(text) == pytest.approx(seconds, rel=1e-15)
+
+
+@pytest.mark.parametrize("text", ["", "s", "-3s", "1e3s", "3 parsecs", "3s4", "1,5s", ".5s", "٣s", "nan", "inf"])
+def test_anything_else_is_refused_with_an_example(text):
+    with pytest.raises(UsageError, match="is not a duration") as caught:
+        parse_duration_s(text)
+    assert "500ms" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.182, "182 ms"),
+        (2.1, "2.10 s"),
+        (31e-6, "31.0 us"),
+        (0, "0.00 ms"),
+        (123.4, "123 s"),
+        (99.96, "100 s"),
+        (-0.0021, "-2.10 ms"),
+        (3e-9, "0.003 us"),
+        (0.9996, "1.00 s"),
+        (0.00099996, "1.00 ms"),
+        (math.nan, "-"),
+        (math.inf, "-"),
+    ],
+)
+def test_durations_are_printed_with_three_digits_and_the_fitting_unit(seconds, text):
+    assert format_duration(seconds) == text
+
+
+@given(st.floats(1e-6, 1e5))
+def test_a_printed_duration_reads_back_to_three_digits(seconds):
+    text = format_duration(seconds).replace(",", "")
+    assert parse_duration_s(text) == pytest.approx(seconds, rel=0.0051)
+    assert len(text.split()[0].replace(".", "").lstrip("0")) >= 3 or seconds < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (2.5, "2.5 s"),
+        (45, "45 s"),
+        (119.4, "119 s"),
+        (119.6, "2 min"),
+        (195, "3 min 15 s"),
+        (7199, "119 min 59 s"),
+        (7500, "2 h 5 min"),
+        (7200, "2 h"),
+    ],
+)
+def test_spans_are_said_as_a_person_says_them(seconds, text):
+    assert format_span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1_234_567, "1.23 MB"), (999_999, "1.00 MB"), (45e3, "45.0 kB"), (5e12, "5,000 GB")],
+)
+def test_sizes_are_decimal(n_bytes, text):
+    assert format_bytes(n_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234, "1,234"),
+        (12.34, "12.3"),
+        (1.234, "1.23"),
+        (0.04561, "0.0456"),
+        (0, "0.00"),
+        (99.96, "100"),
+        (9.996, "10.0"),
+        (0.9996, "1.00"),
+        (-1234, "-1,234"),
+        (math.nan, "-"),
+        (-math.inf, "-"),
+    ],
+)
+def test_numbers_have_three_digits(value, text):
+    assert format_number(value) == text
