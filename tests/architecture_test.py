@@ -33,22 +33,8 @@ MAY_IMPORT = {
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
     "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
     "experiment": GROUND
-    | set(
-        [
-            "clock",
-            "records",
-            "recorder",
-            "plan",
-            "engines",
-            "wire",
-            "drive",
-            "host",
-            "embedded",
-            "config",
-            "run_folder",
-            "measurement",
-        ]
-    ),
+    | {"clock", "records", "recorder", "plan", "engines", "wire", "drive", "host", "embedded"}
+    | {"config", "run_folder", "measurement"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

@@ -61,7 +61,7 @@ class Experiment:
     tokenizer: str | None = None
     is_streamed: bool = True
     temperature: float = 0.0
-    seed: int = 0
+    seed: int | None = None
     slo: str = ""
     repeats: int = 1
     timeout_s: float = 60.0
@@ -268,7 +268,7 @@ def _positive(e: Experiment) -> None:
             flag = "--" + _KEY_OF.get(name, name).replace("_", "-")
             raise UsageError(f"{flag} must be greater than zero, not {value:g}", f"give {flag} a positive number")
     for name in ("shared_prefix", "temperature", "seed"):
-        if getattr(e, name) < 0:
+        if (getattr(e, name) or 0) < 0:
             raise UsageError(f"--{name.replace('_', '-')} must not be negative", "give zero or more")
 
 

@@ -54,6 +54,7 @@ from inferometer.wire.http1 import encode_request
 from inferometer.wire.tls import make_context
 
 STATE_STARTING, STATE_FAILED = "starting", "failed"
+MIN_POOL = 128
 MAX_POOL = 50_000  # prompts made for a closed loop that time ends; past it they are used again
 OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
 N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loop
@@ -101,7 +102,7 @@ def schedule_of(config: Experiment) -> Schedule:
     """When they are due. Raises: UsageError."""
     arrivals = parse_arrivals(config.arrivals)
     warmup = config.warmup or Warmup()
-    open_ = partial(open_loop, config.rate or 1, arrivals, seed=config.seed)
+    open_ = partial(open_loop, config.rate or 1, arrivals, seed=config.seed or 0)
     begin = {"open": open_, "closed": partial(closed, config.concurrency or 1)}.get(config.mode)
     if begin is None:
         return burst(
@@ -116,8 +117,8 @@ def schedule_of(config: Experiment) -> Schedule:
     )
 
 
-def run(config: Experiment, observer: LiveObserver) -> Run:
-    """Carry the experiment out; the folder it left.
+def run(config: Experiment, observer: LiveObserver, *, is_staggered: bool = True) -> Run:
+    """Carry the experiment out; the folder it left. `is_staggered`: slots of a closed loop open one after another.
 
     Raises: UsageError, EngineError, RunError. A run that ended early is no exception: its manifest says why.
     """
@@ -135,7 +136,7 @@ def run(config: Experiment, observer: LiveObserver) -> Run:
         facts = ask(subject.url, model=config.model, api=config.api, **access)
         observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
         with counting(facts, tokenizer=config.tokenizer, **access) as counter:
-            alone_s = _time_alone(config, shape, facts) if schedule.n_planned is None else 0.0
+            alone_s = _time_alone(config, shape, facts) if config.mode == "closed" and is_staggered else 0.0
             plan = _plan(config, shape, schedule, facts, counter, alone_s)
         observer.say(f"plan      {schedule.law}; {config.input_tokens} tokens in, {config.output_tokens} out")
         run_ = run_ or Run.create(config.out, _name(config))
@@ -249,7 +250,15 @@ def _plan(
         takes_token_ids=facts.takes_token_ids,
         takes_messages=facts.api == "chat",
     )
-    return planning.make(shape, schedule, server, n_requests=n_requests, seed=config.seed)
+    return planning.make(
+        shape, schedule, server, n_requests=n_requests, seed=config.seed or 0, words_nonce=_words_nonce(config)
+    )
+
+
+def _words_nonce(config: Experiment) -> int:
+    """Fresh words in every run, unless the very same requests were asked for: what a server's prefix cache kept of the
+    last run would be measured otherwise."""
+    return 0 if config.seed is not None else secrets.randbits(32)
 
 
 def _pool_size(config: Experiment, alone_s: float) -> int:
@@ -257,17 +266,23 @@ def _pool_size(config: Experiment, alone_s: float) -> int:
     warmup_s = config.warmup.duration_s if config.warmup is not None else 0.0
     total_s = config.repeats * ((config.for_s or 0.0) + warmup_s)
     concurrency = config.concurrency or 1
-    return min(MAX_POOL, math.ceil(1.5 * total_s * concurrency / alone_s) + 2 * concurrency * config.repeats)
+    return min(MAX_POOL, MIN_POOL + math.ceil(1.5 * total_s * concurrency / alone_s) + 2 * concurrency * config.repeats)
 
 
 def _time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) -> float:
-    """Seconds that one request of middling size takes on the idle server."""
+    """Seconds that one request of middling size takes on the idle server, once it is warm.
+
+    Raises: EngineError if it answers with an error.
+    """
     prompt = " ".join(["water"] * math.ceil(shape.inputs.mean))
     request = Request(0, prompt, 0, math.ceil(shape.outputs.mean), shape.sampling, shape.is_streamed)
     clock = Clock()
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
-        t_start_ns = clock.now_ns()
-        probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
+        for _ in range(2):
+            t_start_ns = clock.now_ns()
+            seen = probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
+            if seen.error:
+                raise EngineError(f"a first request failed: {seen.error}", "mend what the server says, then try again")
         return max(1e-3, (clock.now_ns() - t_start_ns) / NS_PER_S)
 
 
@@ -395,8 +410,8 @@ def _target(config: Experiment, url: str, headers: Sequence[tuple[str, str]]) ->
     reason = "no address"
     try:
         found = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise EngineError(f"{hostname} cannot be resolved: {error.strerror}", "check the host name") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no such name can be
+        raise EngineError(f"{hostname} cannot be resolved: {error}", "check the host name") from error
     for kind, _, _, _, address in found:
         try:
             with socket.socket(kind, socket.SOCK_STREAM) as attempt:

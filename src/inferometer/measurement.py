@@ -88,6 +88,7 @@ class Measurement:
         self._is_interrupted = False
         self._trial = 0
         self._t_trial_ns = 0
+        self._n_done_before = 0  # in earlier trials
         ticks = [Tick(SAMPLE_PERIOD_NS, self._sample)]
         if observer is not None:
             ticks.append(Tick(PROGRESS_PERIOD_NS, self._tell))
@@ -108,6 +109,7 @@ class Measurement:
                         break
                     with without_collector():
                         self._trial, self._t_trial_ns = trial, self._clock.now_ns()
+                        self._n_done_before = self._loop.n_done
                         self._sample(self._t_trial_ns)
                         windows.append(self._loop.run_trial(trial, stages))
                         self._sample(self._clock.now_ns())
@@ -171,9 +173,9 @@ class Measurement:
         if self._observer is None:
             return
         loop = self._loop
-        stage = self._schedule.trials[self._trial][-1]
         elapsed_ns = now_ns - self._t_trial_ns
-        remaining_s = None if stage.duration_ns is None else max(0, stage.duration_ns - elapsed_ns) / NS_PER_S
+        n_done = loop.n_done - self._n_done_before
+        remaining_s = _remaining_s(self._schedule.trials[self._trial], elapsed_ns, n_done)
         is_draining = remaining_s is not None and remaining_s == 0
         self._observer.on_progress(
             Progress(
@@ -183,7 +185,7 @@ class Measurement:
                 elapsed_ns / NS_PER_S,
                 remaining_s,
                 len(loop.in_flight),
-                loop.n_done,
+                n_done,
                 loop.n_failed,
                 loop.last_error if loop.n_failed else "",
             )
@@ -203,6 +205,16 @@ class Measurement:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _remaining_s(stages: Sequence[Stage], elapsed_ns: int, n_done: int) -> float | None:
+    """Until the trial ends: by the clock where time ends it, by the speed so far where a count does."""
+    if stages[-1].duration_ns is not None:
+        return max(0, sum(stage.duration_ns or 0 for stage in stages) - elapsed_ns) / NS_PER_S
+    counts = [stage.n_planned for stage in stages]
+    if not n_done or None in counts:
+        return None
+    return max(0, sum(count or 0 for count in counts) - n_done) * elapsed_ns / n_done / NS_PER_S
 
 
 def _n_first_burst(stage: Stage) -> int:

@@ -40,7 +40,7 @@ LOAD = Load(2, 50, n_chunks=3)
 
 def rung(load=LOAD, **errors):
     told = errors_of(**errors)
-    return Rung(load, told, SERVER, Budget().reasons(load, told))
+    return Rung(load, told, SERVER, SPREAD, Budget().reasons(load, told))
 
 
 def test_a_load_knows_its_size():

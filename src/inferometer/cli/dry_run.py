@@ -56,7 +56,7 @@ def estimate(config: Experiment) -> DryRun:
         is_streamed=config.is_streamed,
         timeout_s=config.timeout_s,
         stall_timeout_s=config.stall_timeout_s,
-        seed=config.seed,
+        seed=config.seed or 0,
         digest="",
         memory_bytes=memory,
         disk_bytes=disk,

@@ -72,7 +72,13 @@ Tokenizer = Annotated[
 NoStream = Annotated[bool | None, _option("--no-stream", help="Ask for answers in one piece.", panel=SERVER)]
 Temperature = Annotated[float | None, _option("--temperature", metavar="T", help="Default 0 (greedy).", panel=LENGTH)]
 Seed = Annotated[
-    int | None, _option("--seed", metavar="N", help="Seed of prompts, lengths and arrivals. Default 0.", panel=LENGTH)
+    int | None,
+    _option(
+        "--seed",
+        metavar="N",
+        help="Make the very same requests again. Default: lengths and arrivals of seed 0, fresh words.",
+        panel=LENGTH,
+    ),
 ]
 Slo = Annotated[
     str | None,

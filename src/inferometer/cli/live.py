@@ -54,7 +54,7 @@ class Live:
         self._is_terminal = stream.isatty()
         self._dialect = dialect
         self._n_lines = 0
-        self._next_plain_s = 0.0
+        self._next_plain = (0, 0.0)  # trial, and seconds into it
         self._second = 0
         self._n_reads_left = 0
         self._ttft = _Median()
@@ -110,8 +110,8 @@ class Live:
             lines = panel_lines(facts, shutil.get_terminal_size().columns)
             self._stream.write(redraw(lines, self._n_lines))
             self._n_lines = len(lines)
-        elif progress.elapsed_s >= self._next_plain_s:
-            self._next_plain_s = progress.elapsed_s + PLAIN_EVERY_S
+        elif (progress.trial, progress.elapsed_s) >= self._next_plain:
+            self._next_plain = (progress.trial, progress.elapsed_s + PLAIN_EVERY_S)
             self._stream.write(plain_line(facts) + "\n")
         self._stream.flush()
 

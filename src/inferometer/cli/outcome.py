@@ -34,7 +34,7 @@ def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
         run = experiment.run(config, observer)
     finally:
         observer.close()
-    return _print(run, format.value, limits)
+    return _print(run, format.value, limits, is_kept=True)
 
 
 def report(run: Run, format: str, slo: str | None) -> int:
@@ -52,11 +52,12 @@ def print_dry_run(config: Experiment, format: Format) -> None:
         sys.stdout.write(plan_text.render(plan, width=_width()))
 
 
-def _print(run: Run, format: str, limits: Limits | None) -> int:
+def _print(run: Run, format: str, limits: Limits | None, *, is_kept: bool = False) -> int:
     trace = run.trace()
     summary = summarize(trace, limits)
     document = json_report.to_json(summary)
-    write_atomically(run.path / REPORT, document)
+    if is_kept:
+        write_atomically(run.path / REPORT, document)
     if format == "json":
         sys.stdout.write(document.decode())
     elif format == "markdown":

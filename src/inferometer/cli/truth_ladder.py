@@ -52,4 +52,4 @@ def measure(url: str, load: Load) -> Trace:
             output_tokens=str(load.n_chunks),
             out=str(Path(folder) / "run"),
         )
-        return experiment.run(config, Silent()).trace()
+        return experiment.run(config, Silent(), is_staggered=False).trace()

@@ -145,13 +145,13 @@ class Control:
 
     def _resolve(self, timeout_s: float) -> int:
         """How many addresses the name has. In a thread, for a resolver may take its time, and cannot be told not to."""
-        found: list[int | OSError] = []
+        found: list[int | OSError | UnicodeError] = []
 
         def look_up() -> None:
             try:
                 port = self._parts.port or _PORTS[self._parts.scheme]
                 found.append(len(socket.getaddrinfo(self._parts.hostname, port, type=socket.SOCK_STREAM)))
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 found.append(error)
 
         thread = threading.Thread(target=look_up, daemon=True)
@@ -161,9 +161,10 @@ class Control:
             raise EngineError(
                 f"the name {self._parts.hostname} was not resolved within {timeout_s:g} s", "check the name and DNS"
             )
-        if isinstance(found[0], OSError):
+        if not isinstance(found[0], int):
+            why = getattr(found[0], "strerror", None) or "no name can be written so"
             raise EngineError(
-                f"the name {self._parts.hostname} is not known ({found[0].strerror})", "check the spelling, or DNS"
+                f"the name {self._parts.hostname} is not known ({why})", "check the spelling, or DNS"
             ) from found[0]
         return found[0]
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Making a plan: lengths, prompts and schedule put together.
 
-Rule 1: the same arguments give the same plan, bit by bit; lengths, prompts and arrivals draw from children of one seed.
+Rule 1: the same arguments give the same plan, bit by bit; lengths, prompts and arrivals draw from children of one seed,
+    the words of prompts also from a nonce: with a fresh one no prefix cache knows them from an earlier run.
 Rule 2: the digest stands for what was asked, not for the words that an engine's tokenizer made of it: two engines that
     were asked the same have the same digest.
 """
@@ -53,7 +54,7 @@ class Server:
     takes_messages: bool = True
 
 
-def make(shape: Shape, schedule: Schedule, server: Server, *, n_requests: int, seed: int) -> Plan:
+def make(shape: Shape, schedule: Schedule, server: Server, *, n_requests: int, seed: int, words_nonce: int = 0) -> Plan:
     """`n_requests` requests: all that the schedule plans, or a pool to be drawn from in order.
 
     Raises: UsageError if what is asked for cannot be made.
@@ -64,7 +65,7 @@ def make(shape: Shape, schedule: Schedule, server: Server, *, n_requests: int, s
         is_counted = any(request.n_prompt_tokens != NOT_TOLD for request in requests)
         lengths_from = f"the file, {f'counted by {server.counter.source}' if is_counted else 'not counted'}"
     else:
-        made, n_inputs, n_outputs = _synthetic(shape, server, n_requests, seed, notes)
+        made, n_inputs, n_outputs = _synthetic(shape, server, n_requests, (seed, words_nonce), notes)
         lengths_from = made.lengths_from
         asked = zip(made.prompts, n_inputs.tolist(), n_outputs.tolist(), strict=True)
         requests = tuple(
@@ -74,7 +75,7 @@ def make(shape: Shape, schedule: Schedule, server: Server, *, n_requests: int, s
     return Plan(requests, schedule, seed, _digest(shape, schedule, requests, seed), lengths_from, tuple(notes))
 
 
-def _rng(seed: int, key: tuple[int, ...]) -> np.random.Generator:
+def _rng(seed: int | tuple[int, int], key: tuple[int, ...]) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
@@ -82,14 +83,15 @@ def _rng(seed: int, key: tuple[int, ...]) -> np.random.Generator:
 
 
 def _synthetic(
-    shape: Shape, server: Server, n_requests: int, seed: int, notes: list[str]
+    shape: Shape, server: Server, n_requests: int, seeds: tuple[int, int], notes: list[str]
 ) -> tuple[Prompts, Counts, Counts]:
-    """Prompts with the input and output lengths, int64[n_requests] each."""
+    """Prompts with the input and output lengths, int64[n_requests] each. `seeds`: the run's, and the nonce of words."""
     vocabulary = learn(server.counter)
     uses_ids = server.takes_token_ids and bool(vocabulary.ids)
     n_fixed = 0 if uses_ids else vocabulary.n_fixed
     n_least = n_fixed + shape.n_shared + 1
     _check_room(shape, server.context_tokens, n_fixed, n_least)
+    seed, _ = seeds
     n_inputs = shape.inputs.draw(_rng(seed, _INPUTS_KEY), n_requests)
     n_outputs = shape.outputs.draw(_rng(seed, _OUTPUTS_KEY), n_requests)
     wanted = {"input": n_inputs, "output": n_outputs}
@@ -104,7 +106,7 @@ def _synthetic(
     for name, got in (("input", n_inputs), ("output", n_outputs)):
         if n_clipped := int(np.count_nonzero(wanted[name] != got)):
             notes.append(f"{n_clipped} of {n_requests} {name} lengths were clipped to what template and context allow")
-    rng = _rng(seed, _PROMPTS_KEY)
+    rng = _rng(seeds, _PROMPTS_KEY)
     if uses_ids:
         made = from_ids(n_inputs, vocabulary, rng, n_shared=shape.n_shared)
     else:
