@@ -26,12 +26,10 @@ PLAN = DryRun(
     input_tokens="128",
     output_tokens="uniform:32-64",
     shared_prefix=0,
-    lengths_from="the server's tokenizer",
     is_streamed=True,
     timeout_s=60.0,
     stall_timeout_s=30.0,
     seed=0,
-    digest="3f786850e387550fdab836ed7e6dc881de23001b",
     memory_bytes=210e6,
     disk_bytes=35.4e6,
     out="runs/2026-11-22-1753",
@@ -50,7 +48,6 @@ BURST = replace(
     disk_bytes=None,
     is_streamed=False,
     notes=("the server's context of 2,048 tokens is enough",),
-    example="curl -sSN http://127.0.0.1:8000/v1/chat/completions --data-raw '{}'",
 )
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from inferometer import experiment
 from inferometer.config import Experiment, Warmup
 from inferometer.drive.scrub import redact_argv, redact_url
@@ -48,21 +50,27 @@ def estimate(config: Experiment) -> DryRun:
         duration_s=facts["duration_s"],
         warmup=f"{warmup.duration_s:g}s" if warmup.duration_s else str(warmup.n_requests),
         expected_s=None if timed_s is None else config.repeats * timed_s,
-        longest_s=None if timed_s is None else config.repeats * (timed_s + config.timeout_s),
+        longest_s=_longest_s(config, timed_s, n_planned),
         input_tokens=config.input_tokens,
         output_tokens=config.output_tokens,
         shared_prefix=config.shared_prefix,
-        lengths_from="",
         is_streamed=config.is_streamed,
         timeout_s=config.timeout_s,
         stall_timeout_s=config.stall_timeout_s,
         seed=config.seed or 0,
-        digest="",
         memory_bytes=memory,
         disk_bytes=disk,
         out=config.out or f"a new folder under ./{DEFAULT_PARENT}",
         notes=tuple(notes),
     )
+
+
+def _longest_s(config: Experiment, timed_s: float | None, n_planned: int | None) -> float | None:
+    """Every request at its deadline."""
+    if timed_s is not None:
+        return config.repeats * (timed_s + config.timeout_s)
+    n_slots = config.concurrency or n_planned or 1
+    return math.ceil((n_planned or 0) / n_slots) * config.timeout_s
 
 
 def _target(config: Experiment) -> str:

@@ -20,7 +20,7 @@ class DryRun:
 
     `law`: arrivals for people ("closed loop, 8 in flight"); `n_requests`, `duration_s` and `warmup` are per trial;
     `warmup` as given ("10", "10s"); `longest_s`: upper bound for all trials, every request at its deadline;
-    `memory_bytes`: of this client, at its peak; `example`: the first request, e.g. as a curl line.
+    `memory_bytes`: of this client, at its peak.
     """
 
     target: str
@@ -36,17 +36,14 @@ class DryRun:
     input_tokens: str
     output_tokens: str
     shared_prefix: int
-    lengths_from: str
     is_streamed: bool
     timeout_s: float
     stall_timeout_s: float
     seed: int
-    digest: str
     memory_bytes: float | None
     disk_bytes: float | None
     out: str
     notes: tuple[str, ...] = ()
-    example: str = ""
 
 
 def render(plan: DryRun, *, width: int = 100) -> str:
@@ -56,8 +53,6 @@ def render(plan: DryRun, *, width: int = 100) -> str:
         lines += wrapped(label, text, width=width, indent=INDENT)
     for note in plan.notes:
         lines += wrapped("note", note, width=width, indent=INDENT)
-    if plan.example:
-        lines += ["", plan.example]
     return "\n".join(lines) + "\n"
 
 
@@ -68,19 +63,18 @@ def to_json(plan: DryRun) -> bytes:
 
 def _rows(plan: DryRun) -> list[tuple[str, str]]:
     prefix = f", of which the first {plan.shared_prefix:,} shared by all" if plan.shared_prefix else ""
-    source = f", made exact by {plan.lengths_from}" if plan.lengths_from else ""
     streamed = "streamed" if plan.is_streamed else "not streamed"
     memory = "not known" if plan.memory_bytes is None else f"about {format_bytes(plan.memory_bytes)} for this client"
     disk = "not known," if plan.disk_bytes is None else f"about {format_bytes(plan.disk_bytes)}"
     return [
         ("target", f"{plan.target}, API: {plan.api}" + (f", model {plan.model}" if plan.model else "")),
         ("sends", f"{plan.law}; {_amount(plan)}"),
-        ("input", f"{plan.input_tokens} tokens{prefix}{source}"),
+        ("input", f"{plan.input_tokens} tokens{prefix}"),
         ("output", f"{plan.output_tokens} tokens, {streamed}"),
         ("lasts", _lasting(plan)),
         ("memory", memory),
         ("disk", f"{disk} in {plan.out}"),
-        ("plan", f"seed {plan.seed}" + (f", digest {plan.digest[:16]}" if plan.digest else "")),
+        ("plan", f"seed {plan.seed}"),
     ]
 
 

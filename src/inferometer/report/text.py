@@ -146,7 +146,8 @@ def _asked_parts(summary: Summary) -> list[str]:
     inputs = str(plan.get("input_tokens") or "?")
     prompts = f"prompts of {inputs[5:]}" if inputs.startswith("file:") else f"{inputs} tokens in"
     tokens = f"{prompts}{shared}, {plan.get('output_tokens') or '?'} out{streamed}"
-    return [part for part in (str(plan.get("law") or ""), _length_text(summary), tokens) if part]
+    source = f"lengths exact by {plan['lengths_from']}" if plan.get("lengths_from") else ""
+    return [part for part in (str(plan.get("law") or ""), _length_text(summary), tokens, source) if part]
 
 
 def _length_text(summary: Summary) -> str:
