@@ -204,3 +204,60 @@ def test_nothing_that_is_counted_may_be_zero(flag, value):
 def test_a_rate_is_a_number(rate):
     with pytest.raises(UsageError, match="--rate"):
         resolve({**URL, "rate": rate})
+
+
+@pytest.mark.parametrize(
+    ("flags", "message", "remedy"),
+    [
+        ({"concurrency": 2, "rate": 3.0}, "--concurrency and --rate", "(closed loop), --rate R sends R per second"),
+        ({"rate": 3.0, "burst": True}, "--rate and --burst", "all at once"),
+        ({"concurrency": 2, "rate": 3.0, "burst": True}, "--concurrency and --rate and --burst", "choose one"),
+        ({"requests": 2, "for": "3s"}, "--requests and --for", "one of them"),
+        ({"burst": True, "for": "3s"}, "--burst", "--requests"),
+        ({"timeout": "10 lightyears"}, "'10 lightyears' is not a duration", "500ms"),
+        ({"warmup": "soon"}, "'soon' is not a duration", "500ms"),
+        ({"api": "grpc"}, "'grpc' is not known", "chat or completions"),
+        ({"temperature": -1.0}, "--temperature must not be negative", "zero or more"),
+        ({"header": ["Authorization Bearer sk-123456"]}, "NAME:VALUE", "X-Team"),
+        ({"header": ["X-Name: Zo\u00eb"]}, "ASCII", "X-Team"),
+        ({"header": ["X-A: 1\r\nX-B: 2"]}, "NAME:VALUE", "X-Team"),
+        ({"header": ["Content-Length: 3"]}, "content-length", "leave it out"),
+        ({"header": ["transfer-encoding: chunked"]}, "transfer-encoding", "leave it out"),
+        ({"header": ["A: 1", "a: 2"]}, "header a is given twice", "once"),
+        ({"url": "localhost:8000"}, "'localhost:8000' is not a URL", "http://localhost:8000"),
+        ({"url": None, "command": ("serve", "--port", "8000")}, "no {port}", "the URL before --"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else None,
+)
+def test_contradictions_are_refused_with_a_remedy(flags, message, remedy):
+    with pytest.raises(UsageError) as caught:
+        resolve({**URL, **flags})
+    assert message in str(caught.value)
+    assert remedy in caught.value.remedy
+    assert "sk-123456" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["sk-live-0123456789", "hf_AbCdEf0123456789"])
+def test_a_key_in_place_of_its_variable_is_not_repeated(variable):
+    with pytest.raises(UsageError, match="named by --api-key-env is not set") as caught:
+        resolve({**URL, "api_key_env": variable})
+    assert variable not in caught.value.remedy
+
+
+def test_a_key_that_no_header_can_carry_is_refused(monkeypatch):
+    monkeypatch.setenv("ENGINE_KEY", "cl\u00e9-123456")
+    with pytest.raises(UsageError, match="not plain ASCII") as caught:
+        resolve({**URL, "api_key_env": "ENGINE_KEY"})
+    assert "123456" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("toml", "message"), [("for = ", "not valid TOML"), ("\udcff", "not valid TOML")])
+def test_a_file_that_is_no_toml(tmp_path, toml, message):
+    (tmp_path / "run.toml").write_bytes(toml.encode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match=message):
+        resolve(URL, str(tmp_path / "run.toml"))
+
+
+def test_a_table_in_a_file_is_an_unknown_key(file):
+    with pytest.raises(UsageError, match="unknown key 'load'"):
+        resolve(URL, file("[load]\nrate = 3"))

@@ -92,7 +92,7 @@ def test_what_is_no_run_is_not_opened(tmp_path, run):
         Run.open(str(tmp_path / "nowhere"))
     with pytest.raises(FormatError, match="is not a run folder"):
         Run.open(str(tmp_path))
-    run.write_manifest({"schema": 2})
+    run.write_manifest({"schema": 2, "state": "finished"})
     with pytest.raises(FormatError, match="schema 2, newer than 1"):
         Run.open(str(run.path))
     (run.path / "manifest.json").write_text('{"schema": 1')
@@ -138,15 +138,19 @@ def test_windows_that_were_noted_are_kept(run):
 
 def test_a_file_cut_at_any_byte_gives_a_report(run):
     whole = (run.path / "recorder.bin").read_bytes()
-    n_seen = set()
-    for cut in [*range(0, 12), *range(12, len(whole), 211), len(whole)]:
+    n_seen = {}
+    for cut in range(0, len(whole), 7):
         (run.path / "recorder.bin").write_bytes(whole[:cut])
-        trace = run.trace()
-        assert set(trace.requests["outcome"].tolist()) <= {Outcome.OK, Outcome.CENSORED, Outcome.NOT_SENT}
-        document = to_dict(summarize(trace))
+        requests = run.decode().requests
+        assert set(requests["outcome"].tolist()) <= {Outcome.OK, Outcome.CENSORED, Outcome.NOT_SENT}
+        n_seen[cut] = len(requests)
+    assert list(n_seen.values()) == sorted(n_seen.values())
+    assert set(n_seen.values()) == {0, 1, 2}
+    for cut in list(n_seen)[:: len(n_seen) // 5]:
+        (run.path / "recorder.bin").write_bytes(whole[:cut])
+        document = to_dict(summarize(run.trace()))
         assert document["is_cut_off"] is True
-        n_seen.add(len(trace.requests))
-    assert n_seen == {0, 1, 2}
+        assert document["counts"]["planned"] == n_seen[cut]
 
 
 @pytest.mark.parametrize("name", ["recorder.bin", "plan.jsonl"])

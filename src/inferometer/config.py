@@ -22,12 +22,16 @@ from inferometer.errors import UsageError
 from inferometer.units import parse_duration_s
 
 APIS = ("chat", "completions")
+ARRIVALS = "poisson"
+MAX_REPEATS = 1_000
+MAX_FOR_S = 7 * 24 * 3600.0
 
 # Defaults of a run without flags: small enough for a laptop, long enough for a p99 with an interval on the embedded
 # model (368 requests, methods: rank intervals). Measured on two cores; see docs/decisions.
 DEFAULT_CONCURRENCY = 4
 DEFAULT_FOR_S = 30.0
 DEFAULT_WARMUP = "3s"
+DEFAULT_BURST = 64
 DEFAULT_INPUT_TOKENS = "128"
 DEFAULT_OUTPUT_TOKENS = "uniform:32-64"
 
@@ -51,7 +55,7 @@ class Experiment:
     concurrency: int | None = None
     rate: float | None = None
     burst: bool = False
-    arrivals: str = "poisson"
+    arrivals: str = ARRIVALS
     requests: int | None = None
     for_s: float | None = None
     warmup: Warmup | None = None
@@ -203,6 +207,8 @@ def _checked(e: Experiment) -> Experiment:
     _positive(e)
     if e.api is not None and e.api not in APIS:
         raise UsageError(f"--api {e.api!r} is not known", "choose chat or completions")
+    if e.rate is None and e.arrivals != ARRIVALS:
+        raise UsageError("--arrivals is a law for an open loop", "say how many per second with --rate R")
     if e.burst and e.for_s is not None:
         raise UsageError(
             "--burst sends all requests at once, so --for has no meaning", "say how many with --requests N"
@@ -267,6 +273,12 @@ def _positive(e: Experiment) -> None:
         if value is not None and not (value > 0 and math.isfinite(value)):
             flag = "--" + _KEY_OF.get(name, name).replace("_", "-")
             raise UsageError(f"{flag} must be greater than zero, not {value:g}", f"give {flag} a positive number")
+    if e.repeats > MAX_REPEATS:
+        raise UsageError(f"--repeats {e.repeats} is too many", f"give at most {MAX_REPEATS}")
+    if not math.isfinite(e.temperature):
+        raise UsageError(f"--temperature must be a number, not {e.temperature}", "0 is greedy")
+    if (e.for_s or 0) > MAX_FOR_S or e.timeout_s > MAX_FOR_S:
+        raise UsageError("a run lasts at most a week", "give --for and --timeout less than 168h")
     for name in ("shared_prefix", "temperature", "seed"):
         if (getattr(e, name) or 0) < 0:
             raise UsageError(f"--{name.replace('_', '-')} must not be negative", "give zero or more")
@@ -278,13 +290,15 @@ def _with_defaults(e: Experiment) -> Experiment:
     if e.mode == "closed" and e.concurrency is None:
         changes["concurrency"] = DEFAULT_CONCURRENCY
     if e.burst and e.requests is None:
-        changes["requests"] = 64
+        changes["requests"] = DEFAULT_BURST
     if e.requests is None and e.for_s is None and not e.burst:
         changes["for_s"] = DEFAULT_FOR_S
     if e.warmup is None:
-        is_counted = e.requests is not None
-        n_warmup = max(1, min(e.concurrency or DEFAULT_CONCURRENCY, e.requests or 1)) if is_counted else 0
-        changes["warmup"] = Warmup(n_requests=n_warmup) if is_counted else _warmup(DEFAULT_WARMUP)
+        n_requests = changes.get("requests", e.requests)
+        if n_requests is None:
+            changes["warmup"] = _warmup(DEFAULT_WARMUP)
+        else:
+            changes["warmup"] = Warmup(n_requests=min(e.concurrency or DEFAULT_CONCURRENCY, n_requests))
     return replace(e, **changes)
 
 

@@ -55,10 +55,12 @@ from inferometer.wire.tls import make_context
 
 STATE_STARTING, STATE_FAILED = "starting", "failed"
 MIN_POOL = 128
+MAX_ALONE_TOKENS = 64  # of the request that is timed alone
 MAX_POOL = 50_000  # prompts made for a closed loop that time ends; past it they are used again
 OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
 N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loop
 CONNECT_TIMEOUT_S = 5.0
+MIN_MASKED_CHARS = 8
 N_OWN_FILES = 64  # open files beside the connections
 
 
@@ -124,6 +126,7 @@ def run(config: Experiment, observer: LiveObserver, *, is_staggered: bool = True
     """
     check(config)
     shape, schedule = shape_of(config), schedule_of(config)
+    seeds = _seeds(config)
     with ExitStack() as stack:
         if config.url is not None and not config.command:
             subject, run_ = Subject(config.url), None
@@ -136,14 +139,16 @@ def run(config: Experiment, observer: LiveObserver, *, is_staggered: bool = True
         facts = ask(subject.url, model=config.model, api=config.api, **access)
         observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
         with counting(facts, tokenizer=config.tokenizer, **access) as counter:
-            alone_s = _time_alone(config, shape, facts) if config.mode == "closed" and is_staggered else 0.0
-            plan = _plan(config, shape, schedule, facts, counter, alone_s)
+            is_staggered = is_staggered and config.mode == "closed"
+            needs_time = is_staggered or schedule.n_planned is None
+            alone_s = _time_alone(config, shape, facts) if needs_time else 0.0
+            plan = _plan(shape, schedule, facts, counter, alone_s, seeds)
         observer.say(f"plan      {schedule.law}; {config.input_tokens} tokens in, {config.output_tokens} out")
         run_ = run_ or Run.create(config.out, _name(config))
         observer.say(f"folder    {run_.path}")
         observer.begin(DIALECTS[facts.api])
-        stagger_s = alone_s / (config.concurrency or 1)
-        _drive(config, plan, facts, subject, run_, observer, stagger_s)
+        stagger_s = _stagger_s(config, alone_s) if is_staggered else 0.0
+        _drive(config, plan, facts, subject, run_, observer, stagger_s, seeds)
     run_.write_tables()
     return run_
 
@@ -234,56 +239,73 @@ def _name(config: Experiment) -> str:
 
 
 def _plan(
-    config: Experiment,
     shape: planning.Shape,
     schedule: Schedule,
     facts: ServerFacts,
     counter: TokenCounter,
     alone_s: float,
+    seeds: tuple[int, int],
 ) -> Plan:
-    n_requests = schedule.n_planned
-    if n_requests is None:
-        n_requests = _pool_size(config, alone_s)
     server = planning.Server(
         counter=counter,
         context_tokens=facts.context_tokens,
         takes_token_ids=facts.takes_token_ids,
         takes_messages=facts.api == "chat",
     )
-    return planning.make(
-        shape, schedule, server, n_requests=n_requests, seed=config.seed or 0, words_nonce=_words_nonce(config)
-    )
+    seed, words_nonce = seeds
+    n_requests = _n_requests(schedule, alone_s)
+    return planning.make(shape, schedule, server, n_requests=n_requests, seed=seed, words_nonce=words_nonce)
 
 
-def _words_nonce(config: Experiment) -> int:
-    """Fresh words in every run, unless the very same requests were asked for: what a server's prefix cache kept of the
-    last run would be measured otherwise."""
-    return 0 if config.seed is not None else secrets.randbits(32)
+def _seeds(config: Experiment) -> tuple[int, int]:
+    """The plan's seed, and a nonce for the words of its prompts: fresh in every run, unless the very same requests were
+    asked for by --seed. What a server's prefix cache kept of the last run would be measured otherwise."""
+    return config.seed or 0, 0 if config.seed is not None else secrets.randbits(32)
 
 
-def _pool_size(config: Experiment, alone_s: float) -> int:
-    """More requests than the server can answer in the time: all slots at the speed of one alone, and half as many."""
-    warmup_s = config.warmup.duration_s if config.warmup is not None else 0.0
-    total_s = config.repeats * ((config.for_s or 0.0) + warmup_s)
+def _n_requests(schedule: Schedule, alone_s: float) -> int:
+    """All that is planned, and for stages that time ends more than the server can answer: every slot at the speed of
+    one alone, and half as many again."""
+    n_planned = n_pool = 0
+    for stages in schedule.trials:
+        for stage in stages:
+            if stage.n_planned is not None:
+                n_planned += stage.n_planned
+            else:
+                n_slots = stage.concurrency or 1
+                n_pool += math.ceil(1.5 * (stage.duration_ns or 0) / NS_PER_S * n_slots / alone_s) + 2 * n_slots
+                n_pool += stage.n_warmup
+    return n_planned + (min(MAX_POOL, n_pool + MIN_POOL) if n_pool else 0)
+
+
+def _stagger_s(config: Experiment, alone_s: float) -> float:
+    """How far apart the slots open: over one request's time, and well within the warm-up. Without one, together."""
+    warmup = config.warmup or Warmup()
     concurrency = config.concurrency or 1
-    return min(MAX_POOL, MIN_POOL + math.ceil(1.5 * total_s * concurrency / alone_s) + 2 * concurrency * config.repeats)
+    if warmup.duration_s:
+        return min(alone_s, 0.5 * warmup.duration_s) / concurrency
+    return 0.8 * alone_s / concurrency if warmup.n_requests >= concurrency else 0.0
 
 
 def _time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) -> float:
-    """Seconds that one request of middling size takes on the idle server, once it is warm.
+    """Seconds that one request of middling size takes on the idle server, once it is warm; a long answer is not waited
+    for but reckoned from its first tokens.
 
     Raises: EngineError if it answers with an error.
     """
+    n_output = max(1, math.ceil(shape.outputs.mean))
+    n_asked = min(n_output, MAX_ALONE_TOKENS)
     prompt = " ".join(["water"] * math.ceil(shape.inputs.mean))
-    request = Request(0, prompt, 0, math.ceil(shape.outputs.mean), shape.sampling, shape.is_streamed)
+    request = Request(0, prompt, 0, n_asked, shape.sampling, shape.is_streamed)
     clock = Clock()
+    t_start_ns = 0
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         for _ in range(2):
             t_start_ns = clock.now_ns()
             seen = probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
             if seen.error:
                 raise EngineError(f"a first request failed: {seen.error}", "mend what the server says, then try again")
-        return max(1e-3, (clock.now_ns() - t_start_ns) / NS_PER_S)
+    return max(1e-3, (clock.now_ns() - t_start_ns) / NS_PER_S * n_output / n_asked)
 
 
 # --- the measurement -----------------------------------------------------------------------------------------------
@@ -297,10 +319,12 @@ def _drive(
     run_: Run,
     observer: LiveObserver,
     stagger_s: float,
+    seeds: tuple[int, int],
 ) -> None:
     nonce = secrets.token_hex(4)
     clock = Clock()
     manifest = _manifest(config) | _facts(config, plan, facts, subject) | {"nonce": nonce}
+    manifest["plan"] |= {"words_nonce": seeds[1]}
     manifest["clock"] = {"origin_ns": clock.origin_ns}
     run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder
     headers = _headers(facts.url, config.headers())
@@ -421,8 +445,15 @@ def _target(config: Experiment, url: str, headers: Sequence[tuple[str, str]]) ->
             reason = error.strerror or str(error)
             continue
         tls = make_context(config.insecure) if parts.scheme == "https" else None
-        return Target(kind, address, hostname, tls, secrets_of(headers))
+        return Target(kind, address, hostname, tls, _unwritten(config, headers))
     raise EngineError(f"no connection to {hostname}:{port}: {reason}", "is the server running?")
+
+
+def _unwritten(config: Experiment, headers: Sequence[tuple[str, str]]) -> tuple[bytes, ...]:
+    """What must never reach the disk: keys, and whatever else the user put into a header, if it is long enough to be
+    told from ordinary text."""
+    own = {value.encode() for _, value in config.headers() if len(value) >= MIN_MASKED_CHARS}
+    return tuple(sorted({*secrets_of(headers), *own}, key=len, reverse=True))
 
 
 # --- the manifest --------------------------------------------------------------------------------------------------

@@ -100,9 +100,10 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self.n_written_bytes = 0
         self._pending: list[bytes] = []
-        self.n_written_bytes = os.write(self._fd, MAGIC)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._write(MAGIC)
 
     def due(self, request_id: int, trial: int, phase: int, t_due_ns: int) -> None:
         self._pending.append(_DUE.pack(DUE, request_id, trial, phase, t_due_ns))
@@ -137,15 +138,22 @@ class Writer:
             while n_written < len(block):  # a full disk and a signal both cut a write short; the next one tells which
                 n_written += os.write(self._fd, block[n_written:])
         except OSError as error:
-            raise RunError(
-                f"cannot write {self.path}: {error.strerror}", "free some space or choose another folder with --out"
-            ) from error
+            raise self._refused(error) from error
         self.n_written_bytes += len(block)
 
     def close(self) -> None:
-        self.flush()
-        os.fsync(self._fd)
-        os.close(self._fd)
+        try:
+            self.flush()
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._refused(error) from error
+        finally:
+            os.close(self._fd)
+
+    def _refused(self, error: OSError) -> RunError:
+        return RunError(
+            f"cannot write {self.path}: {error.strerror}", "free some space or choose another folder with --out"
+        )
 
 
 @dataclass(slots=True)

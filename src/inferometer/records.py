@@ -21,7 +21,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from inferometer.errors import FormatError
+from inferometer.errors import FormatError, RunError
 from inferometer.kinds import ChunkKind, Outcome, Phase
 
 SCHEMA_VERSION = 1
@@ -129,17 +129,26 @@ _UNTOLD = ("conn", "status", "n_prompt_tokens", "n_output_tokens", "n_cached_tok
 
 
 def write_table(rows: Array, path: Path) -> None:
-    """One structured array to one Parquet file (zstd), enums as words. Written beside and renamed: never half there."""
+    """One structured array to one Parquet file (zstd), enums as words. Written beside and renamed: never half there.
+
+    Raises: RunError if it cannot be written.
+    """
     names = rows.dtype.names or ()
     columns = {name: _plain(rows[name]) for name in names}
     select = ", ".join(_as_words(name) if name in _ENUMS else f'"{name}"' for name in names)
     partial = path.with_name(path.name + ".partial")
-    with duckdb.connect() as con:
-        con.register("columns", columns)
-        con.execute(
-            f"COPY (SELECT {select} FROM columns) TO {_sql_text(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
-        )
-    partial.replace(path)
+    target = f"{_sql_text(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
+    try:
+        with duckdb.connect() as con:
+            con.register("columns", columns)
+            con.execute(f"COPY (SELECT {select} FROM columns) TO {target}")
+        partial.replace(path)
+    except (duckdb.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"cannot write {path}: {reason}", "free some space, then make the tables with `report`"
+        ) from error
 
 
 def read_table(path: Path, dtype: np.dtype[Any]) -> Array:

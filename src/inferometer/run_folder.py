@@ -99,7 +99,10 @@ class Run:
                 f"there is no folder {path}", f"runs are in ./{DEFAULT_PARENT} unless --out said otherwise"
             )
         manifest = run.manifest()
-        if manifest.get("schema", 0) > SCHEMA_VERSION:
+        schema = manifest.get("schema")
+        if not isinstance(schema, int) or manifest.get("state") is None:
+            raise FormatError(f"{run.path / MANIFEST} is not the manifest of a run")
+        if schema > SCHEMA_VERSION:
             raise FormatError(
                 f"{path} has schema {manifest['schema']}, newer than {SCHEMA_VERSION}", "update inferometer"
             )

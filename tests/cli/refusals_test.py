@@ -10,33 +10,15 @@ import pytest
     ("flags", "words"),
     [
         (["--concurrency", "2", "--rate", "3"], ("--concurrency and --rate", "closed loop", "open loop", "choose one")),
-        (["--rate", "3", "--burst"], ("--rate and --burst", "all at once")),
-        (["--concurrency", "2", "--rate", "3", "--burst"], ("--concurrency and --rate and --burst",)),
         (["--concurency", "2"], ("--concurency", "--concurrency", "inferometer run --help")),
         (["--concurrency", "two"], ("--concurrency", "integer")),
         (["--concurrency"], ("--concurrency", "argument")),
-        (["--concurrency", "0"], ("--concurrency must be greater than zero",)),
-        (["--rate", "-1"], ("--rate must be greater than zero",)),
-        (["--requests", "2", "--for", "3s"], ("--requests and --for", "one of them")),
-        (["--burst", "--for", "3s"], ("--burst", "--requests")),
         (["--for", "five minutes"], ("'five minutes' is not a duration", "500ms")),
-        (["--timeout", "10 lightyears"], ("is not a duration",)),
-        (["--warmup", "soon"], ("'soon' is not a duration",)),
-        (["--api", "grpc"], ("'grpc' is not known", "chat or completions")),
-        (["--format", "xml"], ("xml", "json")),
-        (["--header", "Authorization Bearer sk-123456"], ("NAME:VALUE",)),
-        (["--header", "X-Name: Zoë"], ("ASCII",)),
-        (["--header", "Content-Length: 3"], ("content-length", "leave it out")),
-        (["--header", "A: 1", "--header", "a: 2"], ("header a is given twice",)),
         (["--api-key-env", "NO_SUCH_VARIABLE"], ("NO_SUCH_VARIABLE is not set", "export NO_SUCH_VARIABLE")),
-        (["--api-key-env", "sk-live-0123456789"], ("the name of a variable, not the key",)),
         (["--config", "missing.toml"], ("missing.toml", "No such file")),
-        (["--input-tokens", "uniform:a-b"], ("--input-tokens 'uniform:a-b'", "uniform:")),
         (["--output-tokens", "many"], ("--output-tokens 'many'", "lognormal:")),
-        (["--input-tokens", "file:missing.jsonl"], ("missing.jsonl",)),
         (["--rate", "2", "--arrivals", "poison"], ("did you mean poisson?",)),
         (["--slo", "ttf<500ms"], ("ttf is not a metric", "did you mean ttft?")),
-        (["--slo", "ttft=500ms"], ("is not a limit",)),
         (["--tokenizer", "missing.json"], ("no tokenizer at missing.json",)),
         (["http://127.0.0.1:1"], ("http://127.0.0.1:1",)),
     ],
@@ -53,10 +35,8 @@ def test_a_wrong_flag(shell, tripwire, refused, flags, words):
     "flags",
     [
         ["--header", "Authorization {}"],
-        ["--header", "Authorization: é{}"],
         ["--api-key-env", "{}"],
         ["http://user:{}@127.0.0.1:8000"],
-        ["user:{}@127.0.0.1:8000"],
         ["http://127.0.0.1:8000/?api_key={}"],
         ["http://user:{}@127.0.0.1:x"],
     ],
@@ -80,15 +60,7 @@ def test_credentials_in_the_url_of_a_command_are_refused_before_it_starts(shell,
     ("toml", "words"),
     [
         ("concurency = 3", ("unknown key 'concurency'", "did you mean 'concurrency'?")),
-        ("[load]\nrate = 3", ("unknown key 'load'",)),
-        ("for_s = 3", ("unknown key 'for_s'",)),
-        ("rate = 3\nburst = true", ("--rate and --burst",)),
-        ("concurrency = 2.5", ("concurrency is not a whole number",)),
-        ("no-stream = 'no'", ("no-stream is not true or false",)),
         ("header = 'Authorization: Bearer sk-123456'", ("header is not a list of texts",)),
-        ("header = [1]", ("header is not a list of texts",)),
-        ("for = 'x'", ("'x' is not a duration",)),
-        ("for = ", ("is not valid TOML",)),
     ],
 )
 def test_a_wrong_file(shell, tripwire, refused, toml, words):
@@ -97,11 +69,6 @@ def test_a_wrong_file(shell, tripwire, refused, toml, words):
     refused(done, 2, *words)
     assert "sk-123456" not in done.stderr
     assert not tripwire.is_touched()
-
-
-def test_a_file_that_is_no_text(shell, refused):
-    (shell.folder / "run.toml").write_bytes(b"\xff\xfe")
-    refused(shell("run", "--config", "run.toml"), 2, "is not valid TOML")
 
 
 def test_a_command_without_a_place_for_the_port(shell, refused):

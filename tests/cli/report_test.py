@@ -55,6 +55,7 @@ def test_show_prints_the_servers_bytes_of_the_slowest(module_shell, run):
     assert done.stdout.count("data: [DONE]\\n") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_curl_line_sends_the_request_again(module_shell, run):
     line = module_shell("show", "run", "--request", "3").stdout.strip().splitlines()[-1]
@@ -64,6 +65,7 @@ def test_the_curl_line_sends_the_request_again(module_shell, run):
     assert again.stdout.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.slow
 def test_show_refuses_a_request_that_is_not_there(module_shell, run, refused):
     refused(module_shell("show", "run", "--request", "99"), 2, "no request 99", "0 to")
 
@@ -85,6 +87,7 @@ def test_a_run_of_a_newer_version(shell, run, refused):
     refused(shell("report", "newer"), 6, "schema 99, newer than", "update inferometer")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["manifest.json", "requests.parquet", "recorder.bin"])
 def test_a_damaged_file_is_named(shell, run, refused, name):
     shutil.copytree(run, shell.folder / "damaged")

@@ -78,19 +78,23 @@ def test_a_key_that_is_refused_is_not_shown_although_the_server_quotes_it(shell,
     assert key not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_wants_a_key_only_for_requests(unreachable, truth):
     unreachable(truth(status=401).url, "HTTP 401", "--api-key-env")
 
 
+@pytest.mark.slow
 def test_a_page_that_is_no_api(unreachable, answering):
     url = answering(200, {"content-type": "text/html"}, b"<html>welcome</html>")
     unreachable(url, "not an OpenAI-compatible server", "text/html")
 
 
+@pytest.mark.slow
 def test_tls_where_there_is_none(unreachable, answering):
     unreachable(answering(200, {}).replace("http://", "https://"), "no TLS", "write http://")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there(shell, refused, truth):
     done = shell("run", truth(ttft_ms=20, gap_ms=2).url, "--model", "truht")
     refused(done, 2, "has no model 'truht'", "did you mean truth?")

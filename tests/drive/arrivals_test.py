@@ -66,3 +66,29 @@ def test_a_burst_window_ends_with_the_last_answer():
         arrivals.take()
     window = arrivals.window(0, now_ns=99, is_cut_short=False)
     assert (window.t_start_ns, window.t_end_ns) == (5, 99)
+
+
+def test_a_slot_that_frees_early_does_not_wait_for_slots_that_open_later():
+    arrivals = Arrivals(Stage(concurrency=3, n_requests=9), t_start_ns=0, stagger_ns=100)
+    assert arrivals.take()[0] == 0
+    arrivals.freed(10)
+    assert [arrivals.take()[0] for _ in range(3)] == [10, 100, 200]
+
+
+def test_a_counted_warm_up_does_not_eat_the_time_that_was_asked_for():
+    arrivals = Arrivals(Stage(concurrency=1, duration_ns=100, n_warmup=2), t_start_ns=0)
+    phases = []
+    for t_freed_ns in (400, 900, 950, 1_100):
+        phases.append(arrivals.take()[1])
+        arrivals.freed(t_freed_ns)
+    assert phases == [Phase.WARMUP, Phase.WARMUP, Phase.MAIN, Phase.MAIN]
+    assert arrivals.is_over(now_ns=1_100)
+    window = arrivals.window(0, now_ns=1_100, is_cut_short=False)
+    assert (window.t_start_ns, window.t_end_ns) == (900, 1_000)
+
+
+def test_a_window_cut_short_in_the_drain_ends_where_it_was_to_end():
+    arrivals = Arrivals(Stage(concurrency=1, duration_ns=100), t_start_ns=0)
+    arrivals.take()
+    window = arrivals.window(0, now_ns=500, is_cut_short=True)
+    assert (window.t_start_ns, window.t_end_ns) == (0, 100)

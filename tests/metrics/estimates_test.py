@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from traces import CONTENT, MS, closed_loop, failed, make_trace, request, stream
+from traces import CONTENT, MS, REASONING, closed_loop, failed, make_trace, request, stream
 from traces import S as SECOND
 
 from inferometer.kinds import Outcome, Phase
@@ -174,3 +174,28 @@ def test_statistics_of_gaps_are_those_of_their_values():
 def test_gaps_of_failed_requests_are_left_out():
     rows = [stream(due=0), stream(due=0, gap=SECOND, outcome=Outcome.STALLED)]
     assert statistics(make_trace(*rows), "gap_s")["max"].value == pytest.approx(0.004)
+
+
+def test_intervals_hold_nothing_that_the_unit_cannot_be():
+    rows = [stream(due=i * SECOND, ttft=(1 if i else 900) * MS, trial=i % 2) for i in range(8)]
+    mean = statistics(make_trace(*rows))["mean"]
+    assert mean.lo == 0.0
+    assert mean.hi > mean.value
+    fluid = statistics(make_trace(*[stream(due=i, gap=(1 if i else 900) * MS) for i in range(9)]), "fluidity_ratio")
+    assert fluid["mean"].hi == 1.0
+
+
+def test_trials_that_cannot_carry_a_percentile_do_not_vanish():
+    rows = [stream(due=(200 * t + i) * SECOND, trial=t) for t in range(3) for i in range(100)]
+    rows += [failed(due=(200 * t + i) * SECOND, trial=t) for t in (3, 4) for i in range(5)]
+    found = statistics(make_trace(*rows))
+    assert "over 3 of 5 trials" in found["p99"].method
+    assert found["p99_with_failures"].value == math.inf
+
+
+def test_an_answer_that_never_came_after_the_thinking_counts_as_worst():
+    thinks = [(10 * MS, REASONING), (20 * MS, CONTENT)]
+    rows = [request(due=0, chunks=thinks) for _ in range(9)] + [request(due=0, chunks=thinks[:1])]
+    found = statistics(make_trace(*rows), "ttfat_s")
+    assert (found["mean"].n, found["mean"].value) == (9, pytest.approx(0.020))
+    assert found["max_with_failures"].value == math.inf

@@ -60,7 +60,7 @@ def test_counters_are_read_between_samples_and_summed_over_windows():
 
 
 def test_shares_of_the_machine():
-    trace = closed_loop(50)
+    trace = closed_loop(400)
     (window,) = windows_of(trace)
     rises = {"client_cpu_s": 0.1, "host_steal_s": 0.2, "host_cpu_busy_s": 0.5, "client_run_delay_s": 0.05}
     table = [*gauges(window.t_end_ns, **{k: v * window.span_s for k, v in rises.items()}), (0, "host", "n_cores", 4.0)]
@@ -70,6 +70,15 @@ def test_shares_of_the_machine():
     assert found["host_busy_ratio"].value == pytest.approx(0.125)
     assert found["client_run_delay_ratio"].value == pytest.approx(0.05)
     assert found["engine_run_delay_ratio"] == Missing("was not sampled", 0, "ratio")
+
+
+def test_counters_over_milliseconds_are_not_read():
+    trace = closed_loop(50)  # 0.8 s
+    (window,) = windows_of(trace)
+    table = gauges(window.t_end_ns, client_cpu_s=0.1, engine_cpu_s=0.1, engine_run_delay_s=0.1, host_cpu_busy_s=0.3)
+    found = numbers(type(trace)(trace.requests, trace.chunks, samples(*table), trace.meta))
+    for name in ("client_cpu_ratio", "engine_run_delay_ratio", "engine_waited_ratio"):
+        assert found[name].reason.startswith("needs a window of 5 s, has 0."), name
 
 
 def test_length_errors_are_over_the_answers_that_tell():
@@ -96,3 +105,10 @@ def test_length_errors_are_over_the_answers_that_tell():
 def test_prefix_hits_beyond_what_is_expected(plan, excess):
     rows = [stream(due=0, n_prompt_tokens=100, n_cached_tokens=n) for n in (10, 40, 80)]
     assert numbers(make_trace(*rows, plan=plan))["prefix_excess_ratio"].value == pytest.approx(excess)
+
+
+def test_hits_on_most_of_every_prompt_are_no_chat_template():
+    rows = [stream(due=0, n_prompt_tokens=128, n_cached_tokens=112) for _ in range(3)]
+    assert numbers(make_trace(*rows))["prefix_excess_ratio"].value == pytest.approx((112 - 32) / 128)
+    rows = [stream(due=0, n_prompt_tokens=40, n_cached_tokens=30) for _ in range(3)]
+    assert numbers(make_trace(*rows))["prefix_excess_ratio"].value == pytest.approx((30 - 10) / 40)

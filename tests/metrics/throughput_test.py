@@ -28,15 +28,37 @@ def only(trace, is_met=None):
 def test_tokens_count_where_they_arrived_not_where_their_request_ended():
     # 10 tokens at 0.5 s, 1.0 s, ...: those at 1.0 up to 2.5 s lie inside [1, 3).
     row = request(due=0, chunks=[(500 * MS * (i + 1), CONTENT) for i in range(10)], end=5 * SECOND)
-    trial = only(make_trace(row, windows=window(1 * SECOND, 3 * SECOND)))
+    trial = only(make_trace(row, plan={"mode": "burst"}, windows=window(1 * SECOND, 3 * SECOND)))
     assert throughput.output_throughput(trial).value == pytest.approx(4 / 2)
-    assert throughput.request_throughput(trial).value == 0.0
+    assert throughput.request_throughput(trial).value == pytest.approx(2 / 5 / 2)  # two of its five seconds
+
+
+def slots_of_one_second(n_slots=8, n_requests=40):
+    return [
+        request(due=i // n_slots * SECOND, chunks=[((i // n_slots + 1) * SECOND, CONTENT)]) for i in range(n_requests)
+    ]
+
+
+def test_a_closed_loop_has_no_fence_posts():
+    trial = only(make_trace(*slots_of_one_second()), np.ones(40, bool))
+    assert throughput.request_throughput(trial).value == pytest.approx(8.0)
+    assert throughput.goodput(trial).value == pytest.approx(8.0)
+    assert load.little_law(trial).value == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_window_of_few_latencies_carries_no_rate_except_a_burst():
+    rows = slots_of_one_second(n_requests=24)
+    trial = only(make_trace(*rows))
+    for found in (throughput.request_throughput(trial), throughput.output_throughput(trial), load.little_law(trial)):
+        assert found.reason == "needs a window of 3 mean latencies, has 2"
+    burst = [request(due=0, chunks=[((1 + i % 2) * SECOND, CONTENT)]) for i in range(8)]
+    assert throughput.request_throughput(only(make_trace(*burst, plan={"mode": "burst"}))).value == pytest.approx(4.0)
 
 
 def test_tokens_of_warm_up_requests_count_for_what_they_did_inside_the_window():
     warm = stream(due=0, ttft=100 * MS, gap=100 * MS, n=20, phase=Phase.WARMUP)
     main = stream(due=SECOND, ttft=50 * MS, gap=100 * MS, n=20)
-    trial = only(make_trace(warm, main, windows=window(SECOND, 2 * SECOND)))
+    trial = only(make_trace(warm, main, plan={"mode": "burst"}, windows=window(SECOND, 2 * SECOND)))
     assert throughput.output_throughput(trial).value == pytest.approx(10 + 10)
 
 
@@ -51,11 +73,16 @@ def test_neither_ramp_nor_drain_dilutes_a_rate():
 
 def test_usage_is_spread_where_events_do_not_tell_and_the_method_says_so():
     row = request(chunks=[(i * 100 * MS, CONTENT) for i in range(10)], tokens=20)
-    found = throughput.output_throughput(only(make_trace(row, windows=window(0, 500 * MS))))
+    found = throughput.output_throughput(only(make_trace(row, plan={"mode": "burst"}, windows=window(0, 500 * MS))))
     assert found.value == pytest.approx(5 * 2 / 0.5)
     assert "usage spread" in found.method
     exact = request(chunks=[(i * 100 * MS, CONTENT) for i in range(10)], tokens=10)
-    assert "spread" not in throughput.output_throughput(only(make_trace(exact, windows=window(0, SECOND)))).method
+    assert (
+        "spread"
+        not in throughput.output_throughput(
+            only(make_trace(exact, plan={"mode": "burst"}, windows=window(0, SECOND)))
+        ).method
+    )
 
 
 def test_tokens_add_up_to_usage_however_events_are_counted():
@@ -80,10 +107,21 @@ def test_prompts_count_when_their_prefill_ended():
     outside = stream(due=0, ttft=1500 * MS, n_prompt_tokens=1000)
     untold = stream(due=0, ttft=600 * MS, n_prompt_tokens_asked=50)
     whole = request(t_last_content_ns=700 * MS, end=700 * MS, n_prompt_tokens=7)
-    trial = only(make_trace(inside, outside, untold, whole, windows=window(0, SECOND)))
+    trial = only(make_trace(inside, outside, untold, whole, plan={"mode": "burst"}, windows=window(0, SECOND)))
     assert throughput.input_throughput(trial).value == pytest.approx(157)
     n_output = 20  # of the two streams that ran inside the window
     assert throughput.total_throughput(trial).value == pytest.approx(157 + n_output)
+
+
+def test_prompts_of_unknown_length_are_not_minus_one_token():
+    untold = [stream(due=0, ttft=500 * MS) for _ in range(3)]
+    burst = {"plan": {"mode": "burst"}, "windows": window(0, SECOND)}
+    trial = only(make_trace(*untold, **burst))
+    assert isinstance(throughput.input_throughput(trial), Missing)
+    assert isinstance(throughput.total_throughput(trial), Missing)
+    found = throughput.input_throughput(only(make_trace(*untold, stream(due=0, n_prompt_tokens_asked=50), **burst)))
+    assert found.value == pytest.approx(50)
+    assert "lengths as asked" in found.method
 
 
 def test_the_interval_of_a_rate_holds_the_rate():
@@ -145,6 +183,24 @@ def test_stalls_are_told_per_1000_tokens_as_time_and_as_requests():
     assert (longest.value, longest.lo, longest.hi) == (pytest.approx(0.510), pytest.approx(0.510), math.inf)
 
 
+def test_no_stall_in_few_tokens_is_not_known_to_be_none():
+    trial = only(make_trace(*[stream(due=i * SECOND, n=25) for i in range(10)]))
+    found = stalls.stalls(trial)
+    assert (found.value, found.lo) == (0.0, 0.0)
+    assert found.hi == pytest.approx(-math.log(0.025) / 0.250)
+    assert stalls.stalled_time(trial).hi == pytest.approx(-math.log(0.025) / 10)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DEADLINE, Outcome.RESET, Outcome.CENSORED, Outcome.CANCELLED])
+def test_the_silence_before_any_bad_end_is_a_pause(outcome):
+    def run(silence):
+        return only(make_trace(stream(due=0, n=5, end=36 * MS + silence, outcome=outcome)))  # last chunk at 36 ms
+
+    assert stalls.longest_pause(run(3 * SECOND)).value == pytest.approx(3.0)
+    assert stalls.stalled_requests(run(3 * SECOND)).value == 1.0
+    assert stalls.stalled_requests(run(50 * MS)).value == 0.0
+
+
 def test_no_stream_no_stalls():
     trial = only(make_trace(request(t_last_content_ns=5 * MS, end=5 * MS, tokens=3)))
     assert isinstance(stalls.stalls(trial), Missing)
@@ -169,7 +225,7 @@ def test_a_request_without_an_end_stays_in_flight():
 def test_littles_law_holds_up_to_the_edges():
     assert load.little_law(only(closed_loop(400))).value == pytest.approx(1.0, abs=0.02)
     rows = [request(due=0, end=3 * SECOND), request(due=2 * SECOND, end=4 * SECOND)]
-    assert load.little_law(only(make_trace(*rows, windows=window(0, 5 * SECOND)))).value == pytest.approx(1.0)
+    assert load.little_law(only(make_trace(*rows, windows=window(0, 8 * SECOND)))).value == pytest.approx(1.0)
 
 
 def test_an_open_loop_offers_a_rate_and_a_closed_one_does_not():

@@ -52,7 +52,7 @@ def test_healthy_runs_are_valid_whatever_the_seed():
 
 def test_late_sends_make_what_counts_from_due_invalid():
     found = reasons(closed_loop(lateness=4 * MS))["late_sends"]  # TTFT median about 28 ms, end to end 68 ms
-    assert (found.level, found.metrics) == ("invalid", ("ttft_s",))
+    assert (found.level, found.metrics) == ("invalid", ("ttft_s", "ttfat_s", "ttfb_s"))
     assert "4.00 ms" in found.text
     assert "handed over" in found.text
     assert "late_sends" not in reasons(closed_loop(lateness=2 * MS))
@@ -61,7 +61,8 @@ def test_late_sends_make_what_counts_from_due_invalid():
 def test_few_late_sends_are_judged_by_what_they_do_to_the_percentiles():
     late = np.arange(400) % 50 == 7  # 2 %: the lower bound of p99 lateness is still that of a punctual request
     found = reasons(delayed(closed_loop(), late, by=30 * MS))["late_sends"]
-    assert (found.level, found.metrics) == ("suspect", ("ttft_s", "e2e_s"))
+    from_due = ("ttft_s", "ttfat_s", "e2e_s", "normalized_latency_s", "ttfb_s")
+    assert (found.level, found.metrics) == ("suspect", from_due)
     assert "ttft_s p99 is" in found.text
     assert "late_sends" not in reasons(delayed(closed_loop(), late, by=2 * MS))
 
@@ -143,6 +144,9 @@ def test_merged_reads_spoil_gaps_and_leave_the_run_valid():
     assert "merged_reads" in reasons(merged(9))  # 1 of 9 gaps
     trace = merged(9)
     trace.chunks["read_id"][::20] += 10_000  # half of those
+    assert "gap p95, p99 overstated" in reasons(trace)["merged_reads"].text
+    trace = closed_loop()
+    trace.chunks["read_id"][1::200] -= 1  # 20 of 3600
     assert "merged_reads" not in reasons(trace)
 
 
@@ -289,9 +293,63 @@ def test_a_beginning_that_moves_a_median_is_a_ramp():
 
     found = reasons(slow_for(0.45))
     assert "not_stationary" not in found
-    assert found["ramp"].metrics == ("ttft_s",)
+    assert found["ramp"].metrics == ("ttft_s", "e2e_s")
     assert found["ramp"].remedy == "add --warmup 4s"  # of 6.5 s, up to the end of the last slow answer
-    assert reasons(slow_for(0.02)) == {}
+    assert reasons(delayed(closed_loop(), slice(2), by=200 * MS, names=())) == {}
+
+
+def test_a_beginning_that_moves_p99_only_is_a_ramp_too():
+    found = reasons(delayed(closed_loop(), slice(8), by=400 * MS, names=()))["ramp"]
+    assert found.level == "suspect"
+    assert "the ttft_s p99 is" in found.text
+
+
+def test_an_engine_that_hardly_runs_is_not_starved():
+    seconds = SPAN / SECOND
+    idle = gauges(SPAN, engine_run_delay_s=0.02 * seconds, engine_cpu_s=0.05 * seconds)  # 29 % of the time it wanted
+    assert reasons(closed_loop(samples=idle)) == {}
+
+
+def test_a_run_that_was_cut_off_is_judged_by_the_stamps_it_took():
+    rises = gauges(SPAN, client_n_reads=4000, client_n_kernel_stamped=0)
+    trace = closed_loop(samples=sorted([*rises, *passes(0.001)]))
+    del trace.meta["stamps"]
+    assert "no kernel stamps" in reasons(trace)["lagging_stamps"].text
+
+
+def test_no_kernel_stamp_at_all_is_not_all_of_them():
+    trace = with_samples(client_n_reads=4000, client_n_kernel_stamped=0)
+    trace.chunks["t_read_ns"] += 1 * MS
+    assert "100 % of the reads" in reasons(trace)["lagging_stamps"].text
+
+
+def test_a_request_that_never_ends_breaks_littles_law():
+    trace = closed_loop()
+    trace.requests["t_end_ns"][2] = NEVER
+    trace.requests["outcome"][2] = Outcome.CENSORED
+    found = reasons(trace)["little"]
+    assert found.level == "suspect"
+    assert "request_throughput_per_s" in found.metrics
+
+
+def test_prompts_that_were_used_again_may_have_been_cached():
+    found = reasons(closed_loop(plan={"n_pool": 160}))["prompts_repeated"]
+    assert (found.level, found.text) == ("suspect", "the 160 prompts were used 2.5 times")
+    assert reasons(closed_loop(plan={"n_pool": 400})) == {}
+    assert reasons(closed_loop(plan={"n_pool": 160, "input_tokens": "file:prompts.jsonl"})) == {}
+    told = {"n_prompt_tokens": 200, "n_prompt_tokens_asked": 200, "n_cached_tokens": 0}
+    assert reasons(closed_loop(plan={"n_pool": 160}, **told)) == {}  # the server says that none were
+
+
+def test_requests_that_fail_are_not_what_a_server_sustains():
+    trace = open_loop()
+    trace.requests["outcome"][200::4] = Outcome.ENGINE_ERROR
+    assert "ended well" in reasons(trace)["queue_growing"].text
+
+
+def test_a_handful_of_answers_is_too_few():
+    found = reasons(closed_loop(8))["too_few"]
+    assert (found.level, found.metrics) == ("suspect", ("ttft_s",))
 
 
 def test_an_open_loop_beyond_capacity_grows_a_queue():

@@ -38,6 +38,7 @@ def test_what_the_command_started_is_stopped_too(shell, processes):
     assert processes(marker) == []
 
 
+@pytest.mark.slow
 def test_a_url_before_the_command_says_where_it_listens(shell):
     from inferometer.host.launch import free_port
 
@@ -65,12 +66,14 @@ def test_a_command_that_fails_is_explained_in_its_own_last_words(shell):
     assert again.stderr.startswith("inferometer: run holds no measurement: the server ended before it answered")
 
 
+@pytest.mark.slow
 def test_a_command_that_is_not_there(shell):
     done = shell("run", "--out", "run", "--", "no-such-server", "--port", "{port}")
     assert done.exit_code == 3
     assert done.stderr.splitlines()[-2].startswith("inferometer: there is no command 'no-such-server'")
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_as_it_should_is_stopped(shell, processes):
     log = str(shell.folder / "truth.log")
     done = shell("run", "--model", "llama", "--out", "run", "--", *TRUTH, "--log", log)

@@ -59,7 +59,7 @@ def assert_nothing_is_lost(shell, folder):
     return rows
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.6])
+@pytest.mark.parametrize("after_s", [pytest.param(0.0, marks=pytest.mark.slow), 0.6])
 def test_a_run_killed_after_its_first_block(shell, truth, after_s):
     process = shell.start("run", truth(ttft_ms=20, gap_ms=1).url, *FLAGS, "--out", "run")
     wait_for(shell.folder / "run" / "recorder.bin", 8)
@@ -87,6 +87,7 @@ def test_a_run_killed_at_any_moment(shell, truth, seed):
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_no_content_and_killed(shell, truth):
     process = shell.start("run", truth(ttft_ms=20, gap_ms=1).url, *FLAGS, "--no-content", "--out", "run")
     wait_for(shell.folder / "run" / "recorder.bin", 100_000)

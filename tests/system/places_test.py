@@ -36,7 +36,7 @@ def test_a_certificate_nobody_vouches_for_is_refused_with_the_remedy(shell, behi
     assert list(shell.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("is_insecure", [True, False])
+@pytest.mark.parametrize("is_insecure", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_server_behind_tls(shell, behind_tls, authority, rows, is_insecure):
     authority.cert_pem.write_to_path(str(shell.folder / "ca.pem"))
     flags = ("--insecure",) if is_insecure else ()

@@ -34,7 +34,10 @@ def test_keys_reach_the_server_and_nothing_else(shell, truth, proxy):
     assert leaks(shell.folder / "run", done.stdout, done.stderr, shown.stdout, shown.stderr) == []
 
 
-@pytest.mark.parametrize("framing", ["chunked", "close", "length"])
+SLOW = [pytest.param(framing, marks=pytest.mark.slow) for framing in ("close", "length")]
+
+
+@pytest.mark.parametrize("framing", ["chunked", *SLOW])
 def test_a_server_that_quotes_the_key_in_two_sends(shell, truth, proxy, everything, framing):
     sick = truth(fault="echo_authorization", ttft_ms=20, gap_ms=30, framing=framing)
     between = proxy(truth(ttft_ms=20, gap_ms=1).port, sick.port)
@@ -64,6 +67,7 @@ def test_a_command_that_prints_the_key_it_was_given(shell):
     assert leaks(shell.folder / "run", done.stdout, done.stderr) == []
 
 
+@pytest.mark.slow
 def test_a_command_that_dies_with_the_key_on_its_lips(shell):
     script = 'echo "bad key $ENGINE_KEY" >&2; exit 1'
     done = shell("run", *FLAGS, *KEYS, "--", "sh", "-c", script, "{port}", env={"ENGINE_KEY": KEY})

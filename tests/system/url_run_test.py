@@ -206,6 +206,7 @@ def test_a_window_of_time_and_headers_on_every_request(shell, truth, proxy, rows
     assert {row["outcome"] for row in found} == {"ok"}, "what was due inside the window is followed to its end"
 
 
+@pytest.mark.slow
 def test_a_run_without_a_single_due_request_is_invalid_and_says_so(shell, truth):
     flags = ("--rate", "0.1", "--arrivals", "constant", "--for", "0.2s", "--warmup", "0.1s")
     done = shell("run", truth(ttft_ms=20, gap_ms=1).url, *flags)

@@ -64,6 +64,9 @@ def main() -> None:
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
+        if words[:1] != ["run"] or not command:
+            print("inferometer: -- belongs between `run` and the command of a server to be started", file=sys.stderr)
+            sys.exit(UsageError.exit_code)
     words = words or ["--help"]
     try:
         # Not standalone: a wrong flag is then ours to report, in one line, and Ctrl-C comes back as an exit code.

@@ -88,6 +88,9 @@ class Answer:
         """The peer closed the connection after read `read_id`."""
         if self.fault or self.is_complete or self.status is None:
             return
+        if self.is_done_seen and self.finish:
+            self.is_complete = True  # the HTTP message was left open or cut, but all that it should carry is there
+            return
         try:
             self._framing.eof()
             self._finish(read_id)

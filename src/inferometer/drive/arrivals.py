@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inferometer.kinds import Phase
@@ -31,9 +33,10 @@ class Arrivals:
         """`stagger_ns`: how far apart the slots of a closed loop open at its start."""
         self._stage = stage
         self._t_start_ns = t_start_ns
-        self._t_stop_ns = FAR_NS if stage.duration_ns is None else t_start_ns + stage.duration_ns
+        is_stop_known = stage.duration_ns is not None and not (stage.n_warmup and stage.due_ns is None)
+        self._t_stop_ns = t_start_ns + (stage.duration_ns or 0) if is_stop_known else FAR_NS
         self._due = None if stage.due_ns is None else deque((stage.due_ns + t_start_ns).tolist())
-        self._free = deque(t_start_ns + i * stagger_ns for i in range(stage.concurrency or 0))
+        self._free = [t_start_ns + i * stagger_ns for i in range(stage.concurrency or 0)]  # a heap: the earliest first
         self._n_left = FAR_NS if stage.n_requests is None else stage.n_requests
         self._n_taken = 0
         self._t_main_ns: int | None = None
@@ -44,21 +47,32 @@ class Arrivals:
     def take(self) -> tuple[int, Phase]:
         """The instant the next request is due, and whether it still warms up."""
         t_due_ns = self.next_ns
-        (self._free if self._due is None else self._due).popleft()
+        if self._due is None:
+            heapq.heappop(self._free)
+        else:
+            self._due.popleft()
         self._n_left -= 1
         t_warm_ns = self._t_start_ns + self._stage.warmup_ns
         phase = Phase.WARMUP if self._n_taken < self._stage.n_warmup or t_due_ns < t_warm_ns else Phase.MAIN
         if phase is Phase.MAIN and self._t_main_ns is None:
-            self._t_main_ns = t_warm_ns if self._stage.warmup_ns else t_due_ns
+            self._begin_main(t_due_ns)
         self._n_taken += 1
         self._t_last_due_ns = t_due_ns
         self._look()
         return t_due_ns, phase
 
+    def _begin_main(self, t_due_ns: int) -> None:
+        """The window opens: at the end of a timed warm-up, or with the first request after a counted one, and then a
+        closed loop measures for its whole duration from there."""
+        stage = self._stage
+        self._t_main_ns = self._t_start_ns + stage.warmup_ns if stage.warmup_ns else t_due_ns
+        if stage.n_warmup and stage.duration_ns is not None and self._due is None:
+            self._t_stop_ns = t_due_ns + stage.duration_ns
+
     def freed(self, t_ns: int) -> None:
         """A request of this stage ended; in a closed loop its slot is free."""
         if self._due is None:
-            self._free.append(t_ns)
+            heapq.heappush(self._free, t_ns)
             self._look()
 
     def is_over(self, now_ns: int) -> bool:
@@ -72,12 +86,12 @@ class Arrivals:
         t_start_ns = self._t_last_due_ns if self._t_main_ns is None else self._t_main_ns
         is_burst = self._stage.duration_ns is None and self._t_last_due_ns == t_start_ns
         if is_burst or is_cut_short:
-            t_end_ns = now_ns
+            t_end_ns = min(now_ns, self._t_stop_ns)
         else:
             t_end_ns = self._t_last_due_ns if self._stage.duration_ns is None else self._t_stop_ns
         return Window(trial, t_start_ns, max(t_end_ns, t_start_ns))
 
     def _look(self) -> None:
-        waiting = self._free if self._due is None else self._due
+        waiting: Sequence[int] = self._free if self._due is None else self._due
         is_due = bool(waiting) and self._n_left > 0 and waiting[0] < self._t_stop_ns
         self.next_ns = waiting[0] if is_due else FAR_NS

@@ -98,6 +98,11 @@ class Connection:
         self._wants = WRITABLE
         loop.poller.register(self.fd, WRITABLE)
 
+    @property
+    def has_unsent(self) -> bool:
+        """Bytes of an earlier request wait to be sent: the server answered before it had read all."""
+        return bool(self._out)
+
     def begin(self, exchange: Exchange) -> None:
         """Send as soon as the connection can; at once if it is open."""
         self.exchange = exchange

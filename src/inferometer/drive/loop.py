@@ -35,6 +35,8 @@ OVERDUE_NS = 200 * NS_PER_MS  # ticks are forced when no slack came for so long
 SLACK_NS = 2 * NS_PER_MS  # a finished answer is handed out only when nothing is due for so long: decoding takes time
 CONNECT_TIMEOUT_NS = 10 * NS_PER_S
 CLOCK_STEP_NS = NS_PER_MS  # realtime against monotonic moving by more than this between two passes is a step
+# A kept-alive connection that died under a request tells so at once; a server that dies after working on one, later.
+PROMPT_NS = 100 * NS_PER_MS
 # A stream whose end marker has come but whose HTTP message stays open is over after this much silence.
 DONE_GRACE_NS = NS_PER_S
 _DONE_LINE = re.compile(rb"data: ?\[DONE\]\s*\Z")
@@ -172,11 +174,12 @@ class Loop:
         self.recorder.flush()
         self.n_passes += 1
         now_ns = self.clock.now_ns()
+        is_slack = not ready and until_ns - now_ns > SLACK_NS
         for tick in ticks:
-            if now_ns >= tick.t_next_ns and (not ready or now_ns >= tick.t_next_ns + OVERDUE_NS):
+            if now_ns >= tick.t_next_ns and (is_slack or now_ns >= tick.t_next_ns + OVERDUE_NS):
                 tick.t_next_ns = now_ns + tick.period_ns
                 tick.call(now_ns)
-        if not ready and self._finished and self._on_finished is not None and until_ns - now_ns > SLACK_NS:
+        if is_slack and self._finished and self._on_finished is not None:
             self._on_finished(self._finished.popleft())
         self.pass_max_ns = max(self.pass_max_ns, self.clock.now_ns() - t_polled_ns)
 
@@ -227,14 +230,17 @@ class Loop:
         connection.exchange = None
         connection.close()
 
-    def _end(self, exchange: Exchange, outcome: Outcome, t_end_ns: int, error: str = "") -> None:
+    def _end(
+        self, exchange: Exchange, outcome: Outcome, t_end_ns: int, error: str = "", t_free_ns: int | None = None
+    ) -> None:
+        """`t_free_ns`: when the slot became free, where that was not when the answer ended."""
         del self.in_flight[exchange.request_id]
         if exchange.scrubber is not None and (rest := exchange.scrubber.flush()):
             self.recorder.read(exchange.request_id, exchange.t_last_ns, exchange.t_last_ns, 0, rest)
         self.recorder.end(exchange.request_id, outcome, t_end_ns, error)
         self.n_done += 1
         if self._arrivals is not None:
-            self._arrivals.freed(t_end_ns)
+            self._arrivals.freed(t_end_ns if t_free_ns is None else t_free_ns)
         self._count(exchange, outcome, error)
         if self._on_finished is not None:
             ids = (exchange.request_id, exchange.phase, outcome)
@@ -250,7 +256,8 @@ class Loop:
     def _count(self, exchange: Exchange, outcome: Outcome, error: str) -> None:
         """Keep the tally, and stop a run in which nothing but failures comes back."""
         head = exchange.framing.head
-        if outcome is Outcome.OK and head is not None and head.status == 200:
+        is_whole = outcome is Outcome.OK or _is_all_there(exchange)
+        if is_whole and head is not None and head.status == 200:
             self._n_failed_in_a_row = 0
             return
         self.n_failed += 1
@@ -299,7 +306,8 @@ class Loop:
         connection.exchange = None
         connection.n_served += 1
         self._n_reused += connection.n_served > 1
-        if exchange.framing.keeps_alive and not exchange.framing.n_unused and self._trusts_reuse:
+        is_clean = not exchange.framing.n_unused and not connection.has_unsent
+        if exchange.framing.keeps_alive and is_clean and self._trusts_reuse:
             self.on_idle(connection)
         else:
             self._drop(connection)
@@ -313,11 +321,13 @@ class Loop:
             self._n_reuses_lost += 1
         if exchange is None:
             return
-        if outcome is Outcome.RESET and connection.was_idle and not exchange.n_reads and exchange.attempt == 1:
-            exchange.begin_attempt(self.clock.now_ns())
+        now_ns = self.clock.now_ns()
+        is_fresh = not exchange.n_reads and exchange.attempt == 1 and now_ns - exchange.t_sent_ns < PROMPT_NS
+        if outcome is Outcome.RESET and connection.was_idle and is_fresh:
+            exchange.begin_attempt(now_ns)
             self._begin(exchange, None)
             return
-        self._end(exchange, outcome, self.clock.now_ns(), error)
+        self._end(exchange, outcome, now_ns, error)
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -329,9 +339,9 @@ class Loop:
             if exchange is None:
                 continue
             silent_ns = now_ns - exchange.t_last_ns
-            if silent_ns > DONE_GRACE_NS and _DONE_LINE.search(exchange.last_data[-64:]):
+            if silent_ns > DONE_GRACE_NS and _is_all_there(exchange):
                 self._drop(connection)
-                self._end(exchange, Outcome.OK, exchange.t_last_ns)
+                self._end(exchange, Outcome.OK, exchange.t_last_ns, t_free_ns=now_ns)
             elif now_ns > exchange.deadline_ns:
                 self.on_lost(
                     connection, Outcome.DEADLINE, f"not finished after {self._options.timeout_ns / NS_PER_S:g} s"
@@ -368,3 +378,8 @@ def without_collector() -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def _is_all_there(exchange: Exchange) -> bool:
+    """The stream's end marker was the last thing that came, whatever became of the HTTP message around it."""
+    return _DONE_LINE.search(exchange.last_data[-64:]) is not None

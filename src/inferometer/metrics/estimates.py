@@ -9,6 +9,7 @@ Rule 3: `p99` is over the successes; `p99_with_failures` counts failed and unfin
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -39,6 +40,7 @@ Statistics = dict[str, Estimate | Missing]
 N_SLICES = 32  # batches of time for chunk series; merged by ratio_estimate while neighbours correlate
 QUANTILES = {name: q for name, q in STATISTICS.items() if q is not None}
 ONLY_WHERE_CARRIED = ("p99_9",)
+_NO_SHARES = ("little_law_ratio",)  # a quotient that may exceed 1
 
 
 def request_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Statistics:
@@ -58,7 +60,7 @@ def request_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Stat
 
 def _of_series(metric: Metric, values: FloatArray, is_in: Mask) -> Statistics:
     """Statistics of one trial's requests in the order of their due instants."""
-    series = values[is_in & ~np.isnan(values)]
+    series = values[is_in & np.isfinite(values)]
     found: Statistics = {"mean": mean_estimate(series, unit=metric.unit, of="requests")}
     found |= _quantiles(series, metric.unit, "requests")
     found["max"] = _largest(series, len(series), metric.unit, "requests")
@@ -150,12 +152,36 @@ def run_statistics(metric: Metric, trials: Sequence[Trial]) -> Statistics:
 def _combine(per_trial: Sequence[Statistics], metric: Metric, n_answers: int) -> Statistics:
     """Statistics of the only trial, or over trials; statistics that nothing defines say what they would need."""
     names = list(dict.fromkeys(name for found in per_trial for name in found)) or ["mean", *QUANTILES, "max"]
-    return {name: _over(name, [found.get(name) for found in per_trial], metric, n_answers) for name in names}
+    return {name: _within_unit(_over(name, per_trial, metric, n_answers), metric) for name in names}
 
 
-def _over(
-    name: str, per_trial: Sequence[Estimate | Missing | None], metric: Metric, n_answers: int
-) -> Estimate | Missing:
+def _within_unit(estimate: Estimate | Missing, metric: Metric) -> Estimate | Missing:
+    """The same, its interval without what the unit cannot be: nothing below 0, no share above 1.
+
+    An infinite end stays: it says that the sample has no such bound. A symmetric interval knows no unit.
+    """
+    if isinstance(estimate, Missing):
+        return estimate
+    lo, hi = estimate.lo, estimate.hi
+    if math.isfinite(lo):
+        lo = min(max(lo, 0.0), estimate.value)
+    if metric.unit == "ratio" and metric.name not in _NO_SHARES and math.isfinite(hi):
+        hi = max(min(hi, 1.0), estimate.value)
+    return dataclasses.replace(estimate, lo=lo, hi=hi)
+
+
+def _or_worst(name: str, found: Statistics) -> Estimate | Missing | None:
+    """A trial's statistic; where failures count as worst and too few requests came before them to carry it, that."""
+    estimate, worst = found.get(name), found.get("max" + WITH_FAILURES)
+    if isinstance(estimate, Missing) and name.endswith(WITH_FAILURES) and isinstance(worst, Estimate):
+        return worst if worst.value == math.inf else estimate
+    return estimate
+
+
+def _over(name: str, trials: Sequence[Statistics], metric: Metric, n_answers: int) -> Estimate | Missing:
+    per_trial = [found.get(name) for found in trials]
+    if any(isinstance(estimate, Estimate) for estimate in per_trial):
+        per_trial = [_or_worst(name, found) for found in trials]
     estimates = [estimate for estimate in per_trial if isinstance(estimate, Estimate)]
     missing = [estimate for estimate in per_trial if isinstance(estimate, Missing)]
     if not estimates and not any(m.n for m in missing) and metric.per != "run":
@@ -170,4 +196,4 @@ def _over(
     if metric.is_largest or name.removesuffix(WITH_FAILURES) == "max":
         return max(estimates, key=lambda estimate: estimate.value)
     values = np.array([estimate.value for estimate in estimates])
-    return over_trials(values, unit=metric.unit, statistic=name)
+    return over_trials(values, unit=metric.unit, statistic=name, n_trials=len(per_trial))

@@ -19,8 +19,12 @@ from inferometer.stats import Estimate, FloatArray, Missing, exact, n_needed, qu
 from inferometer.units import NS_PER_S
 
 Numbers = dict[str, Estimate | Missing]
-# Longest constant beginning of a chat template that is taken for granted where its length is not known.
-MAX_GUESSED_TEMPLATE = 128
+# Longest constant beginning of a chat template that is taken for granted where its length is not known: no more than
+# such a beginning usually is, and than a small part of the prompt, else repeated prompts would pass for a template.
+MAX_GUESSED_TEMPLATE = 32
+MAX_GUESSED_SHARE = 0.25
+# Shortest window over which a counter sampled once a second is read: below, how it is interpolated is what one sees.
+MIN_SAMPLED_S = 5.0
 
 
 def fidelity_numbers(trace: Trace, windows: Sequence[Window]) -> Numbers:
@@ -34,7 +38,7 @@ def fidelity_numbers(trace: Trace, windows: Sequence[Window]) -> Numbers:
 def _stamps(trace: Trace, windows: Sequence[Window]) -> Numbers:
     late = lateness(trace)[is_counted(trace.requests)]
     # Without kernel stamps both stamps of a chunk are the client's, and their difference says nothing.
-    lags = read_lag(trace) if trace.meta.get("stamps") != "user" else np.zeros(0)
+    lags = np.zeros(0) if is_user_stamped(trace) else read_lag(trace)
     found = _tail("lateness", late[~np.isnan(late)], "requests") | _tail("read_lag", lags, "kernel-stamped chunks")
     found["merged_ratio"] = merged_ratio(trace)
     n_reads = counted(trace.samples, "client", "n_reads", windows)
@@ -45,6 +49,15 @@ def _stamps(trace: Trace, windows: Sequence[Window]) -> Numbers:
     if "n_steps" in clock:
         found["clock_steps"] = exact(clock["n_steps"], n=1, unit="steps", method="wall clock against monotonic")
     return found
+
+
+def is_user_stamped(trace: Trace) -> bool:
+    """Were receive stamps taken in user space? As recorded; a run cut off before that is told by its samples."""
+    said = trace.meta.get("stamps")
+    if said:
+        return bool(said == "user")
+    n_reads, n_stamped = (_last(trace.samples, "client", gauge) for gauge in ("n_reads", "n_kernel_stamped"))
+    return bool(n_reads) and n_stamped == 0
 
 
 def _tail(name: str, values: FloatArray, of: str) -> Numbers:
@@ -79,6 +92,10 @@ def _machine(trace: Trace, windows: Sequence[Window]) -> Numbers:
     samples, n = trace.samples, len(trace.samples)
     wall_s = sum(window.span_s for window in windows)
     found: Numbers = {}
+    if windows and wall_s < MIN_SAMPLED_S * len(windows):
+        why = f"needs a window of {MIN_SAMPLED_S:.0f} s, has {wall_s / len(windows):.2g} s"
+        found = {name: Missing(why, n, "ratio") for name in _MACHINE_RATIOS}
+        return found | _longest_pass(samples, windows)
     for name, gauge in (("run_delay", "run_delay_s"), ("gc", "gc_pause_s"), ("cpu", "cpu_s")):
         found[f"client_{name}_ratio"] = _ratio(counted(samples, "client", gauge, windows), wall_s, "wall time", n)
     n_cores = _last(samples, "host", "n_cores")
@@ -90,12 +107,29 @@ def _machine(trace: Trace, windows: Sequence[Window]) -> Numbers:
     ran_s = counted(samples, "engine", "cpu_s", windows)
     waited_s = _waited_for_others(trace, windows, ran_s)
     wanted_s = None if waited_s is None or ran_s is None else waited_s + ran_s
+    # Of the time it wanted to run: how much slower it was. Of the window: how much of a request that can concern.
     found["engine_run_delay_ratio"] = _ratio(waited_s, wanted_s, "the time the engine wanted to run", n)
+    found["engine_waited_ratio"] = _ratio(waited_s, wall_s, "wall time", n)
+    return found | _longest_pass(samples, windows)
+
+
+_MACHINE_RATIOS = (
+    "client_run_delay_ratio",
+    "client_gc_ratio",
+    "client_cpu_ratio",
+    "steal_ratio",
+    "host_busy_ratio",
+    "engine_run_delay_ratio",
+    "engine_waited_ratio",
+)
+
+
+def _longest_pass(samples: Array, windows: Sequence[Window]) -> Numbers:
     longest = _within(samples, "client", "pass_max_s", windows)
-    if len(longest):
-        method = "median over seconds of the longest pass of the driving loop"
-        found["pass_typical_max_s"] = exact(quantile(np.sort(longest), 0.5), n=len(longest), unit="s", method=method)
-    return found
+    if not len(longest):
+        return {}
+    method = "median over seconds of the longest pass of the driving loop"
+    return {"pass_typical_max_s": exact(quantile(np.sort(longest), 0.5), n=len(longest), unit="s", method=method)}
 
 
 def _waited_for_others(trace: Trace, windows: Sequence[Window], ran_s: float | None) -> float | None:
@@ -178,7 +212,8 @@ def length_error(rows: Array, name: str) -> Estimate | Missing:
 def prefix_excess(rows: Array, trace: Trace) -> Estimate | Missing:
     """Cached prompt tokens beyond the chat template's own beginning and the shared prefix, as a share of the prompts.
 
-    Where the template's length is not known, the smallest hit seen stands for it, up to 128 tokens.
+    Where the template's length is not known, the smallest hit seen stands for it, up to 32 tokens and a quarter of the
+    median prompt.
     """
     rows = rows[(rows["n_cached_tokens"] >= 0) & (rows["n_prompt_tokens"] > 0)]
     if not len(rows):
@@ -186,7 +221,8 @@ def prefix_excess(rows: Array, trace: Trace) -> Estimate | Missing:
     plan, cached = plan_of(trace), rows["n_cached_tokens"]
     template = plan.get("n_template_tokens")
     if template is None:
-        template = min(int(cached[cached > 0].min(initial=MAX_GUESSED_TEMPLATE)), MAX_GUESSED_TEMPLATE)
+        most = int(min(MAX_GUESSED_TEMPLATE, MAX_GUESSED_SHARE * float(np.median(rows["n_prompt_tokens"]))))
+        template = int(cached[cached > 0].min(initial=most))
     excess = np.maximum(cached - template - int(plan.get("shared_prefix") or 0), 0)
     return _ratio(float(excess.sum()), float(rows["n_prompt_tokens"].sum()), "prompt tokens", len(rows))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from inferometer.metrics.registry import metric
-from inferometer.metrics.rows import elapsed_s, told
+from inferometer.metrics.rows import elapsed_s, is_ok, told
 from inferometer.records import NEVER, Trace
 from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
@@ -18,27 +18,46 @@ from inferometer.units import NS_PER_S
 _STREAMED = "a streamed answer with text"
 
 
-@metric(unit="s", better="lower", per="request", needs=_STREAMED, is_headline=True, counts_failures=True)
+@metric(
+    unit="s",
+    better="lower",
+    per="request",
+    needs=_STREAMED,
+    is_headline=True,
+    counts_failures=True,
+    depends=("due", "prompt"),
+)
 def ttft(trace: Trace) -> FloatArray:
     """From the instant the request was due to its first token-bearing chunk (text, reasoning or tool call)."""
     return elapsed_s(trace.requests, "t_due_ns", "t_first_content_ns")
 
 
-@metric(unit="s", better="lower", per="request", needs=_STREAMED, counts_failures=True)
+@metric(unit="s", better="lower", per="request", needs=_STREAMED, counts_failures=True, depends=("prompt",))
 def ttft_sent(trace: Trace) -> FloatArray:
     """Time to first token from the instant the request was sent: what the client lost on the way is not in it."""
     return elapsed_s(trace.requests, "t_sent_ns", "t_first_content_ns")
 
 
-@metric(unit="s", better="lower", per="request", needs="reasoning text before the answer", counts_failures=True)
+@metric(
+    unit="s",
+    better="lower",
+    per="request",
+    needs="reasoning text before the answer",
+    counts_failures=True,
+    depends=("due", "prompt"),
+)
 def ttfat(trace: Trace) -> FloatArray:
-    """From due to the first token of the answer proper. Not defined where no answer of the run has reasoning text."""
+    """From due to the first token of the answer proper. Not defined where no answer of the run has reasoning text.
+
+    Infinite for a success that thought and never answered: no latency, but the worst of them where failures count.
+    """
     requests = trace.requests
     answered = requests["t_first_answer_ns"] != NEVER
     reasons_first = answered & (requests["t_first_answer_ns"] > requests["t_first_content_ns"])
     if not reasons_first.any():
         return np.full(len(requests), np.nan)
-    return elapsed_s(requests, "t_due_ns", "t_first_answer_ns")
+    is_silent = is_ok(requests) & (requests["t_first_content_ns"] != NEVER) & ~answered
+    return np.where(is_silent, np.inf, elapsed_s(requests, "t_due_ns", "t_first_answer_ns"))
 
 
 @metric(
@@ -55,19 +74,28 @@ def tpot(trace: Trace) -> FloatArray:
     return np.where(is_defined, stream_s / np.where(is_defined, n_tokens - 1, 1), np.nan)
 
 
-@metric(unit="s", better="lower", per="request", is_headline=True, counts_failures=True)
+@metric(
+    unit="s", better="lower", per="request", is_headline=True, counts_failures=True, depends=("due", "prompt", "answer")
+)
 def e2e(trace: Trace) -> FloatArray:
     """From due to the last token-bearing chunk (of an answer in one piece: to its last byte)."""
     return elapsed_s(trace.requests, "t_due_ns", "t_last_content_ns")
 
 
-@metric(unit="s", better="lower", per="request", counts_failures=True)
+@metric(unit="s", better="lower", per="request", counts_failures=True, depends=("prompt", "answer"))
 def e2e_sent(trace: Trace) -> FloatArray:
     """From sent to the last token-bearing chunk."""
     return elapsed_s(trace.requests, "t_sent_ns", "t_last_content_ns")
 
 
-@metric(unit="s/token", better="lower", per="request", needs="a token count", counts_failures=True)
+@metric(
+    unit="s/token",
+    better="lower",
+    per="request",
+    needs="a token count",
+    counts_failures=True,
+    depends=("due", "prompt", "answer"),
+)
 def normalized_latency(trace: Trace) -> FloatArray:
     """End-to-end latency from due divided by the number of output tokens (what GuideLLM calls TPOT)."""
     n_tokens = told(trace.requests, "n_output_tokens")
@@ -80,7 +108,7 @@ def user_speed(trace: Trace) -> FloatArray:
     return 1.0 / tpot(trace)
 
 
-@metric(unit="s", better="lower", per="request")
+@metric(unit="s", better="lower", per="request", depends=("due",))
 def ttfb(trace: Trace) -> FloatArray:
     """From due to the answer's status line and headers; many servers send them before they have begun to work."""
     return elapsed_s(trace.requests, "t_due_ns", "t_head_ns")

@@ -7,7 +7,7 @@ import numpy as np
 
 from inferometer.metrics.registry import metric
 from inferometer.metrics.trial import Trial
-from inferometer.metrics.window import flights
+from inferometer.metrics.window import Spans, flights, too_short
 from inferometer.records import NEVER, Array
 from inferometer.stats import Estimate, Missing, exact, ratio_estimate
 from inferometer.units import NS_PER_S
@@ -28,18 +28,24 @@ def in_flight(trial: Trial) -> Estimate | Missing:
 
 @metric(unit="ratio", better="none", per="run")
 def little_law(trial: Trial) -> Estimate | Missing:
-    """Mean in flight / (throughput x mean time from sent to end), all over the steady window; 1 up to edge effects."""
+    """Mean in flight / (throughput x mean time from sent to end), all over the steady window; 1 up to edge effects.
+
+    A request that straddles an edge counts with its share inside, in the throughput and in the mean; what then is left
+    is requests whose end nobody knows, or a mistake in the records.
+    """
     window, rows = trial.steady, trial.requests
-    ended = (
-        (rows["t_end_ns"] >= window.t_start_ns) & (rows["t_end_ns"] < window.t_end_ns) & (rows["t_sent_ns"] != NEVER)
-    )
-    busy_s = float((rows["t_end_ns"][ended] - rows["t_sent_ns"][ended]).sum()) / NS_PER_S
+    rows = rows[rows["t_sent_ns"] != NEVER]
+    ended = rows[rows["t_end_ns"] != NEVER]
+    spent_s = (ended["t_end_ns"] - ended["t_sent_ns"]) / NS_PER_S
+    spans = Spans(ended["t_sent_ns"], ended["t_end_ns"], spent_s)
+    busy_s = float(spans.sums(window, 1)[0])
     if window.span_s <= 0 or busy_s <= 0:
-        return Missing("needs requests that ended inside the window, has none", 0, "ratio")
-    edges = np.array([window.t_start_ns, window.t_end_ns], np.float64)
-    mean = float(flights(rows, window.t_end_ns).means(edges)[0])
-    method = "identity over the steady window; differs from 1 by what straddles its edges"
-    return exact(mean * window.span_s / busy_s, n=int(ended.sum()), unit="ratio", method=method)
+        return Missing("needs requests that ended, and a window, has none", 0, "ratio")
+    if trial.mode != "burst" and (why := too_short(window, rows)):
+        return Missing(why, spans.count(window), "ratio")
+    mean = float(flights(rows, window.t_end_ns).means(window.edges_ns(1))[0])
+    method = "identity over the steady window; differs from 1 by requests without an end"
+    return exact(mean * window.span_s / busy_s, n=spans.count(window), unit="ratio", method=method)
 
 
 @metric(unit="1/s", better="none", per="run", needs="an open loop")

@@ -19,6 +19,8 @@ from inferometer.units import NS_PER_S
 # and out of proportion to the stream that it interrupts.
 STALL_S = 0.200
 STALL_OVER_MEDIAN = 5.0
+# Ends that a silence may have had; only of STALLED is it known that the silence was the cause.
+_GIVEN_UP = (Outcome.STALLED, Outcome.DEADLINE, Outcome.RESET, Outcome.CENSORED, Outcome.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +45,24 @@ class Pauses:
 
 
 def pauses(trace: Trace) -> Pauses:
-    """A stall is a gap longer than max(200 ms, 5 x the request's median gap), or the silence that ended a request."""
+    """A stall is a gap longer than max(200 ms, 5 x the request's median gap), or the silence that ended a request.
+
+    The silence before a deadline, a reset, a cancellation or the end of the records is a gap like any other.
+    """
     requests, chunks = trace.requests, token_chunks(trace)
     gaps = np.nan_to_num(chunks.gaps_s)  # the first chunk of a request has none
     is_long = gaps > STALL_S
     limit = np.full(chunks.n_requests, STALL_S)
-    has_long = chunks.reduce(np.logical_or, is_long, empty=0.0) > 0
+    came = (requests["t_last_content_ns"] != NEVER) & (requests["t_end_ns"] != NEVER)
+    given_up = came & np.isin(requests["outcome"], _GIVEN_UP)
+    silence_s = np.where(given_up, (requests["t_end_ns"] - requests["t_last_content_ns"]) / NS_PER_S, 0.0)
+    has_long = (chunks.reduce(np.logical_or, is_long, empty=0.0) > 0) | (silence_s > STALL_S) & (chunks.n_chunks >= 2)
     limit[has_long] = np.maximum(STALL_S, STALL_OVER_MEDIAN * _median_gaps(chunks, has_long))
     stalls = np.where(is_long & (gaps > chunks.spread(limit)), gaps, 0.0)
-    given_up = (requests["outcome"] == Outcome.STALLED) & (requests["t_last_content_ns"] != NEVER)
-    silence_s = np.where(given_up, (requests["t_end_ns"] - requests["t_last_content_ns"]) / NS_PER_S, 0.0)
+    is_stall = given_up & ((requests["outcome"] == Outcome.STALLED) | (silence_s > limit))
     return Pauses(
-        n_stalls=chunks.reduce(np.add, (stalls > 0).astype(np.float64), empty=0.0) + given_up,
-        stalled_s=chunks.reduce(np.add, stalls, empty=0.0) + silence_s,
+        n_stalls=chunks.reduce(np.add, (stalls > 0).astype(np.float64), empty=0.0) + is_stall,
+        stalled_s=chunks.reduce(np.add, stalls, empty=0.0) + np.where(is_stall, silence_s, 0.0),
         stream_s=chunks.reduce(np.add, gaps, empty=0.0) + silence_s,
         longest_s=np.maximum(chunks.reduce(np.maximum, gaps, empty=0.0), silence_s),
         n_tokens=chunks.reduce(np.add, np.nan_to_num(token_counts(trace).n_tokens), empty=0.0),

@@ -6,27 +6,27 @@ Rule: a threshold is about harm to a number that is printed, not about the prese
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from inferometer.kinds import Outcome
+from inferometer.metrics.fidelity import is_user_stamped
 from inferometer.metrics.latency import lateness
 from inferometer.metrics.reason import TAIL_SHARE, TOLERANCE, Evidence, Reason, percent
+from inferometer.metrics.registry import depending_on
 from inferometer.metrics.rows import is_counted, plan_of
 from inferometer.metrics.slo import STATISTICS
 from inferometer.stats import Estimate, rank_interval
 from inferometer.units import format_duration
 
-# Latencies that count from due, and the same from sent.
+# Headline latencies that count from due, and the same from sent; what else counts from due follows one of them.
 _FROM_DUE = {"ttft_s": "ttft_sent_s", "e2e_s": "e2e_sent_s"}
 _GAPS = ("gap_s", "gap_token_s", "gap_max_s")
 _ALL_LATENCIES = ("ttft_s", "ttft_sent_s", "ttfat_s", "tpot_s", "e2e_s", *_GAPS)
 # An open loop that sends less than this of what was due offered another load than the one it is named after (the same
 # bound by which a server's completions are held against its arrivals).
 MIN_DELIVERED = 0.98
-# From this share of merged gaps on, a percentile that is always printed (p90) is moved by them.
-MAX_MERGED = 0.10
 # CPU time stolen by the hypervisor hits client and engine alike, in bursts; half of the tolerance, since tails feel it.
 MAX_STEAL = TOLERANCE / 2
 
@@ -53,7 +53,7 @@ def late_sends(evidence: Evidence) -> Iterator[Reason]:
             f"{what} {format_duration(at_least)} late or more at p99, over 10 % of the {name} median "
             f"{format_duration(median)}"
         )
-        yield Reason("late_sends", "invalid", text, remedy, tuple(spoiled))
+        yield Reason("late_sends", "invalid", text, remedy, _and_kin(spoiled))
     moved = {
         name: words
         for name in medians
@@ -61,7 +61,14 @@ def late_sends(evidence: Evidence) -> Iterator[Reason]:
     }
     if moved:
         text = f"{what} up to {format_duration(float(late[-1]))} late: " + ", ".join(moved.values())
-        yield Reason("late_sends", "suspect", text, remedy, tuple(moved))
+        yield Reason("late_sends", "suspect", text, remedy, _and_kin(moved))
+
+
+def _and_kin(names: Iterable[str]) -> tuple[str, ...]:
+    """These headline metrics, and what else counts from due and is about as short, or a multiple of them."""
+    kin = {"ttft_s": {"ttfat_s", "ttfb_s"}, "e2e_s": {"normalized_latency_s"}}
+    found = {other for name in names for other in (name, *kin[name])}
+    return tuple(name for name in depending_on("due") if name in found)
 
 
 def _moved_percentile(evidence: Evidence, name: str, from_sent: str) -> str:
@@ -98,11 +105,12 @@ def not_delivered(evidence: Evidence) -> Iterator[Reason]:
 
 def lagging_stamps(evidence: Evidence) -> Iterator[Reason]:
     """User-space stamps where they are the only ones, or where too many of the kernel's were refused."""
-    if evidence.trace.meta.get("stamps") == "user":
+    if is_user_stamped(evidence.trace):
         lag = evidence.number("pass_typical_max_s")
         source = f"no kernel stamps, and the driving loop is up to {format_duration(lag or 0)} late in a typical second"
     else:
-        unstamped = 1 - (evidence.number("kernel_stamped_ratio") or 1.0)
+        stamped = evidence.number("kernel_stamped_ratio")
+        unstamped = 0.0 if stamped is None else 1 - stamped
         refused = max(unstamped, evidence.number("kernel_rejected_ratio") or 0.0)
         lag = evidence.number("read_lag_p99_s") if refused > TAIL_SHARE else None
         source = (
@@ -120,11 +128,14 @@ def lagging_stamps(evidence: Evidence) -> Iterator[Reason]:
 
 def merged_reads(evidence: Evidence) -> Iterator[Reason]:
     """Several token-bearing events in one read: the gap between them is lost, the one before it is too long."""
-    if (share := evidence.exceeds("merged_ratio", MAX_MERGED)) is None:
+    if (share := evidence.exceeds("merged_ratio", TAIL_SHARE)) is None:
         return
-    text = f"{percent(share)} of the gaps lie within one read: gap p50 is understated, p90 and up overstated"
+    # As many gaps as are lost have a neighbour that is too long: they stand above all others.
+    too_long = [name for name, q in STATISTICS.items() if q in (0.5, 0.9, 0.95, 0.99) and 1 - q < share]
+    low = "p50 understated, " if share > TOLERANCE else ""
+    text = f"{percent(share)} of the gaps lie within one read: gap {low}{', '.join(too_long) or 'p99'} overstated"
     remedy = "if the engine sends tokens one by one, lower the load or leave the client a core of its own"
-    yield Reason("merged_reads", "suspect", text, remedy, ("gap_s", "gap_token_s"))
+    yield Reason("merged_reads", "suspect", text, remedy, _GAPS)
 
 
 def client_starved(evidence: Evidence) -> Iterator[Reason]:
@@ -154,7 +165,7 @@ def collector_pauses(evidence: Evidence) -> Iterator[Reason]:
 def clock_steps(evidence: Evidence) -> Iterator[Reason]:
     """The wall clock, to which kernel stamps belong, was set while they were taken."""
     steps = evidence.exceeds("clock_steps", 0)
-    if steps is not None and evidence.trace.meta.get("stamps") != "user":
+    if steps is not None and not is_user_stamped(evidence.trace):
         text = f"the wall clock was set {steps:.0f} times during the run, and kernel stamps belong to it"
         yield Reason("clock_steps", "suspect", text, "let the time service settle, then repeat the run", _ALL_LATENCIES)
 

@@ -12,20 +12,23 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from inferometer.kinds import Outcome
+from inferometer.metrics.estimates import QUANTILES
 from inferometer.metrics.latency import e2e, tpot, ttft
 from inferometer.metrics.reason import TAIL_SHARE, TOLERANCE, Evidence, Level, Reason, percent
-from inferometer.metrics.registry import METRICS
+from inferometer.metrics.registry import METRICS, depending_on
 from inferometer.metrics.rows import is_counted, is_failed, is_ok, plan_of
 from inferometer.metrics.trial import Trial
-from inferometer.metrics.window import flights
+from inferometer.metrics.window import flights, n_latencies
 from inferometer.records import NEVER, Array, Trace
 from inferometer.stats import (
     Cut,
     Estimate,
     FloatArray,
     Missing,
+    effective_n,
     mean_estimate,
     mser5,
+    n_needed,
     quantile,
     quantile_estimate,
     trend,
@@ -42,6 +45,14 @@ CHANCE_SIGMAS = 3.0
 MAX_LENGTH_ERROR = 0.02  # latency is at most proportional to length: an error of 2 % stays below every interval printed
 MAX_PREFIX_EXCESS = 0.02  # the same for prompt tokens that nobody computed
 MAX_FAILED = 0.5  # beyond this most of what was asked was not measured
+MIN_WORTH = 10  # independent answers of which a median is told; its interval ends at the extremes of any fewer
+# Over so many latencies, answers of which nobody saw the end explain this much of Little's law: each slot's last one,
+# cut in half on average, is 5 % of ten. More is a request that hangs, or a mistake in the records.
+MIN_LITTLE_LATENCIES = 10.0
+MAX_LITTLE_ERROR = 0.05
+# Answers of a ramp that must be slower than all that follow, where these have no upper bound of their own: by chance
+# the slowest five of a run stand in its first tenth once in 100,000 runs.
+MIN_BEYOND = 5
 
 
 def no_success(evidence: Evidence) -> Iterator[Reason]:
@@ -89,14 +100,46 @@ def too_few(evidence: Evidence) -> Iterator[Reason]:
         name, median = bare[0]
         why = median.reason if isinstance(median, Missing) else f"{median.n} requests: {median.method}"
         text = f"too few independent answers for an interval of the {name} median ({why})"
-        yield Reason(
-            "too_few", "suspect", text, "measure longer: --for 120s, or more --requests", tuple(n for n, _ in bare)
+        yield Reason("too_few", "suspect", text, _MORE, tuple(n for n, _ in bare))
+    elif evidence.mode != "burst" and evidence.median("ttft_s") is not None:
+        worth = sum(_worth(trial) for trial in evidence.trials)
+        if worth < MIN_WORTH:
+            n = sum(int((trial.is_counted & is_ok(trial.requests)).sum()) for trial in evidence.trials)
+            text = f"too few independent answers: {n}, worth {worth:.0f}; a median needs {MIN_WORTH}"
+            yield Reason("too_few", "suspect", text, _MORE, ("ttft_s",))
+
+
+_MORE = "measure longer: --for 120s, or more --requests"
+
+
+def _worth(trial: Trial) -> float:
+    """How many independent values the ttft median of a trial rests on."""
+    values = ttft(Trace(trial.requests[trial.is_counted & is_ok(trial.requests)]))
+    values = values[~np.isnan(values)]
+    return effective_n((values <= np.median(values)).astype(np.float64)) if len(values) else 0.0
+
+
+def little(evidence: Evidence) -> Iterator[Reason]:
+    """Rates that do not fit the number in flight and the latencies, in a window long enough for them to fit."""
+    found = evidence.metrics["little_law_ratio"]["value"]
+    if not isinstance(found, Estimate) or abs(found.value - 1) <= MAX_LITTLE_ERROR:
+        return
+    if all(n_latencies(trial.steady, trial.requests) >= MIN_LITTLE_LATENCIES for trial in evidence.trials):
+        text = f"in flight / (throughput x latency) is {found.value:.3g}, and must be 1 (Little's law)"
+        remedy = "look for requests that never ended: `inferometer show RUN --slowest 5`"
+        rates = tuple(
+            name for name, metric in METRICS.items() if metric.unit in ("1/s", "tokens/s") and metric.per == "run"
         )
+        yield Reason("little", "suspect", text, remedy, rates)
 
 
 def engine_starved(evidence: Evidence) -> Iterator[Reason]:
-    """The engine was ready to run and others had the CPU: it was slowed by up to this share."""
-    if (share := evidence.exceeds("engine_run_delay_ratio", TOLERANCE)) is None:
+    """The engine was ready to run and others had the CPU: it was slowed by up to this share.
+
+    Both of the time it wanted to run and of the window: an engine that hardly runs loses little by waiting for it.
+    """
+    share = evidence.exceeds("engine_run_delay_ratio", TOLERANCE)
+    if share is None or evidence.exceeds("engine_waited_ratio", TOLERANCE) is None:
         return
     client = evidence.number("client_cpu_ratio")
     beside = f"; the client used {percent(client)} of a core" if client is not None else ""
@@ -152,7 +195,7 @@ def _move(rows: Array, fn: Callable[[Trace], FloatArray]) -> str:
 
 
 def ramp(evidence: Evidence) -> Iterator[Reason]:
-    """A beginning that is not steady yet and moves a median by more than the tolerance."""
+    """A beginning that is not steady yet and moves a printed percentile by more than the tolerance."""
     for trial in evidence.trials:
         ramp_s = (trial.steady.t_start_ns - trial.window.t_start_ns) / NS_PER_S
         if ramp_s <= 0 or _growth(trial):
@@ -165,19 +208,31 @@ def ramp(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _moved_by_ramp(trial: Trial, fn: Callable[[Trace], FloatArray]) -> str:
-    """What the median would be without the ramp, in words; "" if about the same, or if the rest drifts too."""
+    """What a percentile would be without the ramp, in words; "" if all about the same, or if the rest drifts too."""
     rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
     values = fn(Trace(rows))
     is_defined = ~np.isnan(values)
-    settled = np.sort(values[is_defined & (rows["t_due_ns"] >= trial.steady.t_start_ns)])
-    after = quantile_estimate(settled, 0.5, unit="s")
-    if not isinstance(after, Estimate) or _drift(trial, fn):
-        return ""
-    before = quantile(np.sort(values[is_defined]), 0.5)
-    if abs(before - after.value) <= TOLERANCE * after.value or after.lo <= before <= after.hi:
-        return ""
+    is_steady = rows["t_due_ns"] >= trial.steady.t_start_ns
+    series = values[is_defined & is_steady]
+    settled = np.sort(series)
+    everything = np.sort(values[is_defined])
     name = next(name for name, known in _SERIES.items() if known is fn)
-    return f"the {name} median is {format_duration(after.value)}, not {format_duration(before)}"
+    for statistic, q in QUANTILES.items():
+        if len(settled) < n_needed(q):
+            continue
+        below = (series <= quantile(settled, q)).astype(np.float64)
+        after = quantile_estimate(settled, q, unit="s", n_eff=effective_n(below))
+        if not isinstance(after, Estimate):
+            continue
+        before, hi = quantile(everything, q), after.hi
+        if hi == math.inf and int((values[is_defined & ~is_steady] > settled[-1]).sum()) >= MIN_BEYOND:
+            hi = float(settled[-1])
+        if abs(before - after.value) <= TOLERANCE * after.value or after.lo <= before <= hi:
+            continue
+        which = "median" if statistic == "p50" else statistic
+        moved = f"the {name} {which} is {format_duration(after.value)}, not {format_duration(before)}"
+        return "" if _drift(trial, fn) else moved
+    return ""
 
 
 def queue_growing(evidence: Evidence) -> Iterator[Reason]:
@@ -199,14 +254,13 @@ def _growth(trial: Trial) -> str:
     if trial.mode != "open" or window.span_s <= 0:
         return ""
     middle_ns = (window.t_start_ns + window.t_end_ns) / 2
-    n_due, n_ended = (
-        int(((rows[stamp] >= middle_ns) & (rows[stamp] < window.t_end_ns)).sum()) for stamp in ("t_due_ns", "t_end_ns")
-    )
+    due, ended = ((rows[stamp] >= middle_ns) & (rows[stamp] < window.t_end_ns) for stamp in ("t_due_ns", "t_end_ns"))
+    n_due, n_ended = int(due.sum()), int((ended & is_ok(rows)).sum())
     load = flights(rows[rows["t_sent_ns"] != NEVER], window.t_end_ns)
     n_mean = float(load.means(window.edges_ns(1))[0])
     by_chance = CHANCE_SIGMAS * math.sqrt(2 * max(n_mean, 0.0))
     if n_ended < MIN_COMPLETED * n_due and n_due - n_ended > by_chance:
-        return f"in the second half of the window {n_due} requests became due and {n_ended} ended"
+        return f"in the second half of the window {n_due} requests became due and {n_ended} ended well"
     edges = trial.steady.edges_ns(50)
     means = load.means(edges)
     rise = trend(edges[:-1] / NS_PER_S, means, unit="requests")
@@ -221,9 +275,23 @@ def prefix_hits(evidence: Evidence) -> Iterator[Reason]:
         return
     text = f"{percent(share)} of the prompt tokens came from a prefix cache, beyond template and shared prefix"
     remedy = "another --seed makes other prompts; or turn the server's prefix cache off"
-    yield Reason(
-        "prefix_hits", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "e2e_s", "input_throughput_tokens_per_s")
-    )
+    yield Reason("prefix_hits", "suspect", text, remedy, depending_on("prompt"))
+
+
+def prompts_repeated(evidence: Evidence) -> Iterator[Reason]:
+    """More requests than prompts. A server that tells its cached tokens is judged by these (`prefix_hits`)."""
+    n_pool = int(plan_of(evidence.trace).get("n_pool") or 0)
+    n_used = int(evidence.trace.requests["id"].max(initial=-1)) + 1
+    if (
+        not n_pool
+        or n_used <= n_pool
+        or evidence.is_users_traffic
+        or evidence.number("prefix_excess_ratio") is not None
+    ):
+        return
+    text = f"the {n_pool} prompts were used {n_used / n_pool:.1f} times"
+    remedy = "--requests N, or a shorter --for; prompts were used again and a prefix cache may have helped"
+    yield Reason("prompts_repeated", "suspect", text, remedy, depending_on("prompt"))
 
 
 def wrong_lengths(evidence: Evidence) -> Iterator[Reason]:
@@ -232,16 +300,12 @@ def wrong_lengths(evidence: Evidence) -> Iterator[Reason]:
     if share is not None and plan_of(evidence.trace).get("is_length_forced"):
         text = f"output lengths are off by {percent(share)} of the tokens asked for, although exact lengths were asked"
         remedy = "the engine stops early: see `ignore_eos` and the context length of the server"
-        yield Reason(
-            "output_lengths", "suspect", text, remedy, ("e2e_s", "e2e_sent_s", "output_throughput_tokens_per_s")
-        )
+        yield Reason("output_lengths", "suspect", text, remedy, depending_on("answer"))
     share = evidence.exceeds("input_length_error_ratio", MAX_LENGTH_ERROR)
     if share is not None and not evidence.is_users_traffic:
         text = f"prompt lengths, as the server counts them, are off by {percent(share)} of the tokens asked for"
         remedy = "use --api completions where it takes token ids, or allow for the chat template in --input-tokens"
-        yield Reason(
-            "input_lengths", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "input_throughput_tokens_per_s")
-        )
+        yield Reason("input_lengths", "suspect", text, remedy, depending_on("prompt"))
 
 
 def odd_answers(evidence: Evidence) -> Iterator[Reason]:
@@ -269,11 +333,13 @@ ENGINE_RULES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     no_success,
     errors,
     too_few,
+    little,
     engine_starved,
     not_stationary,
     ramp,
     queue_growing,
     prefix_hits,
+    prompts_repeated,
     wrong_lengths,
     odd_answers,
 )

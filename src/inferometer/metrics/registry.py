@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 Better = Literal["lower", "higher", "none"]
 Per = Literal["request", "chunk", "run"]
 Over = Literal["successes", "sent"]
+Depends = Literal["due", "prompt", "answer"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SUFFIX = {
@@ -35,7 +36,8 @@ class Metric:
     Missing`. `needs`: what an answer must have for it to be defined. `is_headline`: its verdict is the run's.
     `counts_failures`: percentiles are given a second time, `p99_with_failures`, with failed requests as the worst.
     `over`: which requests the statistics cover, the successes or all that were sent. `is_largest`: the value per run is
-    the largest seen, so that of several trials is the largest of theirs.
+    the largest seen, so that of several trials is the largest of theirs. `depends`: what it is another number with: the
+    instant a request was due, the length of its prompt, the length of its answer.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Metric:
     counts_failures: bool
     over: Over
     is_largest: bool
+    depends: tuple[Depends, ...]
 
 
 METRICS: dict[str, Metric] = {}  # by name, in the order of definition; filled by the decorator at import
@@ -64,6 +67,7 @@ def metric(
     counts_failures: bool = False,
     over: Over = "successes",
     is_largest: bool = False,
+    depends: tuple[Depends, ...] = (),
 ) -> Callable[[Function], Function]:
     """Register a function as a metric; the function itself stays as it is."""
 
@@ -71,10 +75,17 @@ def metric(
         name = fn.__name__ + _SUFFIX[unit]
         assert name not in METRICS, f"two metrics are called {name}"
         doc = " ".join((fn.__doc__ or "").split())
-        METRICS[name] = Metric(name, unit, better, per, fn, doc, needs, is_headline, counts_failures, over, is_largest)
+        METRICS[name] = Metric(
+            name, unit, better, per, fn, doc, needs, is_headline, counts_failures, over, is_largest, depends
+        )
         return fn
 
     return register
+
+
+def depending_on(what: Depends) -> tuple[str, ...]:
+    """Names of the metrics that are other numbers when this is not what it should be."""
+    return tuple(name for name, metric in METRICS.items() if what in metric.depends)
 
 
 def base_name(metric: Metric) -> str:

@@ -48,6 +48,7 @@ def stalls(trial: Trial) -> Estimate | Missing:
         n=int(rows.sum()),
         of="1000 tokens",
         batches="requests",
+        event=1.0,
     )
 
 
@@ -55,13 +56,15 @@ def stalls(trial: Trial) -> Estimate | Missing:
 def stalled_time(trial: Trial) -> Estimate | Missing:
     """Share of the time between first and last token that was spent in stalls."""
     rows = _streamed(trial)
+    stream_s = trial.pauses.stream_s[rows]
     return ratio_estimate(
         trial.pauses.stalled_s[rows],
-        trial.pauses.stream_s[rows],
+        stream_s,
         unit="ratio",
         n=int(rows.sum()),
         of="streaming time",
         batches="requests",
+        event=float(stream_s.mean()) if len(stream_s) else None,  # at worst a stall is all of an answer
     )
 
 

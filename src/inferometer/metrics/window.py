@@ -22,6 +22,8 @@ N_SLICES = 200  # resolution of in-flight over time; MSER-5 makes 40 batches of 
 # be expected, the part cut off must differ by this many standard errors: many, since it was chosen to look worst.
 MIN_CUT_EFFECT = 0.02
 MIN_CUT_SIGMAS = 5.0
+# Latencies that a window must hold for a rate: what straddles its two edges is then less than what lies inside.
+MIN_LATENCIES = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,44 @@ def windows_of(trace: Trace) -> list[Window]:
             last = "t_end_ns" if plan_of(trace).get("mode") == "burst" else "t_due_ns"
             windows.append(Window(trial, int(rows["t_due_ns"].min()), int(rows[last].max())))
     return windows
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Things that took time, each done evenly from t_start_ns to t_end_ns. Shapes: int64[n] each, and no NEVER.
+
+    `weights`: float64[n], what each is worth (None: 1 each).
+    """
+
+    t_start_ns: Array
+    t_end_ns: Array
+    weights: FloatArray | None = None
+
+    def count(self, window: Window) -> int:
+        """How many lie inside in part."""
+        return int(((self.t_end_ns > window.t_start_ns) & (self.t_start_ns < window.t_end_ns)).sum())
+
+    def sums(self, window: Window, n_slices: int) -> FloatArray:
+        """What was done in each of n_slices equal slices of the window. Shapes: float64[n_slices]."""
+        lengths = np.maximum(self.t_end_ns - self.t_start_ns, 1)
+        weights = np.ones(len(lengths)) if self.weights is None else self.weights
+        edges = window.edges_ns(n_slices)
+        done = [float(np.clip((edge - self.t_start_ns) / lengths, 0.0, 1.0) @ weights) for edge in edges]
+        return np.diff(done)
+
+
+def n_latencies(window: Window, requests: Array) -> float:
+    """Length of a window in mean times from sent to end of the successes; infinite where there are none."""
+    spent_s = elapsed_s(requests[is_ok(requests)], "t_sent_ns", "t_end_ns")
+    spent_s = spent_s[~np.isnan(spent_s)]
+    mean_s = float(spent_s.mean()) if len(spent_s) else 0.0
+    return window.span_s / mean_s if mean_s > 0 else math.inf
+
+
+def too_short(window: Window, requests: Array) -> str:
+    """Why a window carries no rate, "" if it does."""
+    found = n_latencies(window, requests)
+    return f"needs a window of {MIN_LATENCIES:.0f} mean latencies, has {found:.2g}" if found < MIN_LATENCIES else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,15 +31,19 @@ def mean_estimate(
     return Estimate(mean, mean - half, mean + half, level, n, unit, method)
 
 
-def over_trials(values: FloatArray, *, unit: str, statistic: str, level: float = LEVEL) -> Estimate | Missing:
+def over_trials(
+    values: FloatArray, *, unit: str, statistic: str, n_trials: int | None = None, level: float = LEVEL
+) -> Estimate | Missing:
     """Mean of one statistic per trial with a t interval over trials: covers what differs from start to start.
 
-    Shapes: values float64[n_trials], finite.
+    Shapes: values float64[n], one per trial that carries the statistic; infinite where all of it failed. `n_trials`:
+    how many trials there were, with those that do not carry it.
     """
     n = len(values)
     if n < 2:
         return Missing(f"needs 2 trials that carry it, has {n}", n, unit)
-    method = f"mean of {statistic} over {n} trials; t interval over trials"
+    which = f"{n}" if n_trials in (None, n) else f"{n} of {n_trials}"
+    method = f"mean of {statistic} over {which} trials; t interval over trials"
     if not np.isfinite(values).all():
         return Estimate(math.inf, float(values.min()), math.inf, level, n, unit, method)
     mean = float(values.mean())
@@ -64,18 +68,24 @@ def ratio_estimate(
     n: int,
     of: str,
     batches: str = "slices of time",
+    event: float | None = None,
     level: float = LEVEL,
 ) -> Estimate | Missing:
     """sum(sums) / sum(counts) with a t interval over consecutive batches, e.g. tokens per second over slices of time.
 
     Shapes: sums, counts float64[n_batches], in the order of time. While neighbours correlate by more than 0.2, two
     batches become one. `n`: how many values went in; `of`, `batches`: what they and the batches are, for `method`.
-    Source: ratio estimator, Cochran 1977, 6.3.
+    `event`: what a single event adds to `sums`, where none at all is possible: batches that are all 0 do not differ;
+    a rate of up to -ln((1 - level) / 2) events per total of `counts` shows none often enough.
+    Source: ratio estimator, Cochran 1977, 6.3; none seen: the exact Poisson bound ("rule of three" at two sides).
     """
     total = float(counts.sum())
     if total <= 0:
         return Missing(f"needs {of}, has none", n, unit)
     ratio = float(sums.sum()) / total
+    if event is not None and not sums.any():
+        bound = -math.log((1 - level) / 2) * event / total
+        return Estimate(0.0, 0.0, bound, level, n, unit, f"ratio over {of}; none seen, Poisson bound")
     sums, counts = merged_until_independent(sums, counts)
     n_batches = len(counts)
     method = f"ratio over {of}; t interval over {n_batches} {batches}"
