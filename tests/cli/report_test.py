@@ -28,10 +28,15 @@ def test_text_begins_with_the_verdict_and_ends_with_the_next_command(module_shel
     assert done.stderr == ""
 
 
-def test_json_is_the_document_in_the_folder(module_shell, run):
+@pytest.fixture(scope="module")
+def document(module_shell, run):
     done = module_shell("report", "run", "--format", "json")
-    assert done.json["counts"]["ok"] == 6
     assert (run / "report.json").read_text() == done.stdout
+    return done.json
+
+
+def test_json_is_the_document_in_the_folder(document):
+    assert document["counts"]["ok"] == 6
 
 
 def test_markdown_is_a_table(module_shell, run):
@@ -39,8 +44,7 @@ def test_markdown_is_a_table(module_shell, run):
     assert any(line.startswith("| `ttft_s` |") for line in done.stdout.splitlines())
 
 
-def test_other_limits_can_be_put_to_a_run_that_is_over(module_shell, run):
-    document = module_shell("report", "run", "--format", "json").json
+def test_other_limits_can_be_put_to_a_run_that_is_over(module_shell, run, document):
     done = module_shell("report", "run", "--slo", "ttft<1h,ttft_p50<1ms", "--format", "json")
     assert done.json["limits"]["per_run"][0]["result"] == "fail"
     assert done.json["limits"]["per_request"][0]["attained"]["value"] == 1
@@ -97,9 +101,9 @@ def test_a_damaged_file_is_named(shell, run, refused, name):
     refused(shell("report", "damaged"), 6, f"damaged/{name}")
 
 
-def test_tables_that_are_missing_are_made_again(shell, run, module_shell):
+def test_tables_that_are_missing_are_made_again(shell, run, document):
     shutil.copytree(run, shell.folder / "again")
     for table in (shell.folder / "again").glob("*.parquet"):
         table.unlink()
     again = shell("report", "again", "--format", "json").json
-    assert again["metrics"] == module_shell("report", "run", "--format", "json").json["metrics"]
+    assert again["metrics"] == document["metrics"]

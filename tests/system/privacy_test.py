@@ -76,17 +76,17 @@ def test_the_rows_are_the_same_but_for_the_stamps(pair, module_shell, rows):
     assert chunks[0] == chunks[1]
 
 
-FAULTS = [
-    {"status": 500, "body": '{"error": {"message": "cannot answer: alpha bravo"}}'},
-    {"fault": "bad_json", "fault_at": 2},
-]
 SLOW = [
-    pytest.param({"fault": name, "fault_at": 2}, marks=pytest.mark.slow)
-    for name in ("error_event", "bad_chunk_size", "not_http", "truncate")
+    {"status": 500, "body": '{"error": {"message": "cannot answer: alpha bravo"}}'},
+    *({"fault": name, "fault_at": 2} for name in ("error_event", "bad_chunk_size", "not_http", "truncate")),
 ]
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *SLOW], ids=lambda fault: fault.get("fault", "status"))
+@pytest.mark.parametrize(
+    "fault",
+    [{"fault": "bad_json", "fault_at": 2}, *(pytest.param(fault, marks=pytest.mark.slow) for fault in SLOW)],
+    ids=lambda fault: fault.get("fault", "status"),
+)
 def test_what_goes_wrong_leaves_no_words_either(shell, truth, proxy, everything, fault):
     between = proxy(truth(ttft_ms=20, gap_ms=1).port, truth(ttft_ms=20, gap_ms=1, **fault).port)
     done = shell("run", between.url, *FLAGS, "--no-content", "--out", "run")

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One experiment: find or start the server, ask it, plan, drive, write the run down.
+
+Rule 1: everything that can be wrong is found before the first request is sent.
+Rule 2: whatever happens after the folder is made, the folder says what happened, and the engine is stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from inferometer.clock import Clock
+from inferometer.config import Experiment
+from inferometer.drive.loop import Options
+from inferometer.drive.progress import Observer
+from inferometer.engines import DIALECTS, ENGINES
+from inferometer.engines.engine import Dialect
+from inferometer.errors import InferometerError
+from inferometer.experiment.manifest import begun, ended, known
+from inferometer.experiment.sending import headers_of, payloads_of, target_of
+from inferometer.experiment.sizing import n_requests_of, schedule_of, seeds_of, shape_of, stagger_s_of, time_alone
+from inferometer.experiment.subject import Subject, engine_pids, started
+from inferometer.host import environment
+from inferometer.host.ask import ServerFacts, ask, counting
+from inferometer.host.control import normalise_url
+from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
+from inferometer.measurement import Measurement, Sampler
+from inferometer.plan import make as planning
+from inferometer.plan.plan import Plan
+from inferometer.plan.plan import save as save_plan
+from inferometer.plan.tokenizer import FileCounter
+from inferometer.recorder import Writer
+from inferometer.run_folder import PLAN, RECORDER, STATE_RUNNING, Run
+from inferometer.units import NS_PER_S
+
+STATE_STARTING, STATE_FAILED = "starting", "failed"
+N_OWN_FILES = 64  # open files beside the connections
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that was found out and decided before the first measured request. `words_nonce`: see sizing.seeds_of."""
+
+    subject: Subject
+    facts: ServerFacts
+    plan: Plan
+    stagger_s: float
+    words_nonce: int
+
+
+class LiveObserver(Observer, Protocol):
+    """An observer that also wants to know how answers are to be read."""
+
+    def begin(self, dialect: Dialect) -> None: ...
+
+
+def check(config: Experiment) -> None:
+    """Look at what only the world outside can tell, before anything is made, started or sent. Raises: UsageError."""
+    if config.url is not None:
+        normalise_url(config.url)
+    if config.out is not None:
+        Run.refuse_existing(config.out)
+    if config.tokenizer is not None:
+        FileCounter(config.tokenizer)
+
+
+def run(config: Experiment, observer: LiveObserver, *, is_staggered: bool = True) -> Run:
+    """Carry the experiment out; the folder it left. `is_staggered`: slots of a closed loop open one after another.
+
+    Raises: UsageError, EngineError, RunError. A run that ended early is no exception: its manifest says why.
+    """
+    check(config)
+    with ExitStack() as stack:
+        if config.url is not None and not config.command:
+            subject, run_ = Subject(config.url), None
+        else:
+            run_ = Run.create(config.out, _name(config))
+            stack.enter_context(_noting_failure(config, run_))
+            subject = stack.enter_context(started(config, shape_of(config), run_, observer.say))
+        prepared = _prepare(config, subject, observer, is_staggered=is_staggered)
+        if run_ is None:
+            run_ = Run.create(config.out, _name(config))
+            stack.enter_context(_noting_failure(config, run_))
+        observer.say(f"folder    {run_.path}")
+        observer.begin(DIALECTS[prepared.facts.api])
+        _drive(config, prepared, run_, observer)
+    run_.write_tables()
+    return run_
+
+
+def _prepare(config: Experiment, subject: Subject, observer: LiveObserver, *, is_staggered: bool) -> Prepared:
+    """Ask the server, time one request where that is needed, and make the plan."""
+    shape, schedule = shape_of(config), schedule_of(config)
+    seed, words_nonce = seeds_of(config)
+    access: dict[str, Any] = {"headers": config.headers(), "is_insecure": config.insecure}
+    access |= {"engines": ENGINES, "dialects": DIALECTS}
+    facts = ask(subject.url, model=config.model, api=config.api, **access)
+    observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
+    is_staggered = is_staggered and config.mode == "closed"
+    alone_s = time_alone(config, shape, facts) if is_staggered or schedule.n_planned is None else 0.0
+    with counting(facts, tokenizer=config.tokenizer, **access) as counter:
+        server = planning.Server(
+            counter=counter,
+            context_tokens=facts.context_tokens,
+            takes_token_ids=facts.takes_token_ids,
+            takes_messages=facts.api == "chat",
+        )
+        n_requests = n_requests_of(schedule, alone_s)
+        plan = planning.make(shape, schedule, server, n_requests=n_requests, seed=seed, words_nonce=words_nonce)
+    observer.say(f"plan      {schedule.law}; {config.input_tokens} tokens in, {config.output_tokens} out")
+    return Prepared(subject, facts, plan, stagger_s_of(config, alone_s) if is_staggered else 0.0, words_nonce)
+
+
+@contextmanager
+def _noting_failure(config: Experiment, run_: Run) -> Iterator[None]:
+    """Until the measurement begins the folder says that there is none, and why it did not come to one."""
+    manifest = begun(config)
+    run_.write_manifest(manifest | {"state": STATE_STARTING})
+    try:
+        yield
+    except (InferometerError, KeyboardInterrupt) as error:
+        if run_.manifest()["state"] == STATE_STARTING:
+            reason = str(error) or "stopped by the user"
+            run_.write_manifest(manifest | {"state": STATE_FAILED, "stop_reason": reason})
+        raise
+
+
+def _name(config: Experiment) -> str:
+    if config.is_embedded:
+        who = "embedded"
+    elif config.url is not None:
+        who = urlsplit(config.url).netloc.rpartition("@")[2].replace(":", "-")
+    else:
+        who = Path(config.command[0]).name
+    load = {"closed": f"c{config.concurrency}", "open": f"r{config.rate or 0:g}", "burst": f"b{config.requests}"}
+    return f"{who}-{load[config.mode]}"
+
+
+# --- the measurement -----------------------------------------------------------------------------------------------
+
+
+def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: LiveObserver) -> None:
+    facts, plan, subject = prepared.facts, prepared.plan, prepared.subject
+    nonce = secrets.token_hex(4)
+    clock = Clock()
+    manifest = begun(config) | known(config, plan, facts, subject) | {"nonce": nonce}
+    manifest["plan"] |= {"words_nonce": prepared.words_nonce}
+    manifest["clock"] = {"origin_ns": clock.origin_ns}
+    run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder
+    headers = headers_of(facts.url, config.headers())
+    payloads = payloads_of(plan, facts, headers, nonce)
+    target = target_of(config, facts.url, headers)
+    save_plan(plan, run_.path / PLAN, with_content=config.keeps_content)
+    _allow_files(config, plan)
+    recorder = Writer(run_.path / RECORDER)
+    samplers = _samplers(subject)
+    options = Options(
+        timeout_ns=round(config.timeout_s * NS_PER_S),
+        stall_timeout_ns=round(config.stall_timeout_s * NS_PER_S),
+        keeps_content=config.keeps_content,
+        n_reserve=2 if config.is_embedded or config.mode == "open" else 0,  # ours has threads to spare
+        stagger_ns=round(prepared.stagger_s * NS_PER_S),
+    )
+    dialect = DIALECTS[facts.api]
+    try:
+        with _pinned(subject.client_core):
+            measurement = Measurement(
+                target, payloads, plan.schedule, dialect, recorder, clock, options, samplers, observer
+            )
+            measured = measurement.run()
+    finally:
+        recorder.close()
+        for sampler in samplers:
+            sampler.close()
+    run_.write_manifest(manifest | ended(measured, manifest, subject))
+
+
+def _samplers(subject: Subject) -> list[Sampler]:
+    samplers: list[Sampler] = [ClientSampler(), HostSampler()]
+    pids = engine_pids(subject)
+    return [*samplers, EngineSampler(pids)] if pids else samplers
+
+
+def _allow_files(config: Experiment, plan: Plan) -> None:
+    """Make room for a connection per request in flight, and some files of our own.
+
+    In open loop nobody knows how many that will be; as many as the system gives are asked for, and a request that finds
+    none left becomes a NOT_SENT row.
+    Raises: RunError with the remedy if a closed loop or a burst cannot have what it needs.
+    """
+    limits = environment.open_files_limits()
+    if config.mode == "open" and limits is not None:
+        n_wanted = math.ceil((config.rate or 0) * config.timeout_s) + N_OWN_FILES
+        environment.raise_open_files(min(n_wanted, limits[1]))
+    elif config.mode != "open":
+        environment.raise_open_files((config.concurrency or len(plan.requests)) + N_OWN_FILES)
+
+
+@contextmanager
+def _pinned(core: int | None) -> Iterator[None]:
+    """Keep this thread on the core that was left for it."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

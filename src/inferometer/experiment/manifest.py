@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the manifest of a run says, as it becomes known: before the server was asked, before and after the measurement.
+
+Rule: no value of a header and no key is ever in it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from inferometer import embedded
+from inferometer.clock import utc_now
+from inferometer.config import Experiment, describe
+from inferometer.experiment.sending import headers_of
+from inferometer.experiment.subject import Subject
+from inferometer.host import environment
+from inferometer.host.ask import ServerFacts
+from inferometer.measurement import Measured
+from inferometer.plan.plan import Plan
+from inferometer.records import SCHEMA_VERSION
+from inferometer.run_folder import STATE_FINISHED, STATE_STOPPED
+
+
+def begun(config: Experiment) -> dict[str, Any]:
+    """What is known before the server is asked."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "created": utc_now().isoformat(timespec="seconds"),
+        "config": describe(config),
+        "host": environment.host_facts(),
+        "versions": environment.versions(),
+        "stop_reason": "",
+        "is_cut_off": False,
+    }
+
+
+def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject) -> dict[str, Any]:
+    server = subject.server
+    return {
+        "dialect": facts.api,
+        "plan": plan.schedule.facts()
+        | {
+            "digest": plan.digest,
+            "seed": plan.seed,
+            "lengths_from": plan.lengths_from,
+            "notes": list(plan.notes),
+            "is_streamed": config.is_streamed,
+            "input_tokens": config.input_tokens,
+            "output_tokens": config.output_tokens,
+            "shared_prefix": config.shared_prefix,
+            "timeout_s": config.timeout_s,
+            "stall_timeout_s": config.stall_timeout_s,
+            "is_length_forced": facts.is_length_forced,
+            "n_template_tokens": facts.n_template_tokens,
+            "n_pool": len(plan.requests),
+            "slo": config.slo,
+        },
+        "engine": {
+            "name": facts.engine,
+            "title": facts.title,
+            "version": embedded.engine_version() if config.is_embedded else facts.version,
+            "model": facts.model,
+            "url": facts.url,
+            "api": facts.api,
+            "context_tokens": facts.context_tokens,
+            "evidence": list(facts.evidence),
+            "notes": list(facts.notes),
+            "argv": server.argv if server is not None else [],
+            "ready_s": server.ready_s if server is not None else None,
+            "is_embedded": config.is_embedded,
+        },
+        "wire": {
+            "url": facts.url,
+            "model": facts.model,
+            "extras": dict(facts.extras),
+            "headers": headers_of(facts.url, [(name, "") for name, _ in config.headers()]),
+            "key_name": config.api_key_env or "API_KEY",
+            "is_insecure": config.insecure,
+            "keeps_content": config.keeps_content,
+        },
+        "client": {"core": subject.client_core, "pid": os.getpid()},
+    }
+
+
+def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dict[str, Any]:
+    server = subject.server
+    died = "" if server is None or server.is_running else f" (the engine ended with exit code {server.exit_code})"
+    return {
+        "state": STATE_STOPPED if measured.stop_reason else STATE_FINISHED,
+        "stop_reason": measured.stop_reason + died,
+        "is_interrupted": measured.is_interrupted,
+        "engine_last_lines": server.last_lines() if server is not None and died else [],
+        "windows": [asdict(window) for window in measured.windows],
+        "stamps": measured.stamps,
+        "clock": manifest["clock"]
+        | {
+            "n_steps": measured.n_clock_steps,
+            "max_bracket_ns": max(measured.clock_start.width_ns, measured.clock_end.width_ns),
+            "start": asdict(measured.clock_start),
+            "end": asdict(measured.clock_end),
+        },
+    }

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a configuration becomes a plan: lengths and schedule, how many requests to make, how far apart slots open."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from functools import partial
+
+from inferometer.clock import Clock
+from inferometer.config import Experiment, Warmup
+from inferometer.engines import DIALECTS
+from inferometer.errors import EngineError
+from inferometer.host.ask import ServerFacts
+from inferometer.host.control import Control
+from inferometer.host.probe import probe
+from inferometer.plan import make as planning
+from inferometer.plan.lengths import parse_lengths
+from inferometer.plan.request import Request, Sampling
+from inferometer.plan.schedule import Schedule, burst, closed, open_loop, parse_arrivals
+from inferometer.units import NS_PER_S
+
+MIN_POOL = 128
+MAX_ALONE_TOKENS = 64  # of the request that is timed alone
+MAX_POOL = 50_000  # prompts made for a closed loop that time ends; past it they are used again
+
+
+def shape_of(config: Experiment) -> planning.Shape:
+    """What requests are asked to be. Raises: UsageError."""
+    return planning.Shape(
+        inputs=parse_lengths(config.input_tokens, "--input-tokens"),
+        outputs=parse_lengths(config.output_tokens, "--output-tokens"),
+        sampling=Sampling(config.temperature, config.seed),
+        is_streamed=config.is_streamed,
+        n_shared=config.shared_prefix,
+    )
+
+
+def schedule_of(config: Experiment) -> Schedule:
+    """When they are due. Raises: UsageError."""
+    arrivals = parse_arrivals(config.arrivals)
+    warmup = config.warmup or Warmup()
+    open_ = partial(open_loop, config.rate or 1, arrivals, seed=config.seed or 0)
+    begin = {"open": open_, "closed": partial(closed, config.concurrency or 1)}.get(config.mode)
+    if begin is None:
+        return burst(
+            config.requests or 1, n_warmup=warmup.n_requests, warmup_s=warmup.duration_s, n_trials=config.repeats
+        )
+    return begin(
+        n_requests=config.requests,
+        for_s=config.for_s,
+        n_warmup=warmup.n_requests,
+        warmup_s=warmup.duration_s,
+        n_trials=config.repeats,
+    )
+
+
+def seeds_of(config: Experiment) -> tuple[int, int]:
+    """The plan's seed, and a nonce for the words of its prompts: fresh in every run, unless the very same requests were
+    asked for by --seed. What a server's prefix cache kept of the last run would be measured otherwise."""
+    return config.seed or 0, 0 if config.seed is not None else secrets.randbits(32)
+
+
+def n_requests_of(schedule: Schedule, alone_s: float) -> int:
+    """All that is planned, and for stages that time ends more than the server can answer: every slot at the speed of
+    one alone, and half as many again."""
+    n_planned = n_pool = 0
+    for stages in schedule.trials:
+        for stage in stages:
+            if stage.n_planned is not None:
+                n_planned += stage.n_planned
+            else:
+                n_slots = stage.concurrency or 1
+                n_pool += math.ceil(1.5 * (stage.duration_ns or 0) / NS_PER_S * n_slots / alone_s) + 2 * n_slots
+                n_pool += stage.n_warmup
+    return n_planned + (min(MAX_POOL, n_pool + MIN_POOL) if n_pool else 0)
+
+
+def stagger_s_of(config: Experiment, alone_s: float) -> float:
+    """How far apart the slots open: over one request's time, and well within the warm-up. Without one, together."""
+    warmup = config.warmup or Warmup()
+    concurrency = config.concurrency or 1
+    if warmup.duration_s:
+        return min(alone_s, 0.5 * warmup.duration_s) / concurrency
+    return 0.8 * alone_s / concurrency if warmup.n_requests >= concurrency else 0.0
+
+
+def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) -> float:
+    """Seconds that one request of middling size takes on the idle server, once it is warm; a long answer is not waited
+    for but reckoned from its first tokens.
+
+    Raises: EngineError if it answers with an error.
+    """
+    n_output = max(1, math.ceil(shape.outputs.mean))
+    n_asked = min(n_output, MAX_ALONE_TOKENS)
+    prompt = " ".join(["water"] * math.ceil(shape.inputs.mean))
+    request = Request(0, prompt, 0, n_asked, shape.sampling, shape.is_streamed)
+    clock = Clock()
+    t_start_ns = 0
+    with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
+        for _ in range(2):
+            t_start_ns = clock.now_ns()
+            seen = probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
+            if seen.error:
+                raise EngineError(f"a first request failed: {seen.error}", "mend what the server says, then try again")
+    return max(1e-3, (clock.now_ns() - t_start_ns) / NS_PER_S * n_output / n_asked)

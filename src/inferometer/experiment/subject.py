@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server that is measured: found at its URL, or started by us and stopped in the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from inferometer import embedded
+from inferometer.config import Experiment
+from inferometer.drive.scrub import secrets_of
+from inferometer.embedded.cache import ensure_model
+from inferometer.embedded.server import command as embedded_command
+from inferometer.host.launch import Server, divide_cores, family, launch, listeners, place_port
+from inferometer.plan import make as planning
+from inferometer.plan.lengths import Lengths
+from inferometer.run_folder import ENGINE_LOG, Run
+
+OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
+N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loop
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The server that is measured. `server` is there if we started it; `client_core` if one was kept for us."""
+
+    url: str
+    server: Server | None = None
+    client_core: int | None = None
+
+
+@contextmanager
+def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[[str], None]) -> Iterator[Subject]:
+    """Start the embedded engine, or the command given, and stop it in the end."""
+    client_core, engine_cores = None, None
+    if config.is_embedded:
+        model = _model(say)
+        client_core, engine_cores = divide_cores()
+        command = _embedded_command(config, shape, model, n_threads=len(engine_cores or [0]))
+    else:
+        command = list(config.command)
+    argv, url = place_port(command, config.url)
+    say(f"starting  {'the embedded engine' if config.is_embedded else argv[0]} at {url}")
+    with launch(
+        argv,
+        base_url=url,
+        log_path=run_.path / ENGINE_LOG,
+        ready_within_s=config.ready_timeout_s,
+        cpus=engine_cores,
+        secrets=[secret.decode(errors="surrogateescape") for secret in secrets_of(config.headers())],
+    ) as server:
+        yield Subject(url, server, client_core)
+
+
+def _model(say: Callable[[str], None]) -> Path:
+    embedded.require("xllamacpp")
+    say("model     the small model of the embedded engine (made on first use)")
+    return ensure_model()
+
+
+def _embedded_command(config: Experiment, shape: planning.Shape, model: Path, *, n_threads: int) -> list[str]:
+    n_slots = config.concurrency or OPEN_LOOP_SLOTS
+    if config.burst:
+        n_connections = config.requests or 1
+    else:
+        n_connections = config.concurrency or N_OPEN_CONNECTIONS
+    return embedded_command(
+        model,
+        n_slots=n_slots,
+        n_threads=n_threads,
+        context_tokens=_longest(shape.inputs) + _longest(shape.outputs) + 64,
+        n_connections=n_connections,
+    )
+
+
+def _longest(lengths: Lengths) -> int:
+    """A bound that practically no draw exceeds; the rest is clipped, and said."""
+    if lengths.kind in ("fixed", "uniform"):
+        return int(max(lengths.a, lengths.b))
+    if lengths.kind == "normal":
+        return math.ceil(lengths.a + 4 * lengths.b)
+    if lengths.kind == "lognormal":
+        return min(8192, math.ceil(lengths.a * math.exp(4 * lengths.b)))
+    return 4096
+
+
+def engine_pids(subject: Subject) -> list[int]:
+    """Processes of the server, as far as they are on this machine and ours to see."""
+    if subject.server is not None:
+        return subject.server.pids()
+    parts = urlsplit(subject.url)
+    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return []
+    found = [family(pid) for pid in listeners(parts.port or (443 if parts.scheme == "https" else 80))]
+    return list(dict.fromkeys(pid for pids in found for pid in pids))
