@@ -2,7 +2,7 @@
 """What the user asked for: one frozen `Experiment` from flags, a TOML file and defaults, checked before a byte is sent.
 
 Rule 1: flag > file > default; a key in the file has the name of its flag (`for`, `input-tokens`, ...).
-Rule 2: only experiment.py and the command line see this type; everything below takes plain arguments.
+Rule 2: only experiment/ and the command line see this type; everything below takes plain arguments.
 """
 
 from __future__ import annotations
