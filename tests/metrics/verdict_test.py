@@ -273,12 +273,10 @@ def test_a_latency_that_drifts_is_not_stationary():
         rise = (np.linspace(0, share, 400) * 28 * MS).astype(int)
         return delayed(trace, slice(None), by=rise, names=())
 
-    found = reasons(drifting(0.5))["not_stationary"]
+    found = reasons(drifting(2.0))["not_stationary"]
     assert (found.level, found.metrics) == ("suspect", ("ttft_s", "e2e_s"))
-    assert re.search(
-        r"ttft_s rises by [45]\d % of its mean, e2e_s rises by [12]\d % of its mean over the window", found.text
-    )
-    assert "not_stationary" not in reasons(drifting(0.05))
+    assert re.search(r"ttft_s rises by 1\d\d % of its mean, e2e_s rises by [56]\d % of its mean over", found.text)
+    assert "not_stationary" not in reasons(drifting(0.2)), "a machine's speed wanders by as much"
 
 
 def test_a_burst_need_not_be_stationary():
