@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,11 @@ import pytest
 
 from inferometer.truth.launch import TruthServer
 from inferometer.truth.script import Prescription
+
+# A suite started in the background of a shell inherits an ignored SIGINT, and so would the programs whose Ctrl-C is
+# tested; a signal with a handler is back at its default in a program that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[1] / "docs"
