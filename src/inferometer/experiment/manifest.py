@@ -86,12 +86,13 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject) 
 
 def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dict[str, Any]:
     server = subject.server
+    keeps_content = manifest["wire"]["keeps_content"]
     died = "" if server is None or server.is_running else f" (the engine ended with exit code {server.exit_code})"
     return {
         "state": STATE_STOPPED if measured.stop_reason else STATE_FINISHED,
         "stop_reason": measured.stop_reason + died,
         "is_interrupted": measured.is_interrupted,
-        "engine_last_lines": server.last_lines() if server is not None and died else [],
+        "engine_last_lines": server.last_lines() if server is not None and died and keeps_content else [],
         "windows": [asdict(window) for window in measured.windows],
         "stamps": measured.stamps,
         "clock": manifest["clock"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from inferometer import embedded
@@ -34,6 +35,16 @@ class Subject:
 
 
 @contextmanager
+def log_folder(config: Experiment, run_: Run) -> Iterator[Path]:
+    """Where the engine's output goes: the run's folder, unless no content may stay, for some engines print prompts."""
+    if config.keeps_content:
+        yield run_.path
+        return
+    with TemporaryDirectory(prefix="inferometer-log-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
 def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[[str], None]) -> Iterator[Subject]:
     """Start the embedded engine, or the command given, and stop it in the end."""
     client_core, engine_cores = None, None
@@ -45,14 +56,17 @@ def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[
         command = list(config.command)
     argv, url = place_port(command, config.url)
     say(f"starting  {'the embedded engine' if config.is_embedded else argv[0]} at {url}")
-    with launch(
-        argv,
-        base_url=url,
-        log_path=run_.path / ENGINE_LOG,
-        ready_within_s=config.ready_timeout_s,
-        cpus=engine_cores,
-        secrets=[secret.decode(errors="surrogateescape") for secret in secrets_of(config.headers())],
-    ) as server:
+    with (
+        log_folder(config, run_) as folder,
+        launch(
+            argv,
+            base_url=url,
+            log_path=folder / ENGINE_LOG,
+            ready_within_s=config.ready_timeout_s,
+            cpus=engine_cores,
+            secrets=[secret.decode(errors="surrogateescape") for secret in secrets_of(config.headers())],
+        ) as server,
+    ):
         yield Subject(url, server, client_core)
 
 
