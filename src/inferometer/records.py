@@ -143,6 +143,8 @@ def write_table(rows: Array, path: Path) -> None:
             con.register("columns", columns)
             con.execute(f"COPY (SELECT {select} FROM columns) TO {target}")
         partial.replace(path)
+    except RuntimeError as error:
+        raise _unveiled(error) from error
     except (duckdb.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         reason = str(error).splitlines()[0]
@@ -161,6 +163,8 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
     try:
         with duckdb.connect() as con:
             columns = con.execute(f"SELECT {select} FROM read_parquet({_sql_text(str(path))})").fetchnumpy()
+    except RuntimeError as error:
+        raise _unveiled(error) from error
     except duckdb.Error as error:
         raise FormatError(f"{path} is not a readable table: {str(error).splitlines()[0]}") from error
     n_rows = len(next(iter(columns.values())))
@@ -168,6 +172,11 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
     for name in names:
         rows[name] = columns[name]
     return rows
+
+
+def _unveiled(error: RuntimeError) -> BaseException:
+    """DuckDB says "Query interrupted" for a Ctrl-C that came while it worked; any other RuntimeError is what it is."""
+    return KeyboardInterrupt() if "interrupted" in str(error).lower() else error
 
 
 def _plain(column: Array) -> Array:
