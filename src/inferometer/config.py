@@ -17,8 +17,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from inferometer.drive.scrub import redact_argv, redact_url
 from inferometer.errors import UsageError
+from inferometer.secrecy import redact_argv, redact_url
 from inferometer.units import parse_duration_s
 
 APIS = ("chat", "completions")

@@ -7,9 +7,9 @@ import math
 
 from inferometer import experiment
 from inferometer.config import Experiment, Warmup
-from inferometer.drive.scrub import redact_argv, redact_url
 from inferometer.report.plan_text import DryRun
 from inferometer.run_folder import DEFAULT_PARENT
+from inferometer.secrecy import redact_argv, redact_url
 from inferometer.units import format_bytes
 
 # Measured on runs of the embedded engine: imports and tables, and what a request and a stream event leave behind.

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inferometer.drive.scrub import Scrubber
 from inferometer.kinds import Outcome
 from inferometer.records import NEVER
+from inferometer.secrecy import Scrubber
 from inferometer.wire.http1 import Framing
 
 

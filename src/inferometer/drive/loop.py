@@ -23,10 +23,10 @@ from inferometer.drive.arrivals import Arrivals, Window
 from inferometer.drive.connection import STAMP_TOLERANCE_NS, Connection, State, Target, connect_outcome
 from inferometer.drive.exchange import Exchange, Finished
 from inferometer.drive.poller import make_poller
-from inferometer.drive.scrub import Scrubber
 from inferometer.kinds import Outcome, Phase
 from inferometer.plan.schedule import Stage
 from inferometer.recorder import Writer
+from inferometer.secrecy import Scrubber
 from inferometer.units import NS_PER_MS, NS_PER_S
 
 LAUNCH_BATCH = 16  # a burst goes out in batches with a look at the sockets in between; 16 sends take about 0.1 ms

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from inferometer import __version__
 from inferometer.config import Experiment
 from inferometer.drive.connection import Target
-from inferometer.drive.scrub import secrets_of
 from inferometer.engines import DIALECTS
 from inferometer.errors import EngineError
 from inferometer.host.ask import ServerFacts
 from inferometer.plan.plan import Plan
+from inferometer.secrecy import secrets_of
 from inferometer.wire.http1 import encode_request
 from inferometer.wire.tls import make_context
 

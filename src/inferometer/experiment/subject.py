@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from inferometer import embedded
 from inferometer.config import Experiment
-from inferometer.drive.scrub import secrets_of
 from inferometer.embedded.cache import ensure_model
 from inferometer.embedded.server import command as embedded_command
 from inferometer.host.launch import Server, divide_cores, family, launch, listeners, place_port
 from inferometer.plan import make as planning
 from inferometer.plan.lengths import Lengths
 from inferometer.run_folder import ENGINE_LOG, Run
+from inferometer.secrecy import secrets_of
 
 OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
 N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loop

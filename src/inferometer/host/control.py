@@ -21,8 +21,8 @@ import httpx
 import msgspec
 
 from inferometer.clock import Clock
-from inferometer.drive.scrub import Scrubber, redact_url, scrub_text, secrets_of
 from inferometer.errors import EngineError, UsageError
+from inferometer.secrecy import Scrubber, redact_url, scrub_text, secrets_of
 from inferometer.units import NS_PER_S, format_duration
 from inferometer.wire.tls import make_context
 

@@ -29,9 +29,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from inferometer.clock import Clock, sleep_s
-from inferometer.drive.scrub import MASK, redact_argv, redact_url, scrub_text
 from inferometer.errors import EngineError, UsageError
 from inferometer.host.supervise import CANNOT_START
+from inferometer.secrecy import MASK, redact_argv, redact_url, scrub_text
 from inferometer.units import NS_PER_S, format_duration
 
 PORT_MARK = "{port}"

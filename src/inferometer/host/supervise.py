@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from inferometer.drive.scrub import Scrubber
+from inferometer.secrecy import Scrubber
 
 CANNOT_START = 127
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferometer.drive.scrub import (
+from inferometer.secrecy import (
     MIN_SECRET_BYTES,
     Scrubber,
     is_secret_header,
