@@ -47,10 +47,16 @@ class Clock:
 
     def pair(self) -> ClockPair:
         """Read realtime between two monotonic readings; the instant is their middle."""
+        t_ns, offset_ns, width_ns = self.offset()
+        return ClockPair(t_ns, t_ns + offset_ns, width_ns)
+
+    def offset(self) -> tuple[int, int, int]:
+        """`t_ns`, `offset_ns` and `width_ns` of a pair as plain numbers, for who needs one in every pass of a loop."""
         before = time.monotonic_ns()
         realtime = time.time_ns()
         after = time.monotonic_ns()
-        return ClockPair((before + after) // 2 - self.origin_ns, realtime, after - before)
+        t_ns = (before + after) // 2 - self.origin_ns
+        return t_ns, realtime - t_ns, after - before
 
     def sleep_until(self, t_ns: int) -> None:
         """Sleep; for control code only, never in the driving loop."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from inferometer.clock import monotonic_ns
 from inferometer.drive.exchange import Exchange
 from inferometer.drive.poller import READABLE, WRITABLE
 from inferometer.kinds import Outcome
@@ -43,6 +44,9 @@ class State(IntEnum):
     HANDSHAKE = 1
     READY = 2
     CLOSED = 3
+
+
+_CONNECTING, _OPEN = State.CONNECTING, (State.HANDSHAKE, State.READY)  # looking an enum's member up takes time
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,12 @@ class Connection:
             self._send_request()
 
     def on_ready(self, mask: int) -> None:
-        if self.state is State.CONNECTING:
-            self._on_connected()
-        elif mask & WRITABLE and self._out:
-            self._push()
-        if mask & READABLE and self.state in (State.HANDSHAKE, State.READY):
+        if mask & WRITABLE or self.state is _CONNECTING:
+            if self.state is _CONNECTING:
+                self._on_connected()
+            elif self._out:
+                self._push()
+        if mask & ~WRITABLE and self.state in _OPEN:
             self._on_readable()
 
     def close(self) -> None:
@@ -190,7 +195,7 @@ class Connection:
         except OSError as error:
             loop.on_lost(self, Outcome.RESET, _reason(error))
             return
-        t_read_ns = loop.clock.now_ns()
+        t_read_ns = monotonic_ns() - loop.origin_ns
         if self._tls is not None and data:
             opened = self._decrypt(data)
             if opened is None:
@@ -214,15 +219,17 @@ class Connection:
                 t_recv_ns = loop.judge_stamp(t_recv_ns, t_read_ns, exchange)
         exchange.t_last_ns = t_recv_ns
         exchange.n_reads += 1
-        exchange.n_bytes += len(data)
         exchange.last_data = data
         loop.on_read(exchange, t_recv_ns, t_read_ns, data)
+        framing = exchange.framing
         try:
-            exchange.framing.feed(data)
+            if framing.passes(data):
+                return
+            framing.feed(data)
         except RemoteProtocolError as error:
             loop.on_lost(self, Outcome.PROTOCOL, str(error))
             return
-        if exchange.framing.is_done:
+        if framing.is_done:
             loop.on_answered(self, exchange)
 
     def _decrypt(self, data: bytes) -> bytes | None:

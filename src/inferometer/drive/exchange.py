@@ -19,7 +19,6 @@ class Exchange:
         "deadline_ns",
         "framing",
         "last_data",
-        "n_bytes",
         "n_reads",
         "payload",
         "phase",
@@ -54,7 +53,6 @@ class Exchange:
         self.attempt += 1
         self.framing = Framing()
         self.n_reads = 0
-        self.n_bytes = 0
         self.last_data = b""
         self.t_last_ns = t_now_ns
 

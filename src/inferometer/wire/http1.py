@@ -4,8 +4,8 @@
 Rule 1: no socket, no clock, no copy. `Framing.feed` tells which bytes of a read are body; the caller, who keeps the
 read anyway, cuts them out when it has time to.
 Rule 2: how the stream was cut into reads never changes the result, except that spans end where reads end.
-Rule 3: bytes of the peer lead to spans or to RemoteProtocolError. A feed that raises gives no spans; nothing can be
-followed after it.
+Rule 3: bytes of the peer lead to spans or to RemoteProtocolError, which carries the spans before the fault; nothing can
+be followed after it.
 Rule 4: memory is bounded: only an unfinished line and the lines of an unfinished head are kept.
 
 Where real servers are sloppy and no harm is done we are lenient (RFC 9112): lines of heads and trailers may end in LF
@@ -105,6 +105,16 @@ class Framing:
         self._room = max_head_bytes  # bytes that the lines of this step may still take
         self._n_left = 0  # bytes of the body, or of the chunk, still to come
 
+    def passes(self, data: bytes) -> bool:
+        """True if `data` is exactly one chunk in the midst of a chunked body: nothing else is to be learned from it, and
+        it counts as fed. Otherwise feed it. For a loop that needs the ends of answers only; about 0.2 us.
+        """
+        if self._step != _SIZE or self._line:
+            return False
+        eol = data.find(b"\r\n", 0, 8)
+        size = _SIZES.get(data[:eol])
+        return size is not None and eol + size + 4 == len(data) and data[-2:] == b"\r\n"
+
     def feed(self, data: bytes) -> list[tuple[int, int]]:
         """Half-open spans of `data` that are body bytes, in order, none empty; transfer framing is left out.
 
@@ -132,9 +142,10 @@ class Framing:
                     return spans
         try:
             self._follow(data, at, spans)
-        except RemoteProtocolError:
+        except RemoteProtocolError as error:
             self._step = _FAULTY
             self.keeps_alive = False
+            error.before = spans
             raise
         return spans
 
@@ -192,7 +203,7 @@ class Framing:
         stop = data.find(b"\n", at) + 1
         self._line += data[at : stop or None]
         line = self._line
-        if step == _HEAD and not self._lines and line[:5] != b"HTTP/"[: len(line)]:
+        if step == _HEAD and not self._lines and (stop or len(line) >= 5) and line[:5] != b"HTTP/":
             raise RemoteProtocolError(f"the answer is not HTTP/1.1: it begins with {glimpse(bytes(line[:5]))}")
         if len(line) > self._room:
             what = {_HEAD: "the head", _SIZE: "a chunk's size line", _TRAILERS: "the trailer"}[step]
