@@ -136,7 +136,7 @@ def inferometer_client(folder: Path) -> Client:
         Measurement(target, payloads, schedule, CHAT, recorder, clock, Options(), samplers, None).run()
         recorder.close()
         cpu_ns, run_delay_ns = (after - start for after, start in zip(schedstat(), before, strict=True))
-        decoded = decode(path, CHAT, Asked([0], [n_chunks]))
+        decoded = decode([path], CHAT, Asked([0], [n_chunks]))
         meta = {"clock": {"origin_ns": clock.origin_ns}}
         return Driven(Trace(decoded.requests, token_chunks(decoded), meta=meta), cpu_ns, run_delay_ns)
 

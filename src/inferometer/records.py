@@ -11,7 +11,9 @@ Schema history (SCHEMA_VERSION is written into every manifest):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -28,8 +30,9 @@ SCHEMA_VERSION = 1
 NEVER = -1  # an instant that did not come
 NOT_TOLD = -1  # a count nobody told us
 
-Array = npt.NDArray[Any]
+_MERGE_MEMORY = "300MB"  # for making one file of the parts; DuckDB would take most of the machine's
 
+Array = npt.NDArray[Any]
 
 REQUEST = np.dtype(
     [
@@ -133,20 +136,56 @@ def write_table(rows: Array, path: Path) -> None:
 
     Raises: RunError if it cannot be written.
     """
-    names = rows.dtype.names or ()
-    columns = {name: _plain(rows[name]) for name in names}
-    select = ", ".join(_as_words(name) if name in _ENUMS else f'"{name}"' for name in names)
     partial = path.with_name(path.name + ".partial")
-    target = f"{_sql_text(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
-    try:
-        with duckdb.connect() as con:
-            con.register("columns", columns)
-            con.execute(f"COPY (SELECT {select} FROM columns) TO {target}")
+    with _explained(path), duckdb.connect() as con:
+        _copy_rows(con, rows, partial)
         partial.replace(path)
+
+
+def write_parts(parts: Iterable[Array], path: Path) -> None:
+    """The same for a table that comes in arrays, one after another: no more than one of them is in memory.
+
+    Each is a Parquet file in a folder beside, until all are made into one.
+    Raises: RunError if it cannot be written.
+    """
+    folder = path.with_name(path.name + ".parts")
+    partial = path.with_name(path.name + ".partial")
+    with _explained(path), duckdb.connect() as con:
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+        folder.mkdir()
+        try:
+            names = []
+            for i, rows in enumerate(parts):
+                names.append(str(folder / f"{i}.parquet"))
+                _copy_rows(con, rows, Path(names[-1]))
+            con.execute(f"SET memory_limit = '{_MERGE_MEMORY}'")
+            _copy(con, f"FROM read_parquet([{', '.join(map(_sql_text, names))}])", partial)
+            partial.replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_rows(con: duckdb.DuckDBPyConnection, rows: Array, path: Path) -> None:
+    names = rows.dtype.names or ()
+    select = ", ".join(_as_words(name) if name in _ENUMS else f'"{name}"' for name in names)
+    con.register("columns", {name: _plain(rows[name]) for name in names})
+    _copy(con, f"SELECT {select} FROM columns", path)
+    con.unregister("columns")
+
+
+def _copy(con: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
+    con.execute(f"COPY ({select}) TO {_sql_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What went wrong on the way to `path`, in our words; nothing half written stays."""
+    try:
+        yield
     except RuntimeError as error:
         raise _unveiled(error) from error
     except (duckdb.Error, OSError) as error:
-        partial.unlink(missing_ok=True)
+        path.with_name(path.name + ".partial").unlink(missing_ok=True)
         reason = str(error).splitlines()[0]
         raise RunError(
             f"cannot write {path}: {reason}", "free some space, then make the tables with `report`"

@@ -129,13 +129,14 @@ class Run:
             [request.n_prompt_tokens for request in plan.requests],
             [request.max_output_tokens for request in plan.requests],
         )
-        return decode(self.path / RECORDER, DIALECTS[self.manifest()["dialect"]], asked)
+        return decode([self.path / RECORDER], DIALECTS[self.manifest()["dialect"]], asked)
 
     def write_tables(self) -> Decoded:
         """Recorder to Parquet."""
         decoded = self.decode()
-        for name in TABLES:
-            records.write_table(getattr(decoded, name), self.path / f"{name}.parquet")
+        records.write_table(decoded.requests, self.path / "requests.parquet")
+        records.write_parts(decoded.chunk_parts(), self.path / "chunks.parquet")
+        records.write_table(decoded.samples, self.path / "samples.parquet")
         return decoded
 
     def trace(self) -> Trace:

@@ -67,7 +67,7 @@ def measure(path, port, truths, stage=None, *, options=None, headers=(), secrets
 
 
 def records(path, measured, origin_ns, log) -> Driven:
-    decoded = decode(path, CHAT, Asked([N_PROMPT_TOKENS], [N_OUTPUT_TOKENS]))
+    decoded = decode([path], CHAT, Asked([N_PROMPT_TOKENS], [N_OUTPUT_TOKENS]))
     trace = Trace(decoded.requests, decoded.chunks, decoded.samples, {"clock": {"origin_ns": origin_ns}})
     return Driven(decoded, trace, log, measured, path.read_bytes())
 

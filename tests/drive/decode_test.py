@@ -40,7 +40,7 @@ def record(tmp_path):
         recorder = Writer(tmp_path / "recorder.bin")
         write(recorder)
         recorder.close()
-        return decode(tmp_path / "recorder.bin", CHAT, Asked([5], [n_output_tokens]))
+        return decode([tmp_path / "recorder.bin"], CHAT, Asked([5], [n_output_tokens]))
 
     return run
 

@@ -9,6 +9,7 @@ Rule 3: whatever the peer sends ends in `Answer` fields; only our own bugs raise
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from typing import Any
 
 from inferometer.engines.engine import Delta, Dialect, DialectError, Usage
@@ -22,7 +23,7 @@ MAX_ERROR_CHARS = 300
 
 
 class Answer:
-    """Feed it reads; it keeps one row per delta in parallel lists (kinds, n_tokens, n_bytes, read_ids)."""
+    """Feed it reads; it keeps one row per delta in parallel arrays (kinds, n_tokens, n_bytes, read_ids)."""
 
     __slots__ = (
         "_body",
@@ -64,10 +65,10 @@ class Answer:
         self.usage_read: int | None = None
         self.engine_error = ""  # the server's own words, from an error event or an error body
         self.fault = ""  # how the peer broke HTTP, SSE or the dialect
-        self.kinds: list[int] = []
-        self.n_tokens: list[int] = []
-        self.n_bytes: list[int] = []
-        self.read_ids: list[int] = []
+        self.kinds = array("b")
+        self.n_tokens = array("h")
+        self.n_bytes = array("i")
+        self.read_ids = array("i")
 
     def feed(self, data: bytes, read_id: int) -> None:
         """The bytes of one read. After a fault the rest is ignored."""
