@@ -102,7 +102,7 @@ def test_an_empty_log():
 
 
 @pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: d + b"x", lambda d: b"x" + d, lambda d: b"",
-                                    lambda d: d.replace(b'"version":1', b'"version":9')])  # fmt: skip
+                                    lambda d: d.replace(b'"version":2', b'"version":9')])  # fmt: skip
 def test_what_is_not_a_log_is_refused(tmp_path, damage):
     path = tmp_path / "log"
     path.write_bytes(damage(Stamps().to_bytes()))

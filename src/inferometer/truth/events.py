@@ -31,6 +31,7 @@ class Usage(NamedTuple):
     n_prompt_tokens: int
     n_output_tokens: int
     n_reasoning_tokens: int = 0
+    n_cached_tokens: int | None = None  # not told
 
 
 class Style(NamedTuple):
@@ -138,10 +139,17 @@ def _envelope(api: str, choices: list[Any], usage: Usage | None, *, is_whole: bo
         "choices": choices,
     }
     if usage is not None:
-        envelope["usage"] = {
-            "prompt_tokens": usage.n_prompt_tokens,
-            "completion_tokens": usage.n_output_tokens,
-            "total_tokens": usage.n_prompt_tokens + usage.n_output_tokens,
-            "completion_tokens_details": {"reasoning_tokens": usage.n_reasoning_tokens},
-        }
+        envelope["usage"] = _usage_object(usage)
     return envelope
+
+
+def _usage_object(usage: Usage) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "prompt_tokens": usage.n_prompt_tokens,
+        "completion_tokens": usage.n_output_tokens,
+        "total_tokens": usage.n_prompt_tokens + usage.n_output_tokens,
+        "completion_tokens_details": {"reasoning_tokens": usage.n_reasoning_tokens},
+    }
+    if usage.n_cached_tokens is not None:
+        told["prompt_tokens_details"] = {"cached_tokens": usage.n_cached_tokens}
+    return told

@@ -35,6 +35,8 @@ from inferometer.units import NS_PER_MS
 
 Steps = list[Step]
 MESSAGE = "the ground-truth server was asked to fail"
+BLOCK_BYTES = 65_536  # what is too big or never ends goes out in sends of this size
+BLOCK_EVERY_NS = NS_PER_MS // 10  # so far apart that other answers find their turn in between
 
 
 def script(prescription: Prescription, ask: Ask, variant: int = 0) -> Script:
@@ -51,7 +53,7 @@ def script(prescription: Prescription, ask: Ask, variant: int = 0) -> Script:
     else:
         steps = whole_steps(prescription, ask, variant)
     ending = Ending.KEEP if will_keep(prescription, ask) else Ending.CLOSE
-    if prescription.fault in WIRE_FAULTS:
+    if prescription.fault in WIRE_FAULTS and (ask.is_streamed or prescription.fault not in STREAM_FAULTS):
         steps, ending = WIRE_FAULTS[prescription.fault](prescription, steps, ending)
     return Script(tuple(steps), ending)
 
@@ -125,6 +127,48 @@ def _bad_chunk_size(prescription: Prescription, steps: Steps, ending: Ending) ->
     return [*steps[:i], Step(_offset_at(steps, i), b"zz\r\n", RAW)], Ending.CLOSE
 
 
+def _wrong_chunk_size(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:
+    """One event in a chunk that says it is a byte shorter; the stream goes on."""
+    i = _struck(prescription, steps)
+    size, line_end, rest = steps[i].data.partition(b"\r\n")
+    wrong = steps[i]._replace(data=b"%x%b%b" % (int(size, 16) - 1, line_end, rest))
+    return [*steps[:i], wrong, *steps[i + 1 :]], ending
+
+
+def _wrong_type(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:
+    """A good stream under a content type that is not a stream's."""
+    data = steps[0].data.replace(b"text/event-stream; charset=utf-8", b"application/json")
+    return [steps[0]._replace(data=data), *steps[1:]], ending
+
+
+def _big_event(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:
+    """One event of `fault_bytes`, all of it text; then the stream goes on."""
+    i = _cut(prescription, steps)
+    pieces = [b'data: {"choices":[{"index":0,"delta":{"content":"', b"x" * BLOCK_BYTES, b'"}}]}\n\n']
+    if prescription.framing == "chunked":
+        pieces = [transfer_chunk(piece) for piece in pieces]
+    begin, block, end = pieces
+    datas = [begin, *[block] * (prescription.fault_bytes // BLOCK_BYTES), end]
+    offset_ns = _offset_at(steps, i)
+    event = [Step(offset_ns + k * BLOCK_EVERY_NS, data, RAW) for k, data in enumerate(datas)]
+    late_ns = event[-1].offset_ns - offset_ns
+    return [*steps[:i], *event, *[step._replace(offset_ns=step.offset_ns + late_ns) for step in steps[i:]]], ending
+
+
+def _flood(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:
+    """The stream does not end: its last event comes for ever, by the hundred every `gap_ms`, or as fast as it can."""
+    kept = steps[: _struck(prescription, steps) + 1]
+    last = kept[-1]
+    block = last.data * max(1, BLOCK_BYTES // len(last.data))
+    period_ns = max(1, round(prescription.gap_ms * NS_PER_MS))
+    return [*kept, Step(last.offset_ns + period_ns, block, RAW)], Ending.REPEAT
+
+
+def _held_open(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:
+    """All events come, the end marker too; the HTTP message is not ended, and the connection stays open."""
+    return [step for step in steps if step.kind != END], Ending.HOLD
+
+
 def _never_ends(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:
     """All tokens come, then nothing: no finish, no usage, no end, and the connection stays open."""
     n_chunks = sum(step.kind in TOKEN_BEARING for step in steps)
@@ -146,11 +190,18 @@ WIRE_FAULTS: dict[str, Callable[[Prescription, Steps, Ending], tuple[Steps, Endi
     "truncate": _truncate,
     "reset": _reset,
     "bad_chunk_size": _bad_chunk_size,
+    "wrong_chunk_size": _wrong_chunk_size,
+    "wrong_type": _wrong_type,
+    "big_event": _big_event,
+    "flood": _flood,
+    "held_open": _held_open,
     "never_ends": _never_ends,
     "idle_close": _idle_close,
     "drop_reuse": _drop_reuse,
 }
 
+
+STREAM_FAULTS = {"bad_chunk_size", "wrong_chunk_size", "big_event", "flood"}  # an answer in one piece is left good
 
 # Answers of another kind
 
@@ -158,14 +209,55 @@ WIRE_FAULTS: dict[str, Callable[[Prescription, Steps, Ending], tuple[Steps, Endi
 def _status(prescription: Prescription, ask: Ask) -> Script:
     """An error answer with the prescribed status and body, due at `ttft_ms`."""
     status = prescription.status
-    body = prescription.body
-    data = msgspec.json.encode(events.error_body(MESSAGE, status)) if body is None else body.encode()
-    offset_ns = round(prescription.ttft_ms * NS_PER_MS)
-    return answer(status, data, offset_ns=offset_ns, keeps_alive=ask.keeps_alive)
+    default, content_type = _error_page(status, prescription.body_type)
+    retry_after_s = prescription.retry_after_s
+    return answer(
+        status,
+        default if prescription.body is None else prescription.body.encode(),
+        content_type=content_type,
+        more=[] if retry_after_s is None else [("retry-after", str(retry_after_s))],
+        offset_ns=round(prescription.ttft_ms * NS_PER_MS),
+        keeps_alive=ask.keeps_alive,
+    )
+
+
+def _error_page(status: int, body_type: str) -> tuple[bytes, str]:
+    """The body of an error answer as an engine sends it, or a proxy, or neither; and its content type."""
+    if body_type == "html":
+        title = f"{status} {MESSAGE}"
+        page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><hr>nginx</body></html>\n"
+        return page.encode(), "text/html"
+    if body_type == "empty":
+        return b"", "text/plain"
+    return msgspec.json.encode(events.error_body(MESSAGE, status)), "application/json"
 
 
 def _reset_before_head(prescription: Prescription, ask: Ask) -> Script:
     return Script((Step(round(prescription.ttft_ms * NS_PER_MS), b"", END),), Ending.RESET)
+
+
+def _reset_in_head(prescription: Prescription, ask: Ask) -> Script:
+    """Half a head, and a millisecond later a reset."""
+    whole = head(200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")], keeps_alive=True)
+    offset_ns = round(prescription.ttft_ms * NS_PER_MS)
+    steps = (Step(offset_ns, whole[: len(whole) // 2], RAW), Step(offset_ns + NS_PER_MS, b"", END))
+    return Script(steps, Ending.RESET)
+
+
+def _big_head(prescription: Prescription, ask: Ask) -> Script:
+    """Headers of `fault_bytes`; nothing after them."""
+    offset_ns = round(prescription.ttft_ms * NS_PER_MS)
+    line = b"x-filler: %b\r\n" % (b"x" * BLOCK_BYTES)
+    datas = [b"HTTP/1.1 200 OK\r\n", *[line] * (prescription.fault_bytes // BLOCK_BYTES)]
+    steps = [Step(offset_ns + k * BLOCK_EVERY_NS, data, RAW) for k, data in enumerate(datas)]
+    return Script(tuple(steps), Ending.CLOSE)
+
+
+def _html_page(prescription: Prescription, ask: Ask) -> Script:
+    """A web page with status 200: some gateway's front door instead of the API."""
+    page = b"<!doctype html><html><head><title>Welcome</title></head><body>Sign in</body></html>\n"
+    offset_ns = round(prescription.ttft_ms * NS_PER_MS)
+    return answer(200, page, content_type="text/html", offset_ns=offset_ns, keeps_alive=ask.keeps_alive)
 
 
 def _never_answers(prescription: Prescription, ask: Ask) -> Script:
@@ -201,6 +293,9 @@ def _echo_authorization(prescription: Prescription, ask: Ask) -> Script:
 
 ANSWERS: dict[str, Callable[[Prescription, Ask], Script]] = {
     "reset_before_head": _reset_before_head,
+    "reset_in_head": _reset_in_head,
+    "big_head": _big_head,
+    "html_page": _html_page,
     "never_answers": _never_answers,
     "not_http": _not_http,
     "echo_authorization": _echo_authorization,
@@ -213,6 +308,11 @@ ANSWERS: dict[str, Callable[[Prescription, Ask], Script]] = {
 def _cut(prescription: Prescription, steps: Steps) -> int:
     """Index of the first step after `fault_at` token-bearing chunks."""
     return _index_after(steps, prescription.fault_at)
+
+
+def _struck(prescription: Prescription, steps: Steps) -> int:
+    """Index of the token-bearing chunk number `fault_at`, the first if that is 0."""
+    return _index_after(steps, max(1, prescription.fault_at)) - 1
 
 
 def _index_after(steps: Steps, n_chunks: int) -> int:

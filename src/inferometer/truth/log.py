@@ -21,6 +21,7 @@ import numpy as np
 from inferometer.errors import FormatError
 from inferometer.kinds import TOKEN_BEARING, Phase
 from inferometer.records import NEVER, Array, Trace
+from inferometer.truth.script import leading_integer
 from inferometer.truth.stamps import COLUMNS, FORMAT, VERSION, LogHeader, ScriptRecord
 from inferometer.units import NS_PER_S
 
@@ -29,6 +30,7 @@ TRUTH_REQUEST = np.dtype(
     [
         ("id", "i8"),  # leading integer of the text; -1 if it has none
         ("x_request_id", "O"),  # as the client sent it, "" if it did not
+        ("fault", "O"),  # what went wrong on purpose, by name; "none" if nothing did
         ("conn", "i8"),  # number of the connection, in order of acceptance
         ("t_arrival_ns", "i8"),  # right after the read that completed the request
         ("t_start_ns", "i8"),  # origin of what was prescribed
@@ -109,12 +111,14 @@ def parse_log(data: bytes) -> TruthLog:
     before_ns, after_ns = numbers[n_requests * n_columns :].reshape(2, n_sends)
     columns = dict(zip(COLUMNS, table.T, strict=True))
     meta = {"n_retries": header.n_retries, "run_delay_ns": header.run_delay_ns, "python": header.python}
-    return _expand(columns, header.ids, header.scripts, before_ns, after_ns, meta)
+    faults = header.faults or ["none"] * n_requests
+    return _expand(columns, header.ids, faults, header.scripts, before_ns, after_ns, meta)
 
 
 def _expand(
     columns: Mapping[str, Array],
     ids: list[str],
+    faults: list[str],
     scripts: list[ScriptRecord],
     before_ns: Array,
     after_ns: Array,
@@ -126,6 +130,7 @@ def _expand(
     for name in ("conn", "t_arrival_ns", "t_start_ns", "t_gone_ns", "n_sends", "n_sent"):
         requests[name] = columns[name]
     requests["x_request_id"] = ids
+    requests["fault"] = faults
     requests["id"] = [leading_integer(text) for text in ids]
     parts = []
     for row, i_script in enumerate(columns["script"]):
@@ -155,12 +160,6 @@ class _Script:
         self.send = np.array(record.step_send, np.int64)
         self.kind = np.array(record.step_kind, np.int8)
         self.n_tokens = np.array(record.step_n_tokens, np.int32)
-
-
-def leading_integer(text: str) -> int:
-    """The plan's id in `<plan id>-<run nonce>`; -1 if the text does not begin with one."""
-    digits = text.partition("-")[0]
-    return int(digits) if digits.isascii() and digits.isdigit() else -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def to_flags(prescription: Prescription) -> list[str]:
     """The flags that make this prescription a server's default."""
     fields = msgspec.structs.asdict(prescription)
     plain = msgspec.structs.asdict(Prescription())
-    return [f"--{_dashed(name)}={value}" for name, value in fields.items() if value != plain[name]]
+    return [f"--{_dashed(name)}={_text(value)}" for name, value in fields.items() if value != plain[name]]
 
 
 def read_options(argv: Sequence[str]) -> Options:
@@ -48,9 +48,15 @@ def read_options(argv: Sequence[str]) -> Options:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="default")
     prescribed = parser.add_argument_group("default prescription", "a request's own `truth` field goes before these")
     for field in msgspec.structs.fields(Prescription):
-        prescribed.add_argument("--" + _dashed(field.name), metavar="X", help=f"default {field.default}")
+        is_list = isinstance(field.default, tuple)
+        default = _text(field.default) or "none"
+        prescribed.add_argument(
+            "--" + _dashed(field.name), metavar="X,..." if is_list else "X", help=f"default {default}"
+        )
     parsed = vars(parser.parse_args(argv))
     named = {name: parsed[name] for name in Prescription.__struct_fields__ if parsed[name] is not None}
+    if "faults" in named:
+        named["faults"] = named["faults"].split(",")
     try:
         fields = msgspec.structs.asdict(PRESETS[parsed["preset"]]) | named
         prescription = msgspec.convert(fields, Prescription, strict=False)
@@ -65,6 +71,11 @@ def read_options(argv: Sequence[str]) -> Options:
         shows_ceiling=parsed["ceiling"],
         prescription=prescription,
     )
+
+
+def _text(value: object) -> str:
+    """A value as a flag says it; lists with commas."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _dashed(name: str) -> str:

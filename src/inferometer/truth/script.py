@@ -11,6 +11,8 @@ Rule 3: steps due at the same instant leave in one send.
 from __future__ import annotations
 
 import random
+import re
+import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -35,9 +37,11 @@ DEFAULT_N_TOKENS = 32
 NonNegative = Annotated[float, msgspec.Meta(ge=0, le=86_400_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 FaultName = Literal[
     "none",
     "reset_before_head",
+    "reset_in_head",
     "reset",
     "truncate",
     "end_early",
@@ -45,16 +49,27 @@ FaultName = Literal[
     "error_event",
     "named_error_event",
     "bad_chunk_size",
+    "wrong_chunk_size",
     "bad_json",
     "empty",
     "never_ends",
     "never_answers",
     "not_http",
     "not_streamed",
+    "html_page",
+    "wrong_type",
+    "big_head",
+    "big_event",
+    "flood",
+    "held_open",
     "echo_authorization",
     "idle_close",
     "drop_reuse",
 ]
+# In a list of faults an error answer is its status, with the kind of its body: "429", "500_html", "503_empty".
+_STATUS_FAULT = re.compile(r"([3-5]\d\d)(?:_(html|empty))?")
+_NEEDS_CHUNKS = {"bad_chunk_size", "wrong_chunk_size"}
+_EXCEEDS_LENGTH = {"big_event", "flood"}  # they send more than a content-length could have told
 
 
 class Prescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,23 +92,73 @@ class Prescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     ping_ms: NonNegative = 0.0  # an SSE comment so often until the first chunk; 0: none
     jitter: Literal["constant", "lognormal", "pauses"] = "constant"  # law of the gaps
     sigma: Annotated[float, msgspec.Meta(ge=0, le=4)] = 0.5  # of lognormal gaps; their mean is gap_ms
-    pause_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.03  # share of gaps that are pause_ms
+    pause_ratio: Ratio = 0.03  # share of gaps that are pause_ms
     pause_ms: NonNegative = 210.0
     seed: Count = 0
     stagger_ms: NonNegative = 0.0  # request k of the server starts (k mod stagger_n) * stagger_ms late
     stagger_n: Positive = 32
+    cached_tokens: Count | None = None  # prompt tokens that usage says came from a prefix cache; default: not told
+    most_tokens: Positive | None = None  # answers end there whatever was asked; not with `n_chunks`
+    slots: Count = 0  # answers at a time, of the server's defaults only; more requests wait their turn; 0: no limit
+    slow_from: Count = 0  # from request k of the server on, times to and between chunks are longer by slow_factor
+    slow_factor: Annotated[float, msgspec.Meta(ge=0.01, le=100)] = 1.0
     framing: Literal["chunked", "close", "length"] = "chunked"
     line_end: Literal["lf", "crlf", "cr"] = "lf"
     space: bool = True  # after "data:"
     status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200  # anything else is an error answer; 3xx a redirect
-    body: str | None = None  # of an error answer
+    body: str | None = None  # of an error answer; default: what `body_type` says
+    body_type: Literal["json", "html", "empty"] = "json"
+    retry_after_s: Count | None = None  # header Retry-After of an error answer
     fault: FaultName = "none"  # see faults.py
     fault_at: Count = 10  # after so many token-bearing chunks
     fault_ms: NonNegative = 1000.0  # how long a stall lasts, an idle connection stays open
+    fault_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=1 << 30)] = 20_000_000  # of a head or an event too big
+    # A mix: of the requests with a number (`x-request-id: 17-...`) this share gets one of these, see `drawn`.
+    faults: tuple[str, ...] = ()
+    fault_ratio: Ratio = 1.0
+    fault_seed: Count = 0
 
     def __post_init__(self) -> None:
-        if self.fault == "bad_chunk_size" and self.framing != "chunked":
-            raise ValueError("fault bad_chunk_size needs chunked framing")
+        for name in (self.fault, *self.faults):
+            if name not in typing.get_args(FaultName) and not _STATUS_FAULT.fullmatch(name):
+                raise ValueError(f"no fault is called {name!r}")
+            if name in _NEEDS_CHUNKS and self.framing != "chunked":
+                raise ValueError(f"fault {name} needs chunked framing")
+            if name in _EXCEEDS_LENGTH and self.framing == "length":
+                raise ValueError(f"fault {name} needs a framing that tells no length")
+
+    @property
+    def fault_name(self) -> str:
+        """What goes wrong, as a list of faults would say it; "none" if nothing does."""
+        if self.status == 200:
+            return self.fault
+        return str(self.status) if self.body_type == "json" else f"{self.status}_{self.body_type}"
+
+
+def drawn(prescription: Prescription, request_id: str) -> Prescription:
+    """What one request gets of a mix: with chance `fault_ratio` one of `faults`, struck after 0 to `fault_at` chunks.
+
+    Decided by `fault_seed` and the number of the request alone, so that who is to judge can draw it again. Requests
+    without a number, such as a client's questions before it measures, get the good answer.
+    """
+    if not prescription.faults:
+        return prescription
+    plain = msgspec.structs.replace(prescription, faults=())
+    number = leading_integer(request_id)
+    rng = random.Random(f"{prescription.fault_seed}/{number}")
+    if number < 0 or rng.random() >= prescription.fault_ratio:
+        return plain
+    name = rng.choice(prescription.faults)
+    status = _STATUS_FAULT.fullmatch(name)
+    if status is not None:
+        return msgspec.structs.replace(plain, status=int(status[1]), body_type=status[2] or "json")
+    return msgspec.structs.replace(plain, fault=name, fault_at=rng.randint(0, prescription.fault_at))
+
+
+def leading_integer(text: str) -> int:
+    """The plan's id in `<plan id>-<run nonce>`; -1 if the text does not begin with one."""
+    digits = text.partition("-")[0]
+    return int(digits) if digits.isascii() and digits.isdigit() else -1
 
 
 # Role at once, first content at 300 ms, 20 chunks of 2 tokens every 40 ms, usage 250 ms after the last:
@@ -127,6 +192,7 @@ class Ending(IntEnum):
     RESET = 2
     HOLD = 3  # it stays open, and nothing more comes
     DROP_NEXT = 4  # it waits, and is closed without an answer when the next request comes
+    REPEAT = 5  # the last send goes out again and again, as far apart as the last two, until the client leaves
 
 
 class Step(NamedTuple):
@@ -167,6 +233,13 @@ class Script:
         object.__setattr__(self, "send_of_step", tuple(sends))
 
 
+def slowed(prescription: Prescription) -> Prescription:
+    """What a server prescribes that has been throttled."""
+    factor = prescription.slow_factor
+    times = {name: factor * getattr(prescription, name) for name in ("ttft_ms", "gap_ms", "pause_ms")}
+    return msgspec.structs.replace(prescription, **times)
+
+
 def chunk_offsets_ns(prescription: Prescription, n_chunks: int, variant: int) -> list[int]:
     """When the token-bearing chunks are due: running sums of float gaps, rounded once each."""
     rng = random.Random(prescription.seed * N_VARIANTS + variant)
@@ -198,6 +271,7 @@ def chunk_tokens(prescription: Prescription, ask: Ask) -> list[int]:
     if prescription.n_chunks is not None:
         return [per_chunk] * prescription.n_chunks
     n_tokens = DEFAULT_N_TOKENS if ask.n_output_tokens is None else max(1, ask.n_output_tokens)
+    n_tokens = min(n_tokens, prescription.most_tokens or n_tokens)
     n_full, n_rest = divmod(n_tokens, per_chunk)
     return [per_chunk] * n_full + ([n_rest] if n_rest else [])
 
@@ -254,7 +328,13 @@ def _tells_usage(prescription: Prescription, *, is_last: bool) -> bool:
 
 
 def _usage(prescription: Prescription, ask: Ask, counts: list[int]) -> events.Usage:
-    return events.Usage(ask.n_prompt_tokens, sum(counts), sum(counts[: prescription.reasoning_chunks]))
+    cached = prescription.cached_tokens
+    return events.Usage(
+        ask.n_prompt_tokens,
+        sum(counts),
+        sum(counts[: prescription.reasoning_chunks]),
+        None if cached is None else min(cached, ask.n_prompt_tokens),
+    )
 
 
 def _style(prescription: Prescription, ask: Ask) -> events.Style:
@@ -301,11 +381,12 @@ def answer(
     body: bytes,
     *,
     content_type: str = "application/json",
+    more: Iterable[tuple[str, str]] = (),
     offset_ns: int = 0,
     keeps_alive: bool = True,
 ) -> Script:
-    """An answer that leaves in one send."""
-    headers = [("content-type", content_type), ("content-length", str(len(body)))]
+    """An answer that leaves in one send. `more`: further headers."""
+    headers = [("content-type", content_type), ("content-length", str(len(body))), *more]
     if 300 <= status < 400:
         headers.append(("location", "/elsewhere"))
     data = head(status, headers, keeps_alive=keeps_alive) + body

@@ -29,7 +29,17 @@ from inferometer.clock import monotonic_ns
 from inferometer.truth import ask, events, faults
 from inferometer.truth.options import Options, read_options
 from inferometer.truth.poller import make_poller
-from inferometer.truth.script import N_VARIANTS, Ask, Ending, Prescription, Script, answer, error_answer
+from inferometer.truth.script import (
+    N_VARIANTS,
+    Ask,
+    Ending,
+    Prescription,
+    Script,
+    answer,
+    drawn,
+    error_answer,
+    slowed,
+)
 from inferometer.truth.stamps import Stamps
 from inferometer.units import NS_PER_MS, NS_PER_S
 
@@ -78,7 +88,7 @@ class Connection:
         self.fd = sock.fileno()
         self.number = number
         self.receive: Callable[[int], bytes] = sock.recv
-        self.send: Callable[[bytes], int] = sock.send
+        self.send: Callable[[bytes | memoryview], int] = sock.send
         self.inbox = bytearray()
         self.head: ask.HttpHead | None = None
         self.is_busy = False  # an answer is under way, or the connection is held open for ever
@@ -90,7 +100,7 @@ class Connection:
         self.t_start_ns = 0
         self.row: int | None = None  # in the log, while the answer is under way
         self.first_send = 0
-        self.rest: bytes | None = None  # of a send that the kernel took only in part
+        self.rest: bytes | memoryview | None = None  # of a send that the kernel took only in part
 
 
 class Server:
@@ -106,8 +116,9 @@ class Server:
         self._due: list[int] = []
         self._n_accepted = 0
         self._n_generations = 0
+        self._slots_free_ns: list[int] = []  # a heap: when the answers end that occupy a slot
         self._prescriptions: dict[bytes, Prescription] = {b"": prescription}
-        self._scripts: dict[tuple[bytes, Ask, int], Script] = {}
+        self._scripts: dict[tuple[Prescription, Ask, int], Script] = {}
         self._pages: dict[tuple[str, str], Callable[[ask.HttpRequest], Script]] = {
             ("GET", "/health"): lambda _: answer(200, b'{"status":"ok"}'),
             ("GET", "/v1/models"): lambda _: answer(200, events.model_list()),
@@ -175,7 +186,7 @@ class Server:
                 continue
             after_ns[place] = now_ns = clock()
             if n_bytes != len(data):
-                connection.rest = data[n_bytes:]
+                connection.rest = memoryview(data)[n_bytes:]
                 self.stamps.n_retries += 1
                 heapq.heapreplace(due, (now_ns + RETRY_NS) << _NUMBER_BITS | connection.number)
                 continue
@@ -192,10 +203,15 @@ class Server:
 
     def _finish(self, connection: Connection) -> None:
         """The script is done: what becomes of the connection."""
+        ending = connection.ending
+        if ending is Ending.REPEAT:  # the stamps in the log are those of the last time
+            connection.i_send -= 1
+            period_ns = connection.offsets_ns[-1] - connection.offsets_ns[-2]
+            heapq.heappush(self._due, (monotonic_ns() + period_ns) << _NUMBER_BITS | connection.number)
+            return
         if connection.row is not None:
             self.stamps.note_progress(connection.row, connection.n_sends)
             connection.row = None
-        ending = connection.ending
         if ending is Ending.HOLD:
             return
         connection.is_busy = False
@@ -278,26 +294,39 @@ class Server:
         if prescription is None:
             prescription = ask.read_prescription(generation.truth, self._prescription)
             self._prescriptions[generation.truth] = prescription
-        script = self._script(prescription, generation, request)
+        prescription = drawn(prescription, request.id)
+        script = self._script(prescription, generation.ask, request)
         stagger_ns = self._n_generations % prescription.stagger_n * round(prescription.stagger_ms * NS_PER_MS)
         self._n_generations += 1
-        t_start_ns = t_arrival_ns + stagger_ns
-        row, first_send = self.stamps.open_request(request.id, connection.number, script, t_arrival_ns, t_start_ns)
+        t_start_ns = self._take_slot(t_arrival_ns + stagger_ns, script)
+        row, first_send = self.stamps.open_request(
+            request.id, connection.number, script, t_arrival_ns, t_start_ns, prescription.fault_name
+        )
         self._begin(connection, script, t_start_ns, request.keeps_alive, row, first_send)
 
-    def _script(self, prescription: Prescription, generation: ask.Generation, request: ask.HttpRequest) -> Script:
+    def _take_slot(self, t_ns: int, script: Script) -> int:
+        """When an answer that could start at `t_ns` does: once a slot is free, where there are not enough for all."""
+        free_ns, n_slots = self._slots_free_ns, self._prescription.slots
+        if not n_slots:
+            return t_ns
+        if len(free_ns) == n_slots:
+            t_ns = max(t_ns, heapq.heappop(free_ns))
+        heapq.heappush(free_ns, t_ns + script.offsets_ns[-1])
+        return t_ns
+
+    def _script(self, prescription: Prescription, said: Ask, request: ask.HttpRequest) -> Script:
         """From the cache where it can be: a burst of equal requests must not wait for a thousand events to be built."""
         if prescription.fault == "echo_authorization":
-            return faults.script(
-                prescription, generation.ask._replace(authorization=request.headers.get("authorization", ""))
-            )
+            return faults.script(prescription, said._replace(authorization=request.headers.get("authorization", "")))
         variant = 0 if prescription.jitter == "constant" else self._n_generations % N_VARIANTS
-        key = (generation.truth, generation.ask, variant)
+        if 0 < prescription.slow_from <= self._n_generations:
+            prescription = slowed(prescription)
+        key = (prescription, said, variant)
         script = self._scripts.get(key)
         if script is None:
             if len(self._scripts) >= MAX_CACHED_SCRIPTS:
                 self._scripts.clear()
-            script = self._scripts[key] = faults.script(prescription, generation.ask, variant)
+            script = self._scripts[key] = faults.script(prescription, said, variant)
         return script
 
     def _begin(

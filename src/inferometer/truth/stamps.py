@@ -9,6 +9,7 @@ before[n_sends], after[n_sends]. Read by log.py.
 
 Format history:
   1  first.
+  2  `faults`: what went wrong on purpose, by request.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import msgspec
 from inferometer.truth.script import Script
 
 FORMAT = "inferometer-truth"
-VERSION = 1
+VERSION = 2
 COLUMNS = (
     "conn",  # number of the connection, in order of acceptance
     "script",  # index into LogHeader.scripts
@@ -51,7 +52,9 @@ class ScriptRecord(msgspec.Struct):
 
 
 class LogHeader(msgspec.Struct):
-    """`ids`: x-request-id of each request. `n_retries`: sends tried again because the client did not read.
+    """`ids`: x-request-id of each request; `faults`: Prescription.fault_name of each, empty in format 1.
+
+    `n_retries`: sends tried again because the client did not read.
 
     `run_delay_ns`: how long the server stood ready without a core while it served; -1 where the system does not tell.
     """
@@ -65,6 +68,7 @@ class LogHeader(msgspec.Struct):
     python: str
     ids: list[str]
     scripts: list[ScriptRecord]
+    faults: list[str] = []
 
 
 class Stamps:
@@ -74,6 +78,7 @@ class Stamps:
     """
 
     __slots__ = (
+        "_faults",
         "_ids",
         "_n_sends",
         "_requests",
@@ -93,12 +98,13 @@ class Stamps:
         self._n_sends = 1
         self._requests = array("q")
         self._ids: list[str] = []
+        self._faults: list[str] = []
         self._scripts: list[Script] = []
         self._script_index: dict[Script, int] = {}
         self._run_delay_ns = _run_delay_ns()
 
     def open_request(
-        self, request_id: str, conn: int, script: Script, t_arrival_ns: int, t_start_ns: int
+        self, request_id: str, conn: int, script: Script, t_arrival_ns: int, t_start_ns: int, fault: str = "none"
     ) -> tuple[int, int]:
         """Room for one answer. Returns: its row, and the index of its first send."""
         index = self._script_index.get(script)
@@ -112,6 +118,7 @@ class Stamps:
             self.before_ns.extend(more)
             self.after_ns.extend(more)
         self._ids.append(request_id)
+        self._faults.append(fault)
         self._requests.extend((conn, index, t_arrival_ns, t_start_ns, first_send, n_sends, 0, NEVER))
         return row, first_send
 
@@ -131,6 +138,7 @@ class Stamps:
             run_delay_ns=NEVER if self._run_delay_ns == NEVER else _run_delay_ns() - self._run_delay_ns,
             python=sys.version.split()[0],
             ids=self._ids,
+            faults=self._faults,
             scripts=[_record(script) for script in self._scripts],
         )
         columns = (self._requests, self.before_ns[: self._n_sends], self.after_ns[: self._n_sends])
