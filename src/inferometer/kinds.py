@@ -43,7 +43,7 @@ class ChunkKind(IntEnum):
     CONTENT = 1  # answer text
     REASONING = 2  # thinking text
     TOOL = 3  # tool-call arguments
-    USAGE = 4  # token counts
+    USAGE = 4  # token counts and no choice; counts that come with a choice change no kind
     DONE = 5  # the end marker
     ERROR = 6
     EMPTY = 7  # an event without text that is none of the above (finish only, empty delta)

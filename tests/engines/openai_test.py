@@ -106,7 +106,7 @@ def test_usage_early_late_inside_or_alone():
     alone = decode(chunk({"content": "a"}), chunk({"content": "b"}, finish="stop"), chunk(usage=running(2)))
     assert early == [Delta(K.USAGE, usage=usage), Delta(K.CONTENT, "a")]
     assert inside == [Delta(K.CONTENT, "a"), Delta(K.CONTENT, "b", None, "stop", usage)]
-    assert ending == [Delta(K.CONTENT, "a"), Delta(K.USAGE, "", None, "stop", usage)]
+    assert ending == [Delta(K.CONTENT, "a"), Delta(K.EMPTY, "", None, "stop", usage)]
     assert alone[2] == Delta(K.USAGE, usage=usage)
 
 

@@ -232,8 +232,6 @@ def _deltas(state: int, event: _Event) -> tuple[int, list[Delta]]:
         n_bearing = 1
     state, n_tokens = _count(state, ids, usage, n_bearing)
     last = len(said) - 1
-    if usage is not None and said[last][0] is ChunkKind.EMPTY:
-        said[last] = (ChunkKind.USAGE, "", said[last][2])
     return state, [
         Delta(kind, text, n_tokens if kind in _BEARING else None, finish, usage if i == last else None)
         for i, (kind, text, finish) in enumerate(said)
