@@ -29,14 +29,15 @@ class Arrivals:
     Open loop: the instants were planned. Closed loop: a slot is due again the instant its request ended (`freed`).
     """
 
-    def __init__(self, stage: Stage, t_start_ns: int, stagger_ns: int = 0) -> None:
-        """`stagger_ns`: how far apart the slots of a closed loop open at its start."""
+    def __init__(self, stage: Stage, t_start_ns: int, stagger_ns: int = 0, first_slot_ns: int = 0) -> None:
+        """`stagger_ns`: how far apart the slots of a closed loop open, the first `first_slot_ns` after its start."""
         self._stage = stage
         self._t_start_ns = t_start_ns
         is_stop_known = stage.duration_ns is not None and not (stage.n_warmup and stage.due_ns is None)
         self._t_stop_ns = t_start_ns + (stage.duration_ns or 0) if is_stop_known else FAR_NS
         self._due = None if stage.due_ns is None else deque((stage.due_ns + t_start_ns).tolist())
-        self._free = [t_start_ns + i * stagger_ns for i in range(stage.concurrency or 0)]  # a heap: the earliest first
+        t_first_ns = t_start_ns + first_slot_ns
+        self._free = [t_first_ns + i * stagger_ns for i in range(stage.concurrency or 0)]  # a heap: the earliest first
         self._n_left = FAR_NS if stage.n_requests is None else stage.n_requests
         self._n_taken = 0
         self._t_main_ns: int | None = None
