@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One hour at 20,000 chunks/s: does memory stay flat, and does the loop stay on time?
+
+    python benchmarks/hour.py [--minutes 60] [--out FOLDER] [--table FILE] [--fifo 10] [--no-content]
+
+Open loop, 80 requests/s of 250 chunks, 50 chunks/s each, about 400 streams at a time; recorder, framing and samplers
+on. A line per minute as it goes, then the trends: slopes over minutes with 95 % intervals, the first minute left out.
+
+Rule 1: what is watched is added up while the loop runs; nothing here grows with the run.
+Rule 2: --fifo gives server and client real-time priority (needs root), so that other work of the machine does not
+become a drift of theirs; without it the machine must be left alone for the hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from array import array
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import scipy.stats
+from driving import measure, payloads, pss_bytes, schedule, two_cores
+from truth_server import Answers, Room, TruthServer
+
+from inferometer.clock import Clock, process_cpu_ns
+from inferometer.drive.loop import Options
+from inferometer.plan.schedule import Stage
+from inferometer.recorder import Writer
+from inferometer.truth.log import lateness
+from inferometer.units import NS_PER_S
+
+N_CHUNKS = 250
+GAP_MS = 20.0
+N_PAYLOADS = 4_800  # ids past the end wrap around
+MINUTE_NS = 60 * NS_PER_S
+COLUMNS = ("minute", "chunks/s", "written", "PSS", "late mean", "late p99", "late max", "longest", "CPU", "no core")
+UNITS = ("", "", "MB", "MB", "us", "us", "us", "pass, ms", "%", "ms")
+WIDTHS = (7, 9, 9, 8, 10, 9, 9, 9, 6, 8)
+
+
+class WatchedWriter(Writer):
+    """The flight recorder, which also adds up, minute by minute, what is asked of this run."""
+
+    def __init__(self, path: Path, table: TextIO, max_sends: int) -> None:
+        super().__init__(path)
+        self.rows: list[tuple[float, ...]] = []  # one per minute
+        self._table = table
+        self._t_due_ns: dict[int, int] = {}  # due, and not sent yet
+        self._late_ns = array("q", [0]) * max_sends  # of one minute, in memory that is there before
+        self._n_late = 0
+        self._n_reads = self._n_bytes_before = self._cpu_before_ns = 0
+        self._pass_max_s = self._run_delay_s = self._run_delay_before_s = 0.0
+        self._n_reads_before = 0
+        self._t_before_ns: int | None = None
+
+    def due(self, request_id: int, trial: int, phase: int, t_due_ns: int) -> None:
+        super().due(request_id, trial, phase, t_due_ns)
+        self._t_due_ns[request_id] = t_due_ns
+
+    def sent(self, request_id: int, attempt: int, conn: int, t_sent_ns: int) -> None:
+        super().sent(request_id, attempt, conn, t_sent_ns)
+        t_due_ns = self._t_due_ns.pop(request_id, None)
+        if t_due_ns is not None and self._n_late < len(self._late_ns):
+            self._late_ns[self._n_late] = t_sent_ns - t_due_ns
+            self._n_late += 1
+
+    def note(self, t_ns: int, fact: dict[str, Any]) -> None:
+        super().note(t_ns, fact)
+        if fact["note"] != "samples" or fact["source"] != "client":
+            return
+        gauges = dict(fact["gauges"])
+        self._run_delay_s = gauges.get("run_delay_s", self._run_delay_s)
+        if "n_reads" not in gauges:
+            return
+        self._n_reads = int(gauges["n_reads"])
+        self._pass_max_s = max(self._pass_max_s, gauges["pass_max_s"])
+        if self._t_before_ns is None:
+            self._begin_minute(t_ns)
+        elif t_ns - self._t_before_ns >= MINUTE_NS:
+            self._end_minute(t_ns, t_ns - self._t_before_ns)
+            self._begin_minute(t_ns)
+
+    def _begin_minute(self, t_ns: int) -> None:
+        self._t_before_ns = t_ns
+        self._n_reads_before, self._n_bytes_before = self._n_reads, self.n_written_bytes
+        self._cpu_before_ns, self._run_delay_before_s = process_cpu_ns(), self._run_delay_s
+        self._pass_max_s, self._n_late = 0.0, 0
+
+    def _end_minute(self, t_ns: int, elapsed_ns: int) -> None:
+        late_us = np.frombuffer(self._late_ns, np.int64, self._n_late) / 1e3
+        row = (
+            len(self.rows) + 1,
+            (self._n_reads - self._n_reads_before) * NS_PER_S / elapsed_ns,
+            self.n_written_bytes / 1e6,
+            pss_bytes() / 1e6,
+            late_us.mean() if len(late_us) else np.nan,
+            np.percentile(late_us, 99) if len(late_us) else np.nan,
+            late_us.max(initial=0.0),
+            self._pass_max_s * 1e3,
+            1e2 * (process_cpu_ns() - self._cpu_before_ns) / elapsed_ns,
+            (self._run_delay_s - self._run_delay_before_s) * 1e3,
+        )
+        self.rows.append(row)
+        say(self._table, "".join(f"{value:>{width},.{_decimals(i)}f}" for i, (value, width) in _cells(row)))
+
+
+def _cells(row: tuple[float, ...]) -> list[tuple[int, tuple[float, int]]]:
+    return list(enumerate(zip(row, WIDTHS, strict=True)))
+
+
+def _decimals(i: int) -> int:
+    return 0 if COLUMNS[i] in ("minute", "chunks/s", "written", "late max") else 1
+
+
+def say(table: TextIO, line: str) -> None:
+    for out in (sys.stdout, table):
+        out.write(line + "\n")
+        out.flush()
+
+
+def trend(rows: list[tuple[float, ...]], name: str, unit: str) -> str:
+    """The slope of one column over the minutes after the first."""
+    values = np.array([row[COLUMNS.index(name)] for row in rows[1:]])
+    if len(values) < 3:
+        return f"{name:10} too few minutes for a trend"
+    fit = scipy.stats.linregress(np.arange(len(values)) / 60, values)
+    half = fit.stderr * scipy.stats.t.ppf(0.975, len(values) - 2)
+    return (
+        f"{name:10} {values[0]:,.1f} {unit} in minute 2, {values[-1]:,.1f} in minute {len(values) + 1}, "
+        f"highest {values.max():,.1f}; slope {fit.slope:+,.2f} {unit} an hour "
+        f"[{fit.slope - half:+,.2f}, {fit.slope + half:+,.2f}]"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=80.0, help=f"requests per second, of {N_CHUNKS} chunks each")
+    parser.add_argument("--out", type=Path, help="keep the recorder's file in this folder (18 GB an hour)")
+    parser.add_argument("--table", type=Path, help="write the lines to this file too")
+    parser.add_argument("--fifo", type=int, help="real-time priority for server and client; needs root")
+    parser.add_argument("--no-content", action="store_true", help="stamps and sizes only, as --no-content of a run")
+    told = parser.parse_args()
+    server_core, client_core = two_cores()
+    if told.fifo:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(told.fifo))  # the server inherits it
+    with tempfile.TemporaryDirectory(prefix="inferometer-hour-") as temporary:
+        out = told.out or Path(temporary)
+        out.mkdir(parents=True, exist_ok=True)
+        with (told.table or out / "table.txt").open("w") as table:
+            run(told, out / "recorder.bin", table, server_core, client_core)
+
+
+def run(told: argparse.Namespace, path: Path, table: TextIO, server_core: int, client_core: int) -> None:
+    n_requests = round(told.rate * told.minutes * 60)
+    due_ns = np.rint(np.arange(n_requests) * (NS_PER_S / told.rate)).astype(np.int64)
+    answers = Answers(ttft_ms=60, ttft_spread_ms=10, gap_ms=GAP_MS, gap_spread_ms=1, n_chunks=N_CHUNKS)
+    log_every = max(1, n_requests // 2_000)
+    room = Room(max_requests=4_000, max_sends=4_000 * N_CHUNKS, log_every=log_every)
+    # Half a spin of the default: the core has to have idle time, or the system takes it away from real-time work.
+    with TruthServer(answers, room, cpu=server_core, spin_us=10) as server:
+        os.sched_setaffinity(0, {client_core})
+        say(
+            table,
+            f"{told.rate:g} requests/s of {N_CHUNKS} chunks, {told.minutes:g} minutes; server on core {server_core}, "
+            f"client on core {client_core}"
+            + (f", both with real-time priority {told.fifo}" if told.fifo else "")
+            + (", content not kept" if told.no_content else ""),
+        )
+        for words in (COLUMNS, UNITS):
+            say(table, "".join(f"{word:>{width}}" for word, width in zip(words, WIDTHS, strict=True)))
+        recorder = WatchedWriter(path, table, max_sends=round(told.rate * 120))
+        plan = schedule(f"constant, {told.rate:g} requests/s", [Stage(due_ns=due_ns)])
+        options = Options(keeps_content=not told.no_content)
+        measured = measure(server.port, payloads(N_PAYLOADS, N_CHUNKS), plan, recorder, Clock(), options)
+        kept = lateness(server.stop())
+    say(
+        table,
+        f"\nended: {measured.stop_reason or 'the plan was carried out'}; {measured.n_reads:,} reads, "
+        f"{measured.n_kernel_stamped / max(1, measured.n_reads):.4%} with kernel stamps",
+    )
+    for name, unit in (("PSS", "MB"), ("late mean", "us"), ("late p99", "us")):
+        say(table, trend(recorder.rows, name, unit))
+    say(
+        table,
+        f"server     late p50 {kept.lateness.p50_s * 1e6:,.1f} us, p99 {kept.lateness.p99_s * 1e6:,.1f} us, "
+        f"max {kept.lateness.max_s * 1e3:,.2f} ms over {kept.n_chunks:,} sends of every {log_every}th request",
+    )
+
+
+if __name__ == "__main__":
+    main()
