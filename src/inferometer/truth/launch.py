@@ -18,15 +18,17 @@ STOP_WITHIN_S = 30.0  # a log of ten million sends takes a few seconds to write
 
 
 class TruthServer:
-    """A running server, for use with `with`. `url`: where it listens.
+    """A running server, for use with `with`. `url`: where it listens; `port` 0: at any free one.
 
     Raises: EngineError if it does not start, or does not stop and write its log.
     """
 
-    def __init__(self, prescription: Prescription = PRESETS["default"], *, cpu: int | None = None) -> None:
+    def __init__(
+        self, prescription: Prescription = PRESETS["default"], *, cpu: int | None = None, port: int = 0
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="inferometer-truth-")
         self._log = Path(self._folder.name) / "truth.log"
-        argv = [sys.executable, "-m", "inferometer.truth.server", "--port=0", f"--log={self._log}"]
+        argv = [sys.executable, "-m", "inferometer.truth.server", f"--port={port}", f"--log={self._log}"]
         argv += to_flags(prescription) + ([] if cpu is None else [f"--cpu={cpu}"])
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         line = self._process.stdout.readline() if self._process.stdout else ""

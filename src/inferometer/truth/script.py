@@ -95,7 +95,8 @@ class Prescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     pause_ratio: Ratio = 0.03  # share of gaps that are pause_ms
     pause_ms: NonNegative = 210.0
     seed: Count = 0
-    stagger_ms: NonNegative = 0.0  # request k of the server starts (k mod stagger_n) * stagger_ms late
+    # Request k (by the number in its x-request-id, else as it came) starts (k mod stagger_n) * stagger_ms late.
+    stagger_ms: NonNegative = 0.0
     stagger_n: Positive = 32
     cached_tokens: Count | None = None  # prompt tokens that usage says came from a prefix cache; default: not told
     most_tokens: Positive | None = None  # answers end there whatever was asked; not with `n_chunks`

@@ -38,6 +38,7 @@ from inferometer.truth.script import (
     answer,
     drawn,
     error_answer,
+    leading_integer,
     slowed,
 )
 from inferometer.truth.stamps import Stamps
@@ -295,8 +296,10 @@ class Server:
             prescription = ask.read_prescription(generation.truth, self._prescription)
             self._prescriptions[generation.truth] = prescription
         prescription = drawn(prescription, request.id)
-        script = self._script(prescription, generation.ask, request)
-        stagger_ns = self._n_generations % prescription.stagger_n * round(prescription.stagger_ms * NS_PER_MS)
+        number = leading_integer(request.id)
+        k = self._n_generations if number < 0 else number  # a request that is sent again gets the same answer
+        script = self._script(prescription, generation.ask, request, k)
+        stagger_ns = k % prescription.stagger_n * round(prescription.stagger_ms * NS_PER_MS)
         self._n_generations += 1
         t_start_ns = self._take_slot(t_arrival_ns + stagger_ns, script)
         row, first_send = self.stamps.open_request(
@@ -314,11 +317,11 @@ class Server:
         heapq.heappush(free_ns, t_ns + script.offsets_ns[-1])
         return t_ns
 
-    def _script(self, prescription: Prescription, said: Ask, request: ask.HttpRequest) -> Script:
+    def _script(self, prescription: Prescription, said: Ask, request: ask.HttpRequest, k: int) -> Script:
         """From the cache where it can be: a burst of equal requests must not wait for a thousand events to be built."""
         if prescription.fault == "echo_authorization":
             return faults.script(prescription, said._replace(authorization=request.headers.get("authorization", "")))
-        variant = 0 if prescription.jitter == "constant" else self._n_generations % N_VARIANTS
+        variant = 0 if prescription.jitter == "constant" else k % N_VARIANTS
         if 0 < prescription.slow_from <= self._n_generations:
             prescription = slowed(prescription)
         key = (prescription, said, variant)
