@@ -64,9 +64,7 @@ def measure(
             sampler.close()
 
 
-def pss_bytes() -> int:
-    """Proportional set size of this process: what it has in memory, shared pages by share."""
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit("/proc/self/smaps_rollup has no Pss")
+def memory_bytes(pid: int | str) -> dict[str, int]:
+    """Sums over all mappings of a process, by the names of /proc/<pid>/smaps_rollup: Rss, Pss, Pss_Anon, ..."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}

@@ -6,6 +6,8 @@
 Open loop, 80 requests/s of 250 chunks, 50 chunks/s each, about 400 streams at a time; recorder, framing and samplers
 on. A line per minute as it goes, then the trends: slopes over minutes with 95 % intervals, the first minute left out.
 
+PSS shares the pages of libraries with whoever else uses them; `own` is anonymous memory alone, which nobody shares.
+
 Rule 1: what is watched is added up while the loop runs; nothing here grows with the run.
 Rule 2: --fifo gives server and client real-time priority (needs root), so that other work of the machine does not
 become a drift of theirs; without it the machine must be left alone for the hour.
@@ -23,7 +25,7 @@ from typing import Any, TextIO
 
 import numpy as np
 import scipy.stats
-from driving import measure, payloads, pss_bytes, schedule, two_cores
+from driving import measure, memory_bytes, payloads, schedule, two_cores
 from truth_server import Answers, Room, TruthServer
 
 from inferometer.clock import Clock, process_cpu_ns
@@ -37,9 +39,21 @@ N_CHUNKS = 250
 GAP_MS = 20.0
 N_PAYLOADS = 4_800  # ids past the end wrap around
 MINUTE_NS = 60 * NS_PER_S
-COLUMNS = ("minute", "chunks/s", "written", "PSS", "late mean", "late p99", "late max", "longest", "CPU", "no core")
-UNITS = ("", "", "MB", "MB", "us", "us", "us", "pass, ms", "%", "ms")
-WIDTHS = (7, 9, 9, 8, 10, 9, 9, 9, 6, 8)
+COLUMNS = (
+    "minute",
+    "chunks/s",
+    "written",
+    "PSS",
+    "own",
+    "late mean",
+    "late p99",
+    "late max",
+    "longest",
+    "CPU",
+    "no core",
+)
+UNITS = ("", "", "MB", "MB", "MB", "us", "us", "us", "pass, ms", "%", "ms")
+WIDTHS = (7, 9, 9, 8, 8, 10, 9, 9, 9, 6, 8)
 
 
 class WatchedWriter(Writer):
@@ -91,12 +105,14 @@ class WatchedWriter(Writer):
         self._pass_max_s, self._n_late = 0.0, 0
 
     def _end_minute(self, t_ns: int, elapsed_ns: int) -> None:
+        memory = memory_bytes("self")
         late_us = np.frombuffer(self._late_ns, np.int64, self._n_late) / 1e3
         row = (
             len(self.rows) + 1,
             (self._n_reads - self._n_reads_before) * NS_PER_S / elapsed_ns,
             self.n_written_bytes / 1e6,
-            pss_bytes() / 1e6,
+            memory["Pss"] / 1e6,
+            memory["Pss_Anon"] / 1e6,
             late_us.mean() if len(late_us) else np.nan,
             np.percentile(late_us, 99) if len(late_us) else np.nan,
             late_us.max(initial=0.0),
@@ -183,7 +199,7 @@ def run(told: argparse.Namespace, path: Path, table: TextIO, server_core: int, c
         f"\nended: {measured.stop_reason or 'the plan was carried out'}; {measured.n_reads:,} reads, "
         f"{measured.n_kernel_stamped / max(1, measured.n_reads):.4%} with kernel stamps",
     )
-    for name, unit in (("PSS", "MB"), ("late mean", "us"), ("late p99", "us")):
+    for name, unit in (("PSS", "MB"), ("own", "MB"), ("late mean", "us"), ("late p99", "us")):
         say(table, trend(recorder.rows, name, unit))
     say(
         table,
