@@ -58,7 +58,7 @@ def test_every_name_is_a_fault_and_every_fault_has_a_name():
         ("stall", N_CHUNKS, Ending.KEEP),
         ("empty", 0, Ending.KEEP),
         ("never_ends", N_CHUNKS, Ending.HOLD),
-        ("idle_close", N_CHUNKS, Ending.CLOSE),
+        ("idle_close", N_CHUNKS, Ending.IDLE_CLOSE),
         ("drop_reuse", N_CHUNKS, Ending.DROP_NEXT),
         ("reset_before_head", 0, Ending.RESET),
         ("never_answers", 0, Ending.HOLD),

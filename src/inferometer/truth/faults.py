@@ -178,7 +178,7 @@ def _never_ends(prescription: Prescription, steps: Steps, ending: Ending) -> tup
 def _idle_close(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:
     """The kept-alive connection is closed `fault_ms` after the answer; a request that crosses the close is lost."""
     offset_ns = steps[-1].offset_ns + max(1, round(prescription.fault_ms * NS_PER_MS))
-    return [*steps, Step(offset_ns, b"", END)], Ending.CLOSE
+    return [*steps, Step(offset_ns, b"", END)], Ending.IDLE_CLOSE
 
 
 def _drop_reuse(prescription: Prescription, steps: Steps, ending: Ending) -> tuple[Steps, Ending]:

@@ -84,7 +84,7 @@ class Prescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     tokens_per_chunk: Positive = 1
     reasoning_chunks: Count = 0  # the first so many chunks are reasoning text
     head: Literal["at_once", "with_first"] = "at_once"
-    role: Literal["at_once", "with_first", "none"] = "at_once"
+    role: Literal["at_once", "with_first", "empty", "none"] = "at_once"  # empty: at once an empty text, no role
     finish: Literal["inside", "own", "none"] = "inside"  # finish reason: in the last chunk, in an event after it
     usage: Literal["asked", "own", "last", "every", "none"] = "asked"  # asked: own event if the request asks for it
     usage_delay_ms: NonNegative = 0.0  # from the last chunk to usage and end marker
@@ -194,6 +194,7 @@ class Ending(IntEnum):
     HOLD = 3  # it stays open, and nothing more comes
     DROP_NEXT = 4  # it waits, and is closed without an answer when the next request comes
     REPEAT = 5  # the last send goes out again and again, as far apart as the last two, until the client leaves
+    IDLE_CLOSE = 6  # the last step is a close, unless the next request comes before it
 
 
 class Step(NamedTuple):
@@ -302,9 +303,11 @@ def event_steps(prescription: Prescription, ask: Ask, variant: int = 0) -> list[
 
 
 def _waiting(prescription: Prescription, ask: Ask, style: events.Style, first_ns: int) -> Iterator[Step]:
-    """What comes before the first chunk: the role, and comments that keep the connection alive."""
+    """What comes before the first chunk: the role or an empty text, and comments that keep the connection alive."""
     if prescription.role == "at_once" and ask.api == events.CHAT:
         yield Step(0, events.token_event(style, ChunkKind.ROLE, "", has_role=True), ChunkKind.ROLE)
+    elif prescription.role == "empty":
+        yield Step(0, events.token_event(style, ChunkKind.CONTENT, ""), ChunkKind.EMPTY)
     every_ns = round(prescription.ping_ms * NS_PER_MS)
     if every_ns:
         for offset_ns in range(every_ns, first_ns, every_ns):

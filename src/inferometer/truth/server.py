@@ -218,7 +218,7 @@ class Server:
         connection.is_busy = False
         if ending is Ending.RESET:
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        if ending in (Ending.CLOSE, Ending.RESET):
+        if ending in (Ending.CLOSE, Ending.RESET, Ending.IDLE_CLOSE):
             self._close(connection)
         elif connection.inbox:
             self._serve(connection, monotonic_ns())
@@ -252,6 +252,18 @@ class Server:
             self._close(connection)
         elif not connection.is_busy:
             self._serve(connection, t_arrival_ns)
+        elif connection.ending is Ending.IDLE_CLOSE and connection.i_send == connection.n_sends - 1:
+            self._stay_open(connection)
+            self._serve(connection, t_arrival_ns)
+
+    def _stay_open(self, connection: Connection) -> None:
+        """A request came before an idle connection was closed: the close is off."""
+        self._due = [due for due in self._due if due & _NUMBER_MASK != connection.number]
+        heapq.heapify(self._due)
+        if connection.row is not None:
+            self.stamps.note_progress(connection.row, connection.i_send)
+            connection.row = None
+        connection.is_busy = False
 
     def _close(self, connection: Connection) -> None:
         if connection.row is not None:
