@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import tempfile
 from array import array
@@ -25,35 +26,41 @@ from typing import Any, TextIO
 
 import numpy as np
 import scipy.stats
-from driving import measure, memory_bytes, payloads, schedule, two_cores
+from clients import memory_bytes, two_cores
 from truth_server import Answers, Room, TruthServer
 
 from inferometer.clock import Clock, process_cpu_ns
+from inferometer.drive.connection import Target
 from inferometer.drive.loop import Options
-from inferometer.plan.schedule import Stage
+from inferometer.engines.openai import CHAT
+from inferometer.host.sample import ClientSampler, HostSampler
+from inferometer.measurement import Measured, Measurement
+from inferometer.plan.request import Request
+from inferometer.plan.schedule import Schedule, Stage
 from inferometer.recorder import Writer
 from inferometer.truth.log import lateness
 from inferometer.units import NS_PER_S
+from inferometer.wire.http1 import encode_request
 
 N_CHUNKS = 250
 GAP_MS = 20.0
+PROMPT = "Which of the two rivers is the longer one, and by how much?"
 N_PAYLOADS = 4_800  # ids past the end wrap around
 MINUTE_NS = 60 * NS_PER_S
+# Name, unit, width, decimals.
 COLUMNS = (
-    "minute",
-    "chunks/s",
-    "written",
-    "PSS",
-    "own",
-    "late mean",
-    "late p99",
-    "late max",
-    "longest",
-    "CPU",
-    "no core",
+    ("minute", "", 7, 0),
+    ("chunks/s", "", 9, 0),
+    ("written", "MB", 9, 0),
+    ("PSS", "MB", 8, 1),
+    ("own", "MB", 8, 1),
+    ("late mean", "us", 10, 1),
+    ("late p99", "us", 9, 1),
+    ("late max", "us", 9, 0),
+    ("longest", "pass, ms", 9, 1),
+    ("CPU", "%", 6, 1),
+    ("no core", "ms", 8, 1),
 )
-UNITS = ("", "", "MB", "MB", "MB", "us", "us", "us", "pass, ms", "%", "ms")
-WIDTHS = (7, 9, 9, 8, 8, 10, 9, 9, 9, 6, 8)
 
 
 class WatchedWriter(Writer):
@@ -121,15 +128,8 @@ class WatchedWriter(Writer):
             (self._run_delay_s - self._run_delay_before_s) * 1e3,
         )
         self.rows.append(row)
-        say(self._table, "".join(f"{value:>{width},.{_decimals(i)}f}" for i, (value, width) in _cells(row)))
-
-
-def _cells(row: tuple[float, ...]) -> list[tuple[int, tuple[float, int]]]:
-    return list(enumerate(zip(row, WIDTHS, strict=True)))
-
-
-def _decimals(i: int) -> int:
-    return 0 if COLUMNS[i] in ("minute", "chunks/s", "written", "late max") else 1
+        cells = zip(row, COLUMNS, strict=True)
+        say(self._table, "".join(f"{value:>{width},.{decimals}f}" for value, (_, _, width, decimals) in cells))
 
 
 def say(table: TextIO, line: str) -> None:
@@ -140,7 +140,8 @@ def say(table: TextIO, line: str) -> None:
 
 def trend(rows: list[tuple[float, ...]], name: str, unit: str) -> str:
     """The slope of one column over the minutes after the first."""
-    values = np.array([row[COLUMNS.index(name)] for row in rows[1:]])
+    at = [column[0] for column in COLUMNS].index(name)
+    values = np.array([row[at] for row in rows[1:]])
     if len(values) < 3:
         return f"{name:10} too few minutes for a trend"
     fit = scipy.stats.linregress(np.arange(len(values)) / 60, values)
@@ -171,6 +172,24 @@ def main() -> None:
             run(told, out / "recorder.bin", table, server_core, client_core)
 
 
+def measure(port: int, schedule: Schedule, recorder: Writer, options: Options) -> Measured:
+    """Drive the plan from this thread; the recorder is closed when it returns."""
+    encoded = CHAT.encode(Request(0, PROMPT, 0, N_CHUNKS), "truth", {})
+    headers = [("host", "truth"), ("content-type", "application/json")]
+    payloads = [
+        encode_request("POST", encoded.path, [*headers, ("x-request-id", f"{i}-hour")], encoded.body)
+        for i in range(N_PAYLOADS)
+    ]
+    target = Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1")
+    samplers = (ClientSampler(), HostSampler())
+    try:
+        return Measurement(target, payloads, schedule, CHAT, recorder, Clock(), options, samplers, None).run()
+    finally:
+        recorder.close()
+        for sampler in samplers:
+            sampler.close()
+
+
 def run(told: argparse.Namespace, path: Path, table: TextIO, server_core: int, client_core: int) -> None:
     n_requests = round(told.rate * told.minutes * 60)
     due_ns = np.rint(np.arange(n_requests) * (NS_PER_S / told.rate)).astype(np.int64)
@@ -187,12 +206,12 @@ def run(told: argparse.Namespace, path: Path, table: TextIO, server_core: int, c
             + (f", both with real-time priority {told.fifo}" if told.fifo else "")
             + (", content not kept" if told.no_content else ""),
         )
-        for words in (COLUMNS, UNITS):
-            say(table, "".join(f"{word:>{width}}" for word, width in zip(words, WIDTHS, strict=True)))
+        for i in (0, 1):  # names, then units
+            say(table, "".join(f"{column[i]:>{column[2]}}" for column in COLUMNS))
         recorder = WatchedWriter(path, table, max_sends=round(told.rate * 120))
-        plan = schedule(f"constant, {told.rate:g} requests/s", [Stage(due_ns=due_ns)])
+        schedule = Schedule("open", f"constant, {told.rate:g} requests/s", ((Stage(due_ns=due_ns),),))
         options = Options(keeps_content=not told.no_content)
-        measured = measure(server.port, payloads(N_PAYLOADS, N_CHUNKS), plan, recorder, Clock(), options)
+        measured = measure(server.port, schedule, recorder, options)
         kept = lateness(server.stop())
     say(
         table,

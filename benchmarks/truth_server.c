@@ -11,8 +11,9 @@
 // Rule 2: the log lies in memory that is there before the first request; nothing is written while streams run.
 // Rule 3: between a stamp and its send there is nothing.
 //
-// The log, int64: head[5] = n_requests, n_sends, n_retries, run_delay_ns, n_without_room; struct request[n_requests];
-// struct send[n_sends]. All instants are CLOCK_MONOTONIC.
+// The log, int64: head[6] = n_requests, n_sends, n_retries, run_delay_ns, n_without_room, t_first_ns; then
+// struct request[n_requests]; struct send[n_sends]. All instants are CLOCK_MONOTONIC; t_first_ns is that of the first
+// request of any kind.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -90,7 +91,7 @@ static volatile sig_atomic_t is_stopping;
 static struct conn **conns; // by file descriptor
 static struct conn **heap;  // by t_due_ns, earliest first
 static size_t n_heap, n_conns_max;
-static int64_t n_conns, n_generations, n_requests, n_sends, n_retries, n_without_room;
+static int64_t t_first_ns = -1, n_conns, n_generations, n_requests, n_sends, n_retries, n_without_room;
 static struct request *requests;
 static struct send *sends;
 static int epoll_fd;
@@ -406,6 +407,7 @@ static void on_readable(struct conn *conn) {
         drop(conn);
         return;
     }
+    if (t_first_ns < 0) t_first_ns = t_arrival_ns;
     conn->n_in += n;
     serve_inbox(conn, t_arrival_ns);
 }
@@ -541,7 +543,8 @@ static void write_log(const char *path, int64_t delay_start_ns) {
     snprintf(partial, sizeof partial, "%s.partial", path);
     FILE *file = fopen(partial, "wb");
     if (file == NULL) die(partial);
-    int64_t head[5] = {n_requests, n_sends, n_retries, run_delay_ns() - delay_start_ns, n_without_room};
+    int64_t head[6] = {n_requests,     n_sends,   n_retries, run_delay_ns() - delay_start_ns,
+                       n_without_room, t_first_ns};
     fwrite(head, sizeof head, 1, file);
     fwrite(requests, sizeof *requests, n_requests, file);
     fwrite(sends, sizeof *sends, n_sends, file);

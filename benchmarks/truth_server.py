@@ -27,7 +27,7 @@ _REQUEST = np.dtype(
     + [("x_request_id", "S48")]
 )
 _SEND = np.dtype([("t_due_ns", "i8"), ("t_before_ns", "i8"), ("t_after_ns", "i8")])
-_HEAD = ("n_requests", "n_sends", "n_retries", "run_delay_ns", "n_without_room")
+_HEAD = ("n_requests", "n_sends", "n_retries", "run_delay_ns", "n_without_room", "t_first_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,10 @@ def compiled(source: Path) -> Path:
 
 
 def read_log(path: Path) -> TruthLog:
-    """The file that truth_server.c writes. Ends the program if the log had not room for all."""
+    """The file that truth_server.c writes; `meta` has `t_first_ns` too, when the first request of any kind came.
+
+    Ends the program if the log had not room for all.
+    """
     head = dict(zip(_HEAD, np.fromfile(path, "<i8", len(_HEAD)).tolist(), strict=True))
     if head["n_without_room"]:
         raise SystemExit(f"the server's log had no room for {head['n_without_room']} requests")
@@ -151,5 +154,4 @@ def read_log(path: Path) -> TruthLog:
     steps["row"], steps["send_id"], steps["kind"], steps["n_tokens"] = row_of_step, send_id, ChunkKind.CONTENT, 1
     for name in ("t_due_ns", "t_before_ns", "t_after_ns"):
         steps[name] = sends[name][send_id]
-    meta = {"n_retries": head["n_retries"], "run_delay_ns": head["run_delay_ns"], "python": ""}
-    return TruthLog(requests, steps, meta)
+    return TruthLog(requests, steps, head)
