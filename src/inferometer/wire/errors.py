@@ -12,6 +12,8 @@ echoed key cannot leave through it.
 
 from __future__ import annotations
 
+from typing import Any
+
 MAX_GLIMPSE_BYTES = 8  # enough to recognise "gzip", "SSH-2.0-" or a TLS alert; too little to give a key away
 
 
@@ -24,7 +26,15 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer sent what the protocol forbids, or closed in mid-answer."""
+    """The peer sent what the protocol forbids, or closed in mid-answer.
+
+    before: what the failing `feed` had read up to the fault (spans, events), so that the fate of good bytes does not
+    hang on whether bad ones came in the same read.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.before: list[Any] = []
 
 
 def glimpse(data: bytes) -> str:
