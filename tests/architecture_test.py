@@ -33,9 +33,10 @@ MAY_IMPORT = {
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
     "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
+    "workers": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive", "measurement"},
     "experiment": GROUND
     | {"clock", "records", "recorder", "plan", "engines", "wire", "drive", "host", "embedded"}
-    | {"config", "run_folder", "measurement"},
+    | {"config", "run_folder", "measurement", "workers"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

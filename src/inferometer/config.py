@@ -24,6 +24,8 @@ from inferometer.units import parse_duration_s
 APIS = ("chat", "completions")
 ARRIVALS = "poisson"
 MAX_REPEATS = 1_000
+MAX_WORKERS = 256
+AUTO = "auto"
 MAX_FOR_S = 7 * 24 * 3600.0
 
 # Defaults of a run without flags: small enough for a laptop, long enough for a p99 with an interval on the embedded
@@ -76,6 +78,7 @@ class Experiment:
     insecure: bool = False
     out: str | None = None
     keeps_content: bool = True
+    workers: int | None = None  # None: as many as the load asks for and the machine has room for
 
     @property
     def mode(self) -> str:
@@ -160,6 +163,8 @@ def _convert(name: str, value: Any) -> Any:
         return _warmup(str(value))
     if name in ("input_tokens", "output_tokens"):
         return str(value)
+    if name == "workers":
+        return _workers(str(value))
     kinds, words = _KINDS[_kind(name)]
     is_right = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
     if not is_right or (isinstance(value, tuple) and not all(isinstance(item, str) for item in value)):
@@ -185,6 +190,14 @@ def _warmup(text: str) -> Warmup:
     if re.fullmatch(r"\d+", text):
         return Warmup(n_requests=int(text))
     return Warmup(duration_s=parse_duration_s(text))
+
+
+def _workers(text: str) -> int | None:
+    if text == AUTO:
+        return None
+    if not re.fullmatch(r"\d{1,6}", text) or not 1 <= int(text) <= MAX_WORKERS:
+        raise UsageError(f"--workers {text!r} is no number of processes", f"give 1 to {MAX_WORKERS}, or {AUTO}")
+    return int(text)
 
 
 def _checked(e: Experiment) -> Experiment:
@@ -308,6 +321,7 @@ def describe(e: Experiment) -> dict[str, Any]:
     facts["header"] = [line.partition(":")[0].strip() + ": (not kept)" for line in e.header]
     facts["url"] = redact_url(e.url) if e.url else None
     facts["command"] = redact_argv(list(e.command))
+    facts["workers"] = AUTO if e.workers is None else e.workers
     if e.warmup is not None:
         facts["warmup"] = f"{e.warmup.duration_s:g}s" if e.warmup.duration_s else e.warmup.n_requests
     return facts

@@ -3,15 +3,16 @@
 
 Rule 1: everything written here goes through the flight recorder, so that a killed run has it too.
 Rule 2: sampling and progress run in the loop's slack and their cost is itself a sample.
+Rule 3: one process does it all (`Measurement`), or a `Part` of it each of several does (workers.py).
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import FrameType
 from typing import Protocol
 
@@ -21,9 +22,11 @@ from inferometer.drive.arrivals import Window
 from inferometer.drive.connection import Target
 from inferometer.drive.decode import facts_of
 from inferometer.drive.exchange import Finished
+from inferometer.drive.glance import Glance, Latency
 from inferometer.drive.loop import Loop, Options, Tick, without_collector
 from inferometer.drive.progress import Observer, Progress
 from inferometer.engines.engine import Dialect
+from inferometer.errors import RunError
 from inferometer.kinds import Phase
 from inferometer.plan.schedule import Schedule, Stage
 from inferometer.recorder import Writer
@@ -31,12 +34,14 @@ from inferometer.units import NS_PER_MS, NS_PER_S
 
 SAMPLE_PERIOD_NS = NS_PER_S
 PROGRESS_PERIOD_NS = 250 * NS_PER_MS
+BY_USER = "stopped by the user"
 
 
 class Sampler(Protocol):
     """Reads gauges of one source; see docs/reference/records.md for their names."""
 
-    source: str
+    @property
+    def source(self) -> str: ...
 
     def read(self) -> list[tuple[str, float]]: ...
 
@@ -45,11 +50,15 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is known when the last request has ended. `stop_reason` is empty if the plan was carried out."""
+    """What is known when the last request has ended. `stop_reason` is empty if the plan was carried out.
+
+    `is_own_fault`: it ended early because we could not go on (disk full, a worker killed), not for what the server did.
+    """
 
     windows: tuple[Window, ...]
     stop_reason: str
     is_interrupted: bool
+    is_own_fault: bool
     n_reads: int
     n_kernel_stamped: int
     n_clock_steps: int
@@ -62,8 +71,150 @@ class Measured:
         return "kernel" if self.n_reads and self.n_kernel_stamped >= 0.99 * self.n_reads else "user"
 
 
+@dataclass(slots=True)
+class Counts:
+    """Where one process stands. `latest`: latencies of requests that ended since the last counts."""
+
+    is_main: bool = False  # past its warm-up
+    n_in_flight: int = 0
+    n_done: int = 0
+    n_failed: int = 0
+    last_error: str = ""
+    latest: list[Latency] = field(default_factory=list)
+
+
+class Part:
+    """What one process does of a measurement: its loop, its recorder, its gauges.
+
+    `is_watched`: somebody shows latencies while it lasts, so answers are decoded in slack.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        payloads: Sequence[bytes],
+        dialect: Dialect,
+        recorder: Writer,
+        clock: Clock,
+        options: Options,
+        samplers: Sequence[Sampler],
+        ticks: Sequence[Tick] = (),
+        *,
+        source: str = "client",
+        is_watched: bool = False,
+    ) -> None:
+        self._dialect = dialect
+        self._recorder = recorder
+        self._clock = clock
+        self._samplers = samplers
+        self._source = source
+        self._keeps_content = options.keeps_content
+        self._glance = Glance(dialect) if is_watched else None
+        self._latest: list[Latency] = []
+        self._sampling_ns = 0
+        on_finished = self._on_finished if is_watched or not options.keeps_content else None
+        ticks = [Tick(SAMPLE_PERIOD_NS, self.sample), *ticks]
+        self.loop = Loop(target, payloads, recorder, clock, options, ticks, on_finished)
+
+    def sample(self, now_ns: int) -> None:
+        note_samples(self._recorder, now_ns, self._samplers)
+        loop = self.loop
+        gauges = {
+            "n_passes": loop.n_passes,
+            "n_reads": loop.n_reads,
+            "n_kernel_stamped": loop.n_kernel_stamped,
+            "n_stamps_rejected": loop.n_stamps_rejected,
+            "n_written_bytes": self._recorder.n_written_bytes,
+            "pass_max_s": loop.pass_max_ns / NS_PER_S,
+            "in_flight": len(loop.in_flight),
+            "sample_cost_s": self._sampling_ns / NS_PER_S,
+        }
+        _note_gauges(self._recorder, now_ns, self._source, gauges)
+        loop.pass_max_ns = 0
+        self._sampling_ns += self._clock.now_ns() - now_ns
+
+    def counts(self) -> Counts:
+        loop = self.loop
+        latest, self._latest = self._latest, []
+        error = loop.last_error if loop.n_failed else ""
+        return Counts(loop.phase is Phase.MAIN, len(loop.in_flight), loop.n_done, loop.n_failed, error, latest)
+
+    def close(self) -> None:
+        """Requests in flight end as CANCELLED. Raises: RunError if that cannot be written down."""
+        self.loop.close()
+
+    def _on_finished(self, finished: Finished) -> None:
+        if not self._keeps_content:
+            self._keep_facts(finished)
+        if self._glance is not None and (latency := self._glance.look(finished)) is not None:
+            self._latest.append(latency)
+
+    def _keep_facts(self, finished: Finished) -> None:
+        """Decode while the bytes are there; only sizes, stamps and counts are written."""
+        if not finished.reads:
+            return
+        answer = Answer(self._dialect)
+        for i, (data, _, _) in enumerate(finished.reads):
+            answer.feed(data, i)
+        answer.close(len(finished.reads) - 1)
+        self._recorder.note(self._clock.now_ns(), facts_of(answer, finished.request_id))
+
+
+class WallClock:
+    """Samples how the wall clock moves against the run's axis."""
+
+    source = "clock"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.first = min((clock.pair() for _ in range(8)), key=lambda pair: pair.width_ns)
+
+    def read(self) -> list[tuple[str, float]]:
+        pair = self._clock.pair()
+        # Against the first: a float cannot hold nanoseconds since 1970.
+        change_ns = pair.offset_ns - self.first.offset_ns
+        return [("offset_change_ns", float(change_ns)), ("bracket_ns", float(pair.width_ns))]
+
+    def close(self) -> None:
+        pass
+
+
+class Teller:
+    """Tells an observer where a run stands."""
+
+    def __init__(self, observer: Observer, schedule: Schedule) -> None:
+        self._observer = observer
+        self._trials = schedule.trials
+        self._trial = 0
+        self._t_start_ns = 0
+        self._n_done_before = 0  # in earlier trials
+
+    def begin(self, trial: int, t_start_ns: int, n_done: int) -> None:
+        self._trial, self._t_start_ns, self._n_done_before = trial, t_start_ns, n_done
+
+    def tell(self, now_ns: int, counts: Counts) -> None:
+        elapsed_ns = now_ns - self._t_start_ns
+        n_done = counts.n_done - self._n_done_before
+        remaining_s = _remaining_s(self._trials[self._trial], elapsed_ns, n_done)
+        is_draining = remaining_s is not None and remaining_s == 0
+        self._observer.on_progress(
+            Progress(
+                "draining" if is_draining else "measuring" if counts.is_main else "warm-up",
+                self._trial,
+                len(self._trials),
+                elapsed_ns / NS_PER_S,
+                remaining_s,
+                counts.n_in_flight,
+                n_done,
+                counts.n_failed,
+                counts.last_error,
+                tuple(counts.latest),
+            )
+        )
+
+
 class Measurement:
-    """One plan, one target, one recorder. `run()` once."""
+    """One plan, one target, one recorder, one process. `run()` once."""
 
     def __init__(
         self,
@@ -78,137 +229,119 @@ class Measurement:
         observer: Observer | None,
     ) -> None:
         self._schedule = schedule
-        self._dialect = dialect
         self._recorder = recorder
         self._clock = clock
-        self._keeps_content = options.keeps_content
-        self._samplers = samplers
-        self._observer = observer
-        self._sampling_ns = 0
-        self._is_interrupted = False
-        self._trial = 0
-        self._t_trial_ns = 0
-        self._n_done_before = 0  # in earlier trials
-        self._first_offset_ns = 0
-        ticks = [Tick(SAMPLE_PERIOD_NS, self._sample)]
-        if observer is not None:
-            ticks.append(Tick(PROGRESS_PERIOD_NS, self._tell))
-        wants_answers = observer is not None or not options.keeps_content
-        on_finished = self._on_finished if wants_answers else None
-        self._loop = Loop(target, payloads, recorder, clock, options, ticks, on_finished)
+        self._wall_clock = WallClock(clock)
+        self._teller = None if observer is None else Teller(observer, schedule)
+        self._part = Part(
+            target,
+            payloads,
+            dialect,
+            recorder,
+            clock,
+            options,
+            [*samplers, self._wall_clock],
+            [] if observer is None else [Tick(PROGRESS_PERIOD_NS, self._tell)],
+            is_watched=observer is not None and observer.wants_latencies,
+        )
 
     def run(self) -> Measured:
         """Drive all trials. Ctrl-C once ends the run with what is there; twice ends the process."""
-        clock_start = min((self._clock.pair() for _ in range(8)), key=lambda pair: pair.width_ns)
-        self._first_offset_ns = clock_start.offset_ns
-        windows: list[Window] = []
-        n_ready = max(stages[-1].concurrency or _n_first_burst(stages[-1]) for stages in self._schedule.trials)
-        with self._interruptible():
+        loop, windows = self._part.loop, list[Window]()
+        is_own_fault = False
+        with stopping_gently(self._stop) as interrupts:
             try:
-                self._loop.open_connections(n_ready)
+                loop.open_connections(n_due_at_start(self._schedule))
                 for trial, stages in enumerate(self._schedule.trials):
-                    if self._loop.stop_reason:
+                    if loop.stop_reason:
                         break
-                    with without_collector():
-                        self._trial, self._t_trial_ns = trial, self._clock.now_ns()
-                        self._n_done_before = self._loop.n_done
-                        self._sample(self._t_trial_ns)
-                        windows.append(self._loop.run_trial(trial, stages))
-                        self._sample(self._clock.now_ns())
-                    self._note(windows[-1])
-            finally:
-                self._loop.close()
+                    self._drive_trial(trial, stages, windows)
+            except RunError as error:
+                loop.stop_reason, is_own_fault = str(error), True
+            try:
+                self._part.close()
+            except RunError as error:
+                loop.stop_reason, is_own_fault = str(error), True
         return Measured(
             tuple(windows),
-            self._loop.stop_reason,
-            self._is_interrupted,
-            self._loop.n_reads,
-            self._loop.n_kernel_stamped,
-            self._loop.n_clock_steps,
-            clock_start,
+            loop.stop_reason,
+            interrupts.is_interrupted,
+            is_own_fault,
+            loop.n_reads,
+            loop.n_kernel_stamped,
+            loop.n_clock_steps,
+            self._wall_clock.first,
             self._clock.pair(),
         )
 
-    def _note(self, window: Window) -> None:
-        self._recorder.note(self._clock.now_ns(), {"note": "window", "window": asdict(window)})
+    def _drive_trial(self, trial: int, stages: Sequence[Stage], windows: list[Window]) -> None:
+        loop = self._part.loop
+        with without_collector():
+            t_start_ns = self._clock.now_ns()
+            if self._teller is not None:
+                self._teller.begin(trial, t_start_ns, loop.n_done)
+            self._part.sample(t_start_ns)
+            windows.append(loop.run_trial(trial, stages))
+            self._part.sample(self._clock.now_ns())
+        note_window(self._recorder, self._clock.now_ns(), windows[-1])
 
-    def _sample(self, now_ns: int) -> None:
-        loop = self._loop
-        for sampler in self._samplers:
-            self._note_gauges(now_ns, sampler.source, sampler.read())
-        pair = self._clock.pair()
-        # Against the first: a float cannot hold nanoseconds since 1970.
-        drift_ns = pair.offset_ns - self._first_offset_ns
-        self._note_gauges(pair.t_ns, "clock", [("offset_change_ns", drift_ns), ("bracket_ns", pair.width_ns)])
-        gauges = [
-            ("n_passes", loop.n_passes),
-            ("n_reads", loop.n_reads),
-            ("n_kernel_stamped", loop.n_kernel_stamped),
-            ("n_stamps_rejected", loop.n_stamps_rejected),
-            ("n_written_bytes", self._recorder.n_written_bytes),
-            ("pass_max_s", loop.pass_max_ns / NS_PER_S),
-            ("in_flight", len(loop.in_flight)),
-            ("sample_cost_s", self._sampling_ns / NS_PER_S),
-        ]
-        self._note_gauges(now_ns, "client", [(name, float(value)) for name, value in gauges])
-        loop.pass_max_ns = 0
-        self._sampling_ns += self._clock.now_ns() - now_ns
-
-    def _note_gauges(self, t_ns: int, source: str, gauges: list[tuple[str, float]]) -> None:
-        self._recorder.note(t_ns, {"note": "samples", "source": source, "gauges": gauges})
-
-    def _on_finished(self, finished: Finished) -> None:
-        if not self._keeps_content:
-            self._keep_facts(finished)
-        if self._observer is not None:
-            self._observer.on_finished(finished)
-
-    def _keep_facts(self, finished: Finished) -> None:
-        """Decode while the bytes are there; only sizes, stamps and counts are written."""
-        if not finished.reads:
-            return
-        answer = Answer(self._dialect)
-        for i, (data, _, _) in enumerate(finished.reads):
-            answer.feed(data, i)
-        answer.close(len(finished.reads) - 1)
-        self._recorder.note(self._clock.now_ns(), facts_of(answer, finished.request_id))
+    def _stop(self) -> None:
+        self._part.loop.stop_reason = BY_USER
 
     def _tell(self, now_ns: int) -> None:
-        if self._observer is None:
-            return
-        loop = self._loop
-        elapsed_ns = now_ns - self._t_trial_ns
-        n_done = loop.n_done - self._n_done_before
-        remaining_s = _remaining_s(self._schedule.trials[self._trial], elapsed_ns, n_done)
-        is_draining = remaining_s is not None and remaining_s == 0
-        self._observer.on_progress(
-            Progress(
-                "draining" if is_draining else "warm-up" if loop.phase is Phase.WARMUP else "measuring",
-                self._trial,
-                len(self._schedule.trials),
-                elapsed_ns / NS_PER_S,
-                remaining_s,
-                len(loop.in_flight),
-                n_done,
-                loop.n_failed,
-                loop.last_error if loop.n_failed else "",
-            )
-        )
+        if self._teller is not None:
+            self._teller.tell(now_ns, self._part.counts())
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self._is_interrupted:
-                os._exit(130)  # the second time means now; whole blocks are on disk, the engine's supervisor ends it
-            self._is_interrupted = True
-            self._loop.stop_reason = "stopped by the user"
 
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+# -- what one process and several have in common ----------------------------------------------------------------------
+
+
+def note_samples(recorder: Writer, now_ns: int, samplers: Sequence[Sampler]) -> None:
+    for sampler in samplers:
+        _note_gauges(recorder, now_ns, sampler.source, dict(sampler.read()))
+
+
+def _note_gauges(recorder: Writer, t_ns: int, source: str, gauges: Mapping[str, float]) -> None:
+    facts = [(name, float(value)) for name, value in gauges.items()]
+    recorder.note(t_ns, {"note": "samples", "source": source, "gauges": facts})
+
+
+def note_window(recorder: Writer, now_ns: int, window: Window) -> None:
+    recorder.note(now_ns, {"note": "window", "window": asdict(window)})
+
+
+def n_due_at_start(schedule: Schedule) -> int:
+    """Connections that the first instant of any trial's last stage asks for."""
+    return max(stages[-1].concurrency or _n_first_burst(stages[-1]) for stages in schedule.trials)
+
+
+@dataclass(slots=True)
+class Interrupts:
+    is_interrupted: bool = False
+
+
+@contextmanager
+def stopping_gently(stop: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[Interrupts]:
+    """Ctrl-C (or SIGTERM) once calls `stop`; the second time it means now: `at_once`, and the process ends.
+
+    Whole blocks are on disk by then, and the engine's supervisor ends the engine.
+    """
+    seen = Interrupts()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if seen.is_interrupted:
+            if at_once is not None:
+                at_once()
+            os._exit(130)
+        seen.is_interrupted = True
+        stop()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _remaining_s(stages: Sequence[Stage], elapsed_ns: int, n_done: int) -> float | None:

@@ -156,6 +156,19 @@ class Writer:
         )
 
 
+def worker_path(path: Path, worker: int) -> Path:
+    """The file of one of several workers (numbered from 1), beside that of the process that leads them."""
+    return path.with_name(f"{path.stem}-{worker}{path.suffix}")
+
+
+def all_paths(path: Path) -> list[Path]:
+    """`path`, and those of its workers in their order."""
+    found = [path]
+    while (more := worker_path(path, len(found))).exists():
+        found.append(more)
+    return found
+
+
 @dataclass(slots=True)
 class Tail:
     """What reading found at the end of the file. `n_torn_bytes` > 0: the writer was killed in mid-write."""

@@ -30,6 +30,7 @@ from inferometer.engines import DIALECTS
 from inferometer.errors import FormatError, RunError, UsageError
 from inferometer.kinds import Phase
 from inferometer.plan.plan import Plan, load
+from inferometer.recorder import all_paths
 from inferometer.records import SCHEMA_VERSION, TABLES, Array, Trace
 
 MANIFEST = "manifest.json"
@@ -129,7 +130,7 @@ class Run:
             [request.n_prompt_tokens for request in plan.requests],
             [request.max_output_tokens for request in plan.requests],
         )
-        return decode([self.path / RECORDER], DIALECTS[self.manifest()["dialect"]], asked)
+        return decode(all_paths(self.path / RECORDER), DIALECTS[self.manifest()["dialect"]], asked)
 
     def write_tables(self) -> Decoded:
         """Recorder to Parquet."""

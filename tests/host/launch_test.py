@@ -327,7 +327,9 @@ def test_the_cores_are_divided_between_client_and_engine():
     client, engine = divide_cores()
     usable = os.sched_getaffinity(0)
     if len(usable) == 1:
-        assert (client, engine) == (None, None)
+        assert (client, engine) == ([], None)
     else:
-        assert {client} | set(engine) == usable
-        assert client not in engine
+        assert len(client) == 1
+        assert set(client) | set(engine) == usable
+        assert not set(client) & set(engine)
+    assert divide_cores(len(usable)) == ([], None)

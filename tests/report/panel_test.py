@@ -44,10 +44,8 @@ def test_a_hostile_error_cannot_move_the_cursor():
     assert "\n" not in plain_line(facts)
 
 
-def test_the_plain_line_says_the_same():
-    assert plain_line(FACTS) == (
-        "measuring 12 s, 48 s left: 8 in flight, 491 done, 0 failed, 40.1/s, ttft 21.4 ms, tpot 6.12 ms"
-    )
+def test_the_plain_line_says_the_same_without_latencies():
+    assert plain_line(FACTS) == "measuring 12 s, 48 s left: 8 in flight, 491 done, 0 failed, 40.1/s"
 
 
 def test_the_first_drawing_moves_nothing():

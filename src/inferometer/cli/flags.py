@@ -35,6 +35,15 @@ Rate = Annotated[
     float | None, _option("--rate", metavar="R", help="Open loop: R requests per second, whatever happens.", panel=LOAD)
 ]
 Burst = Annotated[bool | None, _option("--burst", help="Send all requests at once (offline throughput).", panel=LOAD)]
+Workers = Annotated[
+    str | None,
+    _option(
+        "--workers",
+        metavar="N|auto",
+        help="Client processes. Default auto: 1 unless the load asks for more and cores are spare.",
+        panel=LOAD,
+    ),
+]
 Arrivals = Annotated[
     str | None,
     _option("--arrivals", metavar="LAW", help="poisson (default), constant or gamma:CV; with --rate.", panel=LOAD),

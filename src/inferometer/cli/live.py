@@ -1,42 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The live view of a run on stderr: a panel on a terminal, a plain line now and then elsewhere.
 
-Its numbers are medians over the latest finished requests; the report has the real ones. It decodes only as many answers
-as fit into a few percent of the time, so that watching a run does not change it.
+Its numbers are medians over the latest finished requests; the report has the real ones. Only a panel has them: where
+nobody looks, nothing is decoded while the run lasts.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from bisect import insort
 from collections import deque
 from typing import TextIO
 
-from inferometer.drive.answer import Answer
-from inferometer.drive.exchange import Finished
 from inferometer.drive.progress import Progress
-from inferometer.engines.engine import Dialect
-from inferometer.kinds import TOKEN_BEARING, Outcome
 from inferometer.report.panel import PanelFacts, panel_lines, plain_line, redraw
-from inferometer.units import NS_PER_S
 
 PLAIN_EVERY_S = 5.0
-MAX_READS_PER_S = 2_000  # that are decoded; one takes about 8 us
-MAX_READS = 256  # of one answer; of a longer one only the beginning is decoded, for its TTFT
 N_LATEST = 101  # requests the medians are over
 
 
 class Silent:
     """For --quiet."""
 
+    wants_latencies = False
+
     def say(self, text: str) -> None:
-        pass
-
-    def begin(self, dialect: Dialect) -> None:
-        pass
-
-    def on_finished(self, finished: Finished) -> None:
         pass
 
     def on_progress(self, progress: Progress) -> None:
@@ -47,51 +37,29 @@ class Silent:
 
 
 class Live:
-    """Draws on `stream`; `begin` tells how answers are to be read."""
+    """Draws on `stream`."""
 
-    def __init__(self, stream: TextIO, dialect: Dialect | None = None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_terminal = stream.isatty()
-        self._dialect = dialect
         self._n_lines = 0
         self._next_plain = (0, 0.0)  # trial, and seconds into it
-        self._second = 0
-        self._n_reads_left = 0
         self._ttft = _Median()
         self._tpot = _Median()
+
+    @property
+    def wants_latencies(self) -> bool:
+        return self._is_terminal
 
     def say(self, text: str) -> None:
         self._wipe()
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
-    def begin(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-
-    def on_finished(self, finished: Finished) -> None:
-        if finished.outcome is not Outcome.OK or self._dialect is None or not finished.reads:
-            return
-        if (second := finished.t_end_ns // NS_PER_S) != self._second:
-            self._second, self._n_reads_left = second, MAX_READS_PER_S
-        reads = finished.reads[:MAX_READS]
-        self._n_reads_left -= len(reads)
-        if self._n_reads_left < 0:
-            return
-        answer = Answer(self._dialect)
-        for i, (data, _, _) in enumerate(reads):
-            answer.feed(data, i)
-        stamps = [
-            reads[read_id][1]
-            for kind, read_id in zip(answer.kinds, answer.read_ids, strict=True)
-            if kind in TOKEN_BEARING
-        ]
-        if stamps:
-            self._ttft.add((stamps[0] - finished.t_due_ns) / NS_PER_S)
-            n_output = answer.n_output_tokens or 0
-            if n_output > 1 and answer.is_streamed:
-                self._tpot.add((stamps[-1] - stamps[0]) / (n_output - 1) / NS_PER_S)
-
     def on_progress(self, progress: Progress) -> None:
+        for ttft_s, tpot_s in progress.latest:
+            self._ttft.add(ttft_s)
+            self._tpot.add(tpot_s)
         facts = PanelFacts(
             progress.stage,
             progress.trial,
@@ -126,13 +94,15 @@ class Live:
 
 
 class _Median:
-    """Median of the latest values."""
+    """Median of the latest values that are known."""
 
     def __init__(self) -> None:
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
 
     def add(self, value: float) -> None:
+        if math.isnan(value):
+            return
         self._latest.append(value)
         insort(self._sorted, value)
         if len(self._latest) > N_LATEST:

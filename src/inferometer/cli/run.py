@@ -24,6 +24,7 @@ def run(
     for_: flags.For = None,
     warmup: flags.Warmup = None,
     repeats: flags.Repeats = None,
+    workers: flags.Workers = None,
     input_tokens: flags.InputTokens = None,
     output_tokens: flags.OutputTokens = None,
     shared_prefix: flags.SharedPrefix = None,

@@ -22,9 +22,9 @@ def climb_and_print(out: TextIO, n_loads: int | None = None) -> bool:
 
     Client and server each get a core of their own where there are two.
     """
-    client_core, server_cores = divide_cores()
-    if client_core is not None:
-        os.sched_setaffinity(0, {client_core})
+    client_cores, server_cores = divide_cores()
+    if client_cores:
+        os.sched_setaffinity(0, client_cores)
     out.write("\n".join(selftest.HEADING) + "\n")
     out.flush()
     rungs = []
@@ -51,5 +51,6 @@ def measure(url: str, load: Load) -> Trace:
             input_tokens="8",
             output_tokens=str(load.n_chunks),
             out=str(Path(folder) / "run"),
+            workers=1,
         )
         return experiment.run(config, Silent(), is_staggered=False).trace()

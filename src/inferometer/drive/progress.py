@@ -6,12 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from inferometer.drive.exchange import Finished
+from inferometer.drive.glance import Latency
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the run stands. `t_ns` on the run axis; `remaining_s` is None where a count, not time, ends the run."""
+    """Where the run stands. `remaining_s` is None where a count, not time, ends the run and nothing tells when.
+
+    `latest`: latencies of some requests that ended since the last progress, where the observer wants them.
+    """
 
     stage: str  # "starting", "warm-up", "measuring", "draining"
     trial: int
@@ -22,16 +25,20 @@ class Progress:
     n_done: int
     n_failed: int
     last_error: str
+    latest: tuple[Latency, ...] = ()
 
 
 class Observer(Protocol):
-    """Follows a run from outside. Both calls come in slack and must be quick."""
+    """Follows a run from outside. Both calls come in slack and must be quick.
+
+    `wants_latencies`: whether answers are to be decoded for it while the run lasts.
+    """
+
+    @property
+    def wants_latencies(self) -> bool: ...
 
     def say(self, text: str) -> None:
         """A rare event in words: an engine started, a trial begun."""
-
-    def on_finished(self, finished: Finished) -> None:
-        """A request is over; `reads` are its bytes and stamps."""
 
     def on_progress(self, progress: Progress) -> None:
         """Several times a second."""

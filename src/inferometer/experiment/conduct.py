@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from inferometer.clock import Clock
@@ -22,15 +22,16 @@ from inferometer.config import Experiment
 from inferometer.drive.loop import Options
 from inferometer.drive.progress import Observer
 from inferometer.engines import DIALECTS, ENGINES
-from inferometer.engines.engine import Dialect
-from inferometer.errors import InferometerError
+from inferometer.errors import InferometerError, RunError
 from inferometer.experiment.manifest import begun, ended, known
 from inferometer.experiment.sending import headers_of, payloads_of, target_of
 from inferometer.experiment.sizing import n_requests_of, schedule_of, seeds_of, shape_of, stagger_s_of, time_alone
+from inferometer.experiment.staffing import check_workers, n_workers_of
 from inferometer.experiment.subject import Subject, engine_pids, started
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import normalise_url
+from inferometer.host.disk import reserve
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
 from inferometer.measurement import Measurement, Sampler
 from inferometer.plan import make as planning
@@ -40,6 +41,7 @@ from inferometer.plan.tokenizer import FileCounter
 from inferometer.recorder import Writer
 from inferometer.run_folder import PLAN, RECORDER, STATE_RUNNING, Run
 from inferometer.units import NS_PER_S
+from inferometer.workers import Crew
 
 STATE_STARTING, STATE_FAILED = "starting", "failed"
 N_OWN_FILES = 64  # open files beside the connections
@@ -54,16 +56,12 @@ class Prepared:
     plan: Plan
     stagger_s: float
     words_nonce: int
-
-
-class LiveObserver(Observer, Protocol):
-    """An observer that also wants to know how answers are to be read."""
-
-    def begin(self, dialect: Dialect) -> None: ...
+    n_workers: int
 
 
 def check(config: Experiment) -> None:
     """Look at what only the world outside can tell, before anything is made, started or sent. Raises: UsageError."""
+    check_workers(config)
     if config.url is not None:
         normalise_url(config.url)
     if config.out is not None:
@@ -72,7 +70,7 @@ def check(config: Experiment) -> None:
         FileCounter(config.tokenizer)
 
 
-def run(config: Experiment, observer: LiveObserver, *, is_staggered: bool = True) -> Run:
+def run(config: Experiment, observer: Observer, *, is_staggered: bool = True) -> Run:
     """Carry the experiment out; the folder it left. `is_staggered`: slots of a closed loop open one after another.
 
     Raises: UsageError, EngineError, RunError. A run that ended early is no exception: its manifest says why.
@@ -90,13 +88,12 @@ def run(config: Experiment, observer: LiveObserver, *, is_staggered: bool = True
             run_ = Run.create(config.out, _name(config))
             stack.enter_context(_noting_failure(config, run_))
         observer.say(f"folder    {run_.path}")
-        observer.begin(DIALECTS[prepared.facts.api])
         _drive(config, prepared, run_, observer)
     run_.write_tables()
     return run_
 
 
-def _prepare(config: Experiment, subject: Subject, observer: LiveObserver, *, is_staggered: bool) -> Prepared:
+def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_staggered: bool) -> Prepared:
     """Ask the server, time one request where that is needed, and make the plan."""
     shape, schedule = shape_of(config), schedule_of(config)
     seed, words_nonce = seeds_of(config)
@@ -116,7 +113,11 @@ def _prepare(config: Experiment, subject: Subject, observer: LiveObserver, *, is
         n_requests = n_requests_of(schedule, alone_s)
         plan = planning.make(shape, schedule, server, n_requests=n_requests, seed=seed, words_nonce=words_nonce)
     observer.say(f"plan      {schedule.law}; {config.input_tokens} tokens in, {config.output_tokens} out")
-    return Prepared(subject, facts, plan, stagger_s_of(config, alone_s) if is_staggered else 0.0, words_nonce)
+    n_workers = n_workers_of(config, shape, alone_s, subject)
+    if n_workers > 1:
+        observer.say(f"workers   {n_workers} processes send and receive")
+    stagger_s = stagger_s_of(config, alone_s) if is_staggered else 0.0
+    return Prepared(subject, facts, plan, stagger_s, words_nonce, n_workers)
 
 
 @contextmanager
@@ -147,11 +148,11 @@ def _name(config: Experiment) -> str:
 # --- the measurement -----------------------------------------------------------------------------------------------
 
 
-def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: LiveObserver) -> None:
+def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer) -> None:
     facts, plan, subject = prepared.facts, prepared.plan, prepared.subject
     nonce = secrets.token_hex(4)
     clock = Clock()
-    manifest = begun(config) | known(config, plan, facts, subject) | {"nonce": nonce}
+    manifest = begun(config) | known(config, plan, facts, subject, prepared.n_workers) | {"nonce": nonce}
     manifest["plan"] |= {"words_nonce": prepared.words_nonce}
     manifest["clock"] = {"origin_ns": clock.origin_ns}
     run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder
@@ -160,8 +161,6 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: LiveObse
     target = target_of(config, facts.url, headers)
     save_plan(plan, run_.path / PLAN, with_content=config.keeps_content)
     _allow_files(config, plan)
-    recorder = Writer(run_.path / RECORDER)
-    samplers = _samplers(subject)
     options = Options(
         timeout_ns=round(config.timeout_s * NS_PER_S),
         stall_timeout_ns=round(config.stall_timeout_s * NS_PER_S),
@@ -169,22 +168,29 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: LiveObse
         n_reserve=2 if config.is_embedded or config.mode == "open" else 0,  # ours has threads to spare
         stagger_ns=round(prepared.stagger_s * NS_PER_S),
     )
-    dialect = DIALECTS[facts.api]
-    try:
-        with _pinned(subject.client_core):
-            measurement = Measurement(
-                target, payloads, plan.schedule, dialect, recorder, clock, options, samplers, observer
-            )
-            measured = measurement.run()
-    finally:
-        recorder.close()
+    with reserve(run_.path) as release, _pinned(subject.client_cores):
+        recorder = Writer(run_.path / RECORDER)
+        samplers = _samplers(subject, prepared.n_workers)
+        task = (target, payloads, plan.schedule, DIALECTS[facts.api], recorder, clock, options, samplers, observer)
+        if prepared.n_workers == 1:
+            measured = Measurement(*task).run()
+        else:
+            cores = subject.client_cores
+            crew = Crew(*task, n_workers=prepared.n_workers, client_sampler=ClientSampler, cores=cores)
+            measured = crew.run()
         for sampler in samplers:
             sampler.close()
-    run_.write_manifest(manifest | ended(measured, manifest, subject))
+        try:
+            recorder.close()
+        except RunError as error:
+            measured = replace(measured, stop_reason=measured.stop_reason or str(error), is_own_fault=True)
+        release()
+        run_.write_manifest(manifest | ended(measured, manifest, subject))
 
 
-def _samplers(subject: Subject) -> list[Sampler]:
-    samplers: list[Sampler] = [ClientSampler(), HostSampler()]
+def _samplers(subject: Subject, n_workers: int) -> list[Sampler]:
+    # Of several processes, this one leads and drives nothing: what it suffers says nothing about the records.
+    samplers: list[Sampler] = [ClientSampler("client" if n_workers == 1 else "leader"), HostSampler()]
     pids = engine_pids(subject)
     return [*samplers, EngineSampler(pids)] if pids else samplers
 
@@ -205,13 +211,13 @@ def _allow_files(config: Experiment, plan: Plan) -> None:
 
 
 @contextmanager
-def _pinned(core: int | None) -> Iterator[None]:
-    """Keep this thread on the core that was left for it."""
-    if core is None:
+def _pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Keep this process on the cores that were left for it."""
+    if not cores:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

@@ -36,7 +36,8 @@ def begun(config: Experiment) -> dict[str, Any]:
     }
 
 
-def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject) -> dict[str, Any]:
+def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, n_workers: int) -> dict[str, Any]:
+    """What is known before the measurement begins."""
     server = subject.server
     return {
         "dialect": facts.api,
@@ -80,7 +81,12 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject) 
             "is_insecure": config.insecure,
             "keeps_content": config.keeps_content,
         },
-        "client": {"core": subject.client_core, "pid": os.getpid()},
+        "client": {
+            "core": subject.client_cores[0] if subject.client_cores else None,
+            "cores": list(subject.client_cores),
+            "n_workers": n_workers,
+            "pid": os.getpid(),
+        },
     }
 
 
@@ -92,6 +98,7 @@ def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dic
         "state": STATE_STOPPED if measured.stop_reason else STATE_FINISHED,
         "stop_reason": measured.stop_reason + died,
         "is_interrupted": measured.is_interrupted,
+        "is_own_fault": measured.is_own_fault,
         "engine_last_lines": server.last_lines() if server is not None and died and keeps_content else [],
         "windows": [asdict(window) for window in measured.windows],
         "stamps": measured.stamps,

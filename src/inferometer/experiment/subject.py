@@ -27,11 +27,16 @@ N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loo
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The server that is measured. `server` is there if we started it; `client_core` if one was kept for us."""
+    """The server that is measured. `server` is there if we started it; `client_cores` if some were kept for us."""
 
     url: str
     server: Server | None = None
-    client_core: int | None = None
+    client_cores: tuple[int, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this machine, as far as its address tells."""
+        return self.server is not None or urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 @contextmanager
@@ -47,10 +52,11 @@ def log_folder(config: Experiment, run_: Run) -> Iterator[Path]:
 @contextmanager
 def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[[str], None]) -> Iterator[Subject]:
     """Start the embedded engine, or the command given, and stop it in the end."""
-    client_core, engine_cores = None, None
+    client_cores: list[int] = []
+    engine_cores: list[int] | None = None
     if config.is_embedded:
         model = _model(say)
-        client_core, engine_cores = divide_cores()
+        client_cores, engine_cores = divide_cores(config.workers or 1)
         command = _embedded_command(config, shape, model, n_threads=len(engine_cores or [0]))
     else:
         command = list(config.command)
@@ -67,7 +73,7 @@ def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[
             secrets=[secret.decode(errors="surrogateescape") for secret in secrets_of(config.headers())],
         ) as server,
     ):
-        yield Subject(url, server, client_core)
+        yield Subject(url, server, tuple(client_cores))
 
 
 def _model(say: Callable[[str], None]) -> Path:
@@ -106,8 +112,8 @@ def engine_pids(subject: Subject) -> list[int]:
     """Processes of the server, as far as they are on this machine and ours to see."""
     if subject.server is not None:
         return subject.server.pids()
-    parts = urlsplit(subject.url)
-    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+    if not subject.is_local:
         return []
+    parts = urlsplit(subject.url)
     found = [family(pid) for pid in listeners(parts.port or (443 if parts.scheme == "https" else 80))]
     return list(dict.fromkeys(pid for pids in found for pid in pids))

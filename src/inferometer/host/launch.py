@@ -203,15 +203,17 @@ def place_port(argv: Sequence[str], url: str | None) -> tuple[list[str], str]:
     return [word.replace(PORT_MARK, str(port)) for word in argv], base_url
 
 
-def divide_cores() -> tuple[int | None, list[int] | None]:
-    """(core for the client, cores for the engine): one for us, the rest for it. (None, None) where that cannot be.
+def divide_cores(n_client: int = 1) -> tuple[list[int], list[int] | None]:
+    """(cores for the client, cores for the engine): one for each process of ours, the rest for it.
+
+    ([], None) where that cannot be, for want of cores or of a way to keep to them.
 
     The highest core is ours: the lowest ones serve most interrupts.
     """
     if not hasattr(os, "sched_getaffinity"):
-        return None, None
+        return [], None
     cores = sorted(os.sched_getaffinity(0))
-    return (cores[-1], cores[:-1]) if len(cores) >= 2 else (None, None)
+    return (cores[-n_client:], cores[:-n_client]) if len(cores) > n_client else ([], None)
 
 
 def _secrets_in(argv: Sequence[str], shown: Sequence[str]) -> list[str]:

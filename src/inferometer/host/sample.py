@@ -34,9 +34,8 @@ class ClientSampler:
     Gauges: run_delay_s (ready to run, but another had the core), cpu_s, gc_pause_s, pss_bytes (now and then).
     """
 
-    source = "client"
-
-    def __init__(self) -> None:
+    def __init__(self, source: str = "client") -> None:
+        self.source = source
         self._schedstat = _open(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._memory = _Memory(os.getpid())
         self._clock = Clock()

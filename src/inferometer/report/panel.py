@@ -45,12 +45,11 @@ def panel_lines(facts: PanelFacts, width: int) -> list[str]:
 
 
 def plain_line(facts: PanelFacts) -> str:
-    """The same on one line, for logs and pipes."""
+    """The same on one line, for logs and pipes; without latencies, which only a panel has decoded in time."""
     error = f"; last failure: {facts.last_error}" if facts.last_error else ""
     return cut(
         f"{_phase(facts)} {_progress(facts)}: {facts.n_in_flight} in flight, {facts.n_done} done, "
-        f"{facts.n_failed} failed, {_short(facts.rate_per_s)}/s, ttft {_duration(facts.ttft_p50_s)}, "
-        f"tpot {_duration(facts.tpot_p50_s)}{error}",
+        f"{facts.n_failed} failed, {_short(facts.rate_per_s)}/s{error}",
         400,
     )
 
