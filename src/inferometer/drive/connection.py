@@ -19,7 +19,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from inferometer.clock import monotonic_ns
-from inferometer.drive.exchange import Exchange
+from inferometer.drive.exchange import TAIL_BYTES, Exchange
 from inferometer.drive.poller import READABLE, WRITABLE
 from inferometer.kinds import Outcome
 from inferometer.units import NS_PER_S, NS_PER_US
@@ -29,7 +29,7 @@ from inferometer.wire.tls import TlsClient
 if TYPE_CHECKING:
     from inferometer.drive.loop import Loop
 
-READ_BYTES = 65_536  # the most one read takes; far above what arrives between two passes of a loop that keeps up
+READ_BYTES = 16_384  # the most one read takes; far above what arrives between two passes of a loop that keeps up
 _SO_TIMESTAMPNS = 35  # Linux, asm-generic/socket.h; also the type of the control message
 _TIMESPEC = struct.Struct("@qq")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
@@ -219,7 +219,7 @@ class Connection:
                 t_recv_ns = loop.judge_stamp(t_recv_ns, t_read_ns, exchange)
         exchange.t_last_ns = t_recv_ns
         exchange.n_reads += 1
-        exchange.last_data = data
+        exchange.tail = data[-TAIL_BYTES:]
         loop.on_read(exchange, t_recv_ns, t_read_ns, data)
         framing = exchange.framing
         try:

@@ -10,15 +10,19 @@ from inferometer.records import NEVER
 from inferometer.secrecy import Scrubber
 from inferometer.wire.http1 import Framing
 
+TAIL_BYTES = 32  # enough for an end marker; to keep a whole read of each of many streams alive would scatter the heap
+
 
 class Exchange:
-    """Mutable on purpose: the loop touches it on every read. `t_last_ns` is the newest sign of life."""
+    """Mutable on purpose: the loop touches it on every read.
+
+    `t_last_ns` is the newest sign of life, `tail` the last bytes of the newest read.
+    """
 
     __slots__ = (
         "attempt",
         "deadline_ns",
         "framing",
-        "last_data",
         "n_reads",
         "payload",
         "phase",
@@ -28,6 +32,7 @@ class Exchange:
         "t_due_ns",
         "t_last_ns",
         "t_sent_ns",
+        "tail",
         "trial",
     )
 
@@ -53,7 +58,7 @@ class Exchange:
         self.attempt += 1
         self.framing = Framing()
         self.n_reads = 0
-        self.last_data = b""
+        self.tail = b""
         self.t_last_ns = t_now_ns
 
 

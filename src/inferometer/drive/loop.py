@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from inferometer.clock import MAX_BRACKET_NS, Clock, monotonic_ns
 from inferometer.drive.arrivals import Arrivals, Window
@@ -36,6 +37,9 @@ OVERDUE_NS = 200 * NS_PER_MS  # ticks are forced when there was no room for them
 TICK_ROOM_NS = NS_PER_MS // 2  # a tick takes up to half a millisecond: it runs only if nothing is due for so long
 SLACK_NS = 2 * NS_PER_MS  # a finished answer is handed out only when nothing is due for so long: decoding takes time
 CONNECT_TIMEOUT_NS = 10 * NS_PER_S
+CONNECT_BATCH = 128  # connections asked for at a time: servers queue some hundreds, and what is beyond waits a second
+MAX_CONNECT_NS = NS_PER_MS
+AWAY_NS = 10 * NS_PER_MS  # so long away from the sockets is written down; a pass takes well under a millisecond
 CLOCK_STEP_NS = NS_PER_MS  # realtime against monotonic moving by more than this between two passes is a step
 # A kept-alive connection that died under a request tells so at once; a server that dies after working on one, later.
 PROMPT_NS = 100 * NS_PER_MS
@@ -58,6 +62,17 @@ class Tick:
     period_ns: int
     call: Callable[[int], None]
     t_next_ns: int = 0
+
+
+class Absence(NamedTuple):
+    """The loop was away from its sockets for longer than AWAY_NS although it had nothing to wait for.
+
+    `write_ns`: how much of it the recorder took.
+    """
+
+    t_start_ns: int
+    t_end_ns: int
+    write_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +123,21 @@ class Loop:
         self.n_passes = self.n_reads = self.n_done = self.n_failed = 0
         self.next_id = self.next_conn = 0
         self.stride = 1  # with several workers the numbers of requests and connections are dealt out among them
+        self.absences: list[Absence] = []  # for who samples: to be taken away
+        self.write_ns = 0  # what the recorder took: next to nothing, unless the disk has too much to do
         self.pass_max_ns = 0  # the longest stretch between two polls since the last sample
         self._payloads = payloads
         self._options = options
         self._ticks = [Tick(SWEEP_NS, self._sweep), *ticks]
         self._t_tick_ns = 0  # when the first of them is due
+        self._t_polled_ns = clock.now_ns()
+        self._last_write_ns = 0
         self._on_finished = on_finished
         self._finished: deque[Finished] = deque()
         self._connections: dict[int, Connection] = {}
         self._to_sweep: list[Connection] = []
-        self._idle: list[Connection] = []
+        self._idle: dict[int, Connection] = {}  # by file descriptor, the longest idle first
+        self._opening: set[Connection] = set()  # on their way to being idle
         self._is_open_loop = False
         self._n_failed_in_a_row = 0
         self._n_reuses_lost = self._n_reused = 0
@@ -126,10 +146,12 @@ class Loop:
     # -- what the experiment calls ------------------------------------------------------------------------------------
 
     def open_connections(self, n_connections: int) -> None:
-        """Have that many idle connections ready, or as many as the server accepts within two seconds."""
-        t_give_up_ns = self.clock.now_ns() + 2 * NS_PER_S
-        self._reserve(n_connections)
-        while len(self._idle) < n_connections and self.clock.now_ns() < t_give_up_ns and self._n_opening():
+        """Have that many idle connections ready, or as many as the server accepts in 2 s, and 1 ms for each."""
+        t_give_up_ns = self.clock.now_ns() + 2 * NS_PER_S + n_connections * MAX_CONNECT_NS
+        while len(self._idle) < n_connections and self.clock.now_ns() < t_give_up_ns:
+            self._reserve(min(n_connections, len(self._idle) + CONNECT_BATCH))
+            if not self._opening:
+                break
             self._pass(self.clock.now_ns() + NS_PER_MS)
 
     def run_trial(self, trial: int, stages: Sequence[Stage]) -> Window:
@@ -177,18 +199,26 @@ class Loop:
 
     def _pass(self, until_ns: int) -> None:
         now_ns = monotonic_ns() - self.origin_ns
+        if now_ns - self._t_polled_ns > AWAY_NS:
+            self.absences.append(Absence(self._t_polled_ns, now_ns, self._last_write_ns))
         # A tick that is due ends the sleep, unless it would have to wait anyway because a request is due before.
         has_room = until_ns - now_ns > TICK_ROOM_NS or now_ns >= self._t_tick_ns + OVERDUE_NS
-        ready = self.poller.poll(now_ns, min(until_ns, self._t_tick_ns) if has_room else until_ns)
-        t_polled_ns = self._pair_clocks()
+        wake_ns = min(until_ns, self._t_tick_ns) if has_room else until_ns
+        ready = self.poller.poll(now_ns, wake_ns)
+        t_polled_ns = self._t_polled_ns = self._pair_clocks()
+        if t_polled_ns - wake_ns > AWAY_NS < t_polled_ns - now_ns:
+            self.absences.append(Absence(max(now_ns, wake_ns), t_polled_ns, 0))
         connections = self._connections
         for fd, mask in ready:
             connection = connections.get(fd)
             if connection is not None:  # an earlier event of this pass may have closed it
                 connection.on_ready(mask)
+        t_write_ns = monotonic_ns() - self.origin_ns
         self.recorder.flush()
         self.n_passes += 1
         now_ns = monotonic_ns() - self.origin_ns
+        self._last_write_ns = now_ns - t_write_ns
+        self.write_ns += self._last_write_ns
         if now_ns >= self._t_tick_ns:
             self._run_ticks(now_ns, has_room=not ready and until_ns - now_ns > TICK_ROOM_NS)
         if self._finished and not ready and until_ns - now_ns > SLACK_NS and self._on_finished is not None:
@@ -211,7 +241,8 @@ class Loop:
             step_ns = offset_ns - self.offset_ns
             if not -CLOCK_STEP_NS <= step_ns <= CLOCK_STEP_NS:
                 self.n_clock_steps += 1
-                self.recorder.note(t_ns, {"note": "clock step", "step_ns": step_ns})
+                gauges = [("step_s", step_ns / NS_PER_S)]
+                self.recorder.note(t_ns, {"note": "samples", "source": "clock", "gauges": gauges})
             self.offset_ns = offset_ns
         return t_ns
 
@@ -222,7 +253,7 @@ class Loop:
         payload = self._payloads[request_id % len(self._payloads)]
         exchange = Exchange(request_id, trial, self.phase, t_due_ns, payload, t_due_ns + self._options.timeout_ns)
         self.in_flight[request_id] = exchange
-        self._begin(exchange, self._idle.pop() if self._idle else None)
+        self._begin(exchange, self._idle.popitem()[1] if self._idle else None)
 
     def _begin(self, exchange: Exchange, connection: Connection | None) -> None:
         if self._on_finished is not None:
@@ -246,8 +277,8 @@ class Loop:
 
     def _drop(self, connection: Connection) -> None:
         self._connections.pop(connection.fd, None)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self._idle.pop(connection.fd, None)
+        self._opening.discard(connection)
         connection.exchange = None
         connection.close()
 
@@ -316,7 +347,8 @@ class Loop:
 
     def on_idle(self, connection: Connection) -> None:
         connection.was_idle = True
-        self._idle.append(connection)
+        self._opening.discard(connection)
+        self._idle[connection.fd] = connection
 
     @property
     def _trusts_reuse(self) -> bool:
@@ -379,13 +411,8 @@ class Loop:
 
     def _reserve(self, n_idle: int) -> None:
         with contextlib.suppress(OSError):  # whoever needs a connection in earnest will hear why there is none
-            for _ in range(n_idle - len(self._idle) - self._n_opening()):
-                self._open()
-
-    def _n_opening(self) -> int:
-        return sum(
-            c.exchange is None and c.state in (State.CONNECTING, State.HANDSHAKE) for c in self._connections.values()
-        )
+            for _ in range(n_idle - len(self._idle) - len(self._opening)):
+                self._opening.add(self._open())
 
 
 @contextmanager
@@ -406,4 +433,4 @@ def without_collector() -> Iterator[None]:
 
 def _is_all_there(exchange: Exchange) -> bool:
     """The stream's end marker was the last thing that came, whatever became of the HTTP message around it."""
-    return _DONE_LINE.search(exchange.last_data[-64:]) is not None
+    return _DONE_LINE.search(exchange.tail) is not None
