@@ -110,6 +110,16 @@ def test_what_is_not_a_log_is_refused(tmp_path, damage):
         read_log(path)
 
 
+def test_a_log_of_the_first_format_tells_of_no_faults():
+    stamps = Stamps()
+    stamps.open_request("7-x", 3, SCRIPT, 1, 2, "reset")
+    new = stamps.to_bytes()
+    assert parse_log(new).requests["fault"].tolist() == ["reset"]
+    old = new.replace(b'"version":2', b'"version":1').replace(b',"faults":["reset"]', b"")
+    assert old != new
+    assert parse_log(old).requests["fault"].tolist() == ["none"]
+
+
 @pytest.mark.parametrize(
     ("text", "number"), [("12-abc", 12), ("0-", 0), ("7", 7), ("", -1), ("abc-1", -1), ("²-x", -1)]
 )

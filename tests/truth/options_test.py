@@ -14,6 +14,7 @@ from inferometer.truth.script import PRESETS, Prescription
     [
         *PRESETS.values(),
         Prescription(n_chunks=3, done=False, space=False, line_end="crlf", framing="close", status=503, body="a b=c"),
+        Prescription(faults=("reset", "429", "500_html"), fault_ratio=0.1, fault_seed=4, retry_after_s=0),
         Prescription(jitter="lognormal", sigma=0.25, seed=7, stagger_ms=0.125, fault="stall", fault_at=0),
     ],
 )
@@ -26,7 +27,9 @@ def test_a_flag_goes_before_the_preset():
     assert (told.gap_ms, told.ttft_ms) == (7, 300)
 
 
-@pytest.mark.parametrize("argv", [["--gap-ms=soon"], ["--gap-ms=-1"], ["--usage=sometimes"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "argv", [["--gap-ms=soon"], ["--gap-ms=-1"], ["--usage=sometimes"], ["--faults=reset,nonsense"], ["--nonsense"]]
+)
 def test_a_wrong_flag_is_one_line_and_status_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         read_options(argv)
