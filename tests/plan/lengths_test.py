@@ -64,6 +64,7 @@ def test_draw_k_does_not_depend_on_how_many_are_drawn(spec):
     [
         ("100-200", "did you mean uniform:100-200?"),
         ("100..200", "did you mean uniform:100-200?"),
+        ("12..3", "did you mean uniform:3-12?"),
         ("100:200", "write 128, uniform:100-200"),
         ("512,64", "did you mean normal:512,64?"),
         ("unifrom:1-2", "did you mean uniform:1-2?"),

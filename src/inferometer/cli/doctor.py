@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from inferometer.cli.options import Format, FormatOption
+from inferometer.cli.options import Format, FormatOption, wants_colour
 
 
 def doctor(format: FormatOption = Format.TEXT) -> None:
@@ -19,6 +19,6 @@ def doctor(format: FormatOption = Format.TEXT) -> None:
     if format is Format.JSON:
         sys.stdout.write(page.to_json(checks).decode())
     else:
-        sys.stdout.write(page.render(checks, is_colour=sys.stdout.isatty()))
+        sys.stdout.write(page.render(checks, is_colour=wants_colour(sys.stdout)))
     if page.verdict_of(checks) == "invalid":
         raise typer.Exit(4)

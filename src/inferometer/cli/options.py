@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -25,3 +26,8 @@ class ReportFormat(StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.", rich_help_panel="Output")]
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """A terminal, unless NO_COLOR is set to something (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")

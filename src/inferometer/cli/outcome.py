@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections import Counter
 
 from inferometer import experiment
 from inferometer.cli.dry_run import estimate
 from inferometer.cli.live import make_observer
-from inferometer.cli.options import Format
+from inferometer.cli.options import Format, wants_colour
 from inferometer.config import Experiment
 from inferometer.errors import Cancelled, EngineError, GateFailed, RunError
 from inferometer.metrics.slo import Limits, parse_limits
@@ -30,6 +31,7 @@ def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
     """
     limits = parse_limits(config.slo)
     observer = make_observer(is_quiet=is_quiet)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C; the measurement has its own way of both
     try:
         run = experiment.run(config, observer)
     finally:
@@ -63,7 +65,7 @@ def _print(run: Run, format: str, limits: Limits | None, *, is_kept: bool = Fals
     elif format == "markdown":
         sys.stdout.write(markdown.render(summary))
     else:
-        is_colour = sys.stdout.isatty()
+        is_colour = wants_colour(sys.stdout)
         sys.stdout.write(text.render(summary, run_path=str(run.path), width=_width(), is_colour=is_colour))
     sys.stdout.flush()
     return _exit_code(summary, run)
@@ -90,7 +92,7 @@ def _exit_code(summary: Summary, run: Run) -> int:
             print(f"  most often: {words}", file=sys.stderr)
         for line in manifest.get("engine_last_lines", []):
             print(f"  engine: {line}", file=sys.stderr)
-        return EngineError.exit_code
+        return RunError.exit_code if manifest.get("is_own_fault") else EngineError.exit_code
     if summary.verdict.level == "invalid":
         return RunError.exit_code
     return GateFailed.exit_code if summary.limits.is_failed else 0

@@ -134,7 +134,8 @@ def _meant(spec: str) -> str:
         if close:
             return f"{close[0]} takes two numbers: {_FORMS[close[0]]}"
     elif re.fullmatch(rf"{_NUMBER}\s*(-|\.\.|:|to)\s*{_NUMBER}", spec):
-        return f"did you mean uniform:{numbers[0]}-{numbers[1]}?"
+        low, high = sorted(numbers, key=float)
+        return f"did you mean uniform:{low}-{high}?"
     elif re.fullmatch(rf"{_NUMBER}\s*,\s*{_NUMBER}", spec):
         return f"did you mean normal:{numbers[0]},{numbers[1]}?"
     elif spec.endswith((".jsonl", ".json", ".txt")):
