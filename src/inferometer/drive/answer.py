@@ -9,17 +9,23 @@ Rule 3: whatever the peer sends ends in `Answer` fields; only our own bugs raise
 from __future__ import annotations
 
 import dataclasses
+import re
 from array import array
+from collections.abc import Iterable
 from typing import Any
 
 from inferometer.engines.engine import Delta, Dialect, DialectError, Usage
 from inferometer.kinds import TOKEN_BEARING, ChunkKind, Outcome
 from inferometer.wire.errors import RemoteProtocolError
-from inferometer.wire.http1 import Framing
-from inferometer.wire.sse import EventReader
+from inferometer.wire.http1 import Framing, Head
+from inferometer.wire.sse import EventReader, ServerEvent
 
 MAX_BODY_BYTES = 64 << 20  # of an answer that is not a stream; far above any real one, so that memory stays bounded
 MAX_ERROR_CHARS = 300
+_CONTENT = ChunkKind.CONTENT
+_OPENINGS = (b"data:", b"event:", b":")  # how a stream of events begins
+_OPENING_BYTES = max(map(len, _OPENINGS))
+_RETRY_AFTER = re.compile(r"[0-9]{1,9}|[A-Za-z0-9,: ]{1,40}", re.ASCII)  # seconds, or a date
 
 
 class Answer:
@@ -31,6 +37,7 @@ class Answer:
         "_events",
         "_framing",
         "_n_body_bytes",
+        "_opening",
         "_state",
         "engine_error",
         "fault",
@@ -54,6 +61,7 @@ class Answer:
         self._events: EventReader | None = None
         self._body: list[bytes] | None = None
         self._n_body_bytes = 0
+        self._opening: bytes | None = None  # of a body, while it may yet turn out to be a stream
         self._state: Any = dialect.start()
         self.status: int | None = None
         self.head_read: int | None = None
@@ -74,16 +82,25 @@ class Answer:
         """The bytes of one read. After a fault the rest is ignored."""
         if self.fault or self.is_complete:
             return
+        fault = ""
         try:
             spans = self._framing.feed(data)
-            if self.status is None and not self._begin(read_id):
-                return
-            for start, stop in spans:
-                self._take(data[start:stop], read_id)
-            if self._framing.is_done:
-                self._finish(read_id)
+        except RemoteProtocolError as error:
+            spans, fault = error.before, str(error)
+        try:
+            if self.status is not None or self._begin(read_id):
+                for start, stop in spans:
+                    body = data[start:stop]
+                    plain = None if self._events is None else self._events.plain(body)
+                    if plain is None:
+                        self._take(body, read_id)
+                    else:
+                        self._decode("message", plain, read_id)
+                if self._framing.is_done:
+                    self._finish(read_id)
         except (RemoteProtocolError, DialectError) as error:
-            self.fault = str(error)
+            fault = str(error)  # it stands before one of the framing
+        self.fault = fault
 
     def close(self, read_id: int) -> None:
         """The peer closed the connection after read `read_id`."""
@@ -108,6 +125,7 @@ class Answer:
             self._begin_stream()
         else:
             self._body = []
+            self._opening = b"" if head.status == 200 else None
         return True
 
     def _begin_stream(self) -> None:
@@ -119,16 +137,36 @@ class Answer:
         if self._body is not None:
             self._body.append(data)
             self._n_body_bytes += len(data)
-            if len(self._body) == 1 and self.status == 200 and data.lstrip().startswith((b"data:", b"event:", b":")):
-                self._begin_stream()  # a stream under another content type
-            elif self._n_body_bytes > MAX_BODY_BYTES:
+            if self._n_body_bytes > MAX_BODY_BYTES:
                 raise RemoteProtocolError(f"the answer is longer than {MAX_BODY_BYTES >> 20} MiB and is not a stream")
+            if not self._is_stream_after_all(data):
+                return
+            data = b"".join(self._body)
+            self._begin_stream()
         if self._events is not None:
-            for event in self._events.feed(data, read_id):
-                if event.is_comment:
-                    self._add(Delta(ChunkKind.PING), event.read_id)
-                else:
-                    self._decode(event.type, event.data, event.read_id)
+            try:
+                self._take_events(self._events.feed(data, read_id))
+            except RemoteProtocolError as error:
+                self._take_events(error.before)
+                raise
+
+    def _is_stream_after_all(self, data: bytes) -> bool:
+        """Whether the body is a stream under another content type, as soon as its first bytes tell."""
+        if self._opening is None:
+            return False
+        self._opening = (self._opening + data).lstrip()[:_OPENING_BYTES]
+        if self._opening.startswith(_OPENINGS):
+            return True
+        if not any(opening.startswith(self._opening) for opening in _OPENINGS):
+            self._opening = None
+        return False
+
+    def _take_events(self, events: Iterable[ServerEvent]) -> None:
+        for event in events:
+            if event.is_comment:
+                self._add(Delta(ChunkKind.PING), event.read_id)
+            else:
+                self._decode(event.type, event.data, event.read_id)
 
     def _decode(self, event_type: str, data: bytes, read_id: int) -> None:
         self._state, deltas = self._dialect.decode(self._state, event_type, data)
@@ -136,19 +174,22 @@ class Answer:
             self._add(delta, read_id)
 
     def _add(self, delta: Delta, read_id: int) -> None:
-        self.kinds.append(delta.kind)
-        self.n_tokens.append(-1 if delta.n_tokens is None else delta.n_tokens)
-        self.n_bytes.append(len(delta.text.encode(errors="surrogatepass")) if delta.text else 0)
+        kind, text, n_tokens = delta.kind, delta.text, delta.n_tokens
+        self.kinds.append(kind)
+        self.n_tokens.append(-1 if n_tokens is None else n_tokens)
+        self.n_bytes.append(len(text) if text.isascii() else len(text.encode(errors="surrogatepass")))
         self.read_ids.append(read_id)
+        if kind is _CONTENT and delta.finish is None and delta.usage is None:
+            return  # as nearly all are
         if delta.finish:
             self.finish = delta.finish
         if delta.usage is not None:
             self.usage = _newer(self.usage, delta.usage)
             self.usage_read = read_id
-        if delta.kind == ChunkKind.DONE:
+        if kind is ChunkKind.DONE:
             self.is_done_seen = True
-        elif delta.kind == ChunkKind.ERROR:
-            self.engine_error = delta.text[:MAX_ERROR_CHARS] or "an error without a message"
+        elif kind is ChunkKind.ERROR:
+            self.engine_error = text[:MAX_ERROR_CHARS] or "an error without a message"
 
     def _finish(self, read_id: int) -> None:
         self.is_complete = True
@@ -163,7 +204,7 @@ class Answer:
                 for delta in self._dialect.decode_body(body):
                     self._add(delta, read_id)
             else:
-                self.engine_error = self._dialect.error_text(body)[:MAX_ERROR_CHARS]
+                self.engine_error = _words_of(self._framing.head, self._dialect.error_text(body))
 
     @property
     def n_output_tokens(self) -> int | None:
@@ -191,6 +232,15 @@ class Answer:
         if not self.finish and not (self.is_done_seen and n_tokens == n_output_tokens_asked):
             return Outcome.TRUNCATED, "the stream ended without a finish reason"
         return Outcome.OK, ""
+
+
+def _words_of(head: Head | None, said: str) -> str:
+    """What an error answer says: its body, else the status line; and when to come back, if a header tells."""
+    if head is None:
+        return said[:MAX_ERROR_CHARS]
+    later = _RETRY_AFTER.fullmatch(head.get("retry-after") or "")
+    when = "" if later is None else f" (retry after {later[0]}{' s' if later[0].isdigit() else ''})"
+    return ((said or head.reason)[:MAX_ERROR_CHARS] + when).strip()
 
 
 def _newer(old: Usage, new: Usage) -> Usage:

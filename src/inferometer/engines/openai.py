@@ -82,7 +82,7 @@ class _ToolCall(Struct):
     function: _Function | None = None
 
 
-class _Message(Struct):
+class _Message(Struct, gc=False):
     """The `delta` of an event, or the `message` of an answer in one piece."""
 
     role: str | None = None
@@ -93,7 +93,7 @@ class _Message(Struct):
     tool_calls: list[_ToolCall] | None = None
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     delta: _Message | None = None
     message: _Message | None = None
     text: str | None = None
@@ -121,7 +121,7 @@ class _Timings(Struct):
     predicted_n: int | None = None
 
 
-class _Event(Struct):
+class _Event(Struct, gc=False):
     choices: list[_Choice] | UnsetType | None = UNSET
     usage: _Usage | None = None
     timings: _Timings | None = None
@@ -131,6 +131,7 @@ class _Event(Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Event)
+_CONTENT = ChunkKind.CONTENT  # looked up once: an enum member takes as long to find as a Delta to make
 
 
 def _parse(data: bytes) -> _Event:
@@ -173,10 +174,10 @@ def _decode(state: int, event_type: str, data: bytes) -> tuple[int, list[Delta]]
         if event_type == "ping":
             return state, [Delta(ChunkKind.PING)]
     event = _parse(data)
+    if text := _plain_text(event):
+        return _COUNT_UNKNOWN, [Delta(_CONTENT, text)]
     if _is_error(event):
         return state, [Delta(ChunkKind.ERROR, error_text(data))]
-    if text := _plain_text(event):
-        return _COUNT_UNKNOWN, [Delta(ChunkKind.CONTENT, text)]
     return _deltas(state, event)
 
 
@@ -184,6 +185,8 @@ def _plain_text(event: _Event) -> str | None:
     """The text of an event that holds one choice with text and nothing else: nearly all of a stream, so made short."""
     choices = event.choices
     if not choices or len(choices) > 1 or event.usage is not None or event.timings is not None:
+        return None
+    if event.error is not None:
         return None
     choice = choices[0]
     if choice.finish_reason or choice.token_ids:
