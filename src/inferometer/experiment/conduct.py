@@ -11,7 +11,7 @@ import math
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,15 @@ from inferometer.engines import DIALECTS, ENGINES
 from inferometer.errors import InferometerError, RunError
 from inferometer.experiment.manifest import begun, ended, known
 from inferometer.experiment.sending import headers_of, payloads_of, target_of
-from inferometer.experiment.sizing import n_requests_of, schedule_of, seeds_of, shape_of, stagger_s_of, time_alone
+from inferometer.experiment.sizing import (
+    n_requests_of,
+    n_reserve_of,
+    schedule_of,
+    seeds_of,
+    shape_of,
+    stagger_s_of,
+    time_alone,
+)
 from inferometer.experiment.staffing import check_workers, n_workers_of
 from inferometer.experiment.subject import Subject, engine_pids, started
 from inferometer.host import environment
@@ -33,7 +41,7 @@ from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import normalise_url
 from inferometer.host.disk import reserve
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
-from inferometer.measurement import Measurement, Sampler
+from inferometer.measurement import BY_USER, Measurement, Sampler
 from inferometer.plan import make as planning
 from inferometer.plan.plan import Plan
 from inferometer.plan.plan import save as save_plan
@@ -122,15 +130,16 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
 
 @contextmanager
 def _noting_failure(config: Experiment, run_: Run) -> Iterator[None]:
-    """Until the measurement begins the folder says that there is none, and why it did not come to one."""
-    manifest = begun(config)
-    run_.write_manifest(manifest | {"state": STATE_STARTING})
+    """Whatever ends the run before it is done: the folder says so, and that there is no measurement if so."""
+    run_.write_manifest(begun(config) | {"state": STATE_STARTING})
     try:
         yield
     except (InferometerError, KeyboardInterrupt) as error:
-        if run_.manifest()["state"] == STATE_STARTING:
-            reason = str(error) or "stopped by the user"
-            run_.write_manifest(manifest | {"state": STATE_FAILED, "stop_reason": reason})
+        told = run_.manifest()
+        if told["state"] in (STATE_STARTING, STATE_RUNNING):
+            state = STATE_RUNNING if (run_.path / RECORDER).exists() else STATE_FAILED
+            with suppress(RunError):  # a disk that is full; the error itself says so
+                run_.write_manifest(told | {"state": state, "stop_reason": str(error) or BY_USER})
         raise
 
 
@@ -165,7 +174,7 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
         timeout_ns=round(config.timeout_s * NS_PER_S),
         stall_timeout_ns=round(config.stall_timeout_s * NS_PER_S),
         keeps_content=config.keeps_content,
-        n_reserve=2 if config.is_embedded or config.mode == "open" else 0,  # ours has threads to spare
+        n_reserve=n_reserve_of(config),
         stagger_ns=round(prepared.stagger_s * NS_PER_S),
     )
     with reserve(run_.path) as release, _pinned(subject.client_cores):

@@ -9,6 +9,7 @@ from functools import partial
 
 from inferometer.clock import Clock
 from inferometer.config import Experiment, Warmup
+from inferometer.drive.loop import SWEEP_NS
 from inferometer.engines import DIALECTS
 from inferometer.errors import EngineError
 from inferometer.host.ask import ServerFacts
@@ -21,6 +22,7 @@ from inferometer.plan.schedule import Schedule, burst, closed, open_loop, parse_
 from inferometer.units import NS_PER_S
 
 MIN_POOL = 128
+MAX_RESERVE = 64  # idle connections beside the two that every open loop keeps
 MAX_ALONE_TOKENS = 64  # of the request that is timed alone
 MAX_POOL = 50_000  # prompts made for a closed loop that time ends; past it they are used again
 
@@ -83,6 +85,15 @@ def stagger_s_of(config: Experiment, alone_s: float) -> float:
     if warmup.duration_s:
         return min(alone_s, 0.5 * warmup.duration_s) / concurrency
     return 0.8 * alone_s / concurrency if warmup.n_requests >= concurrency else 0.0
+
+
+def n_reserve_of(config: Experiment) -> int:
+    """Idle connections to keep ready. In open loop as many as requests become due between two looks at them: one that
+    finds none waits for a handshake, which would count as our lateness. In closed loop a slot has its own; only our own
+    engine, which closes each after its answer, has threads to spare for two more."""
+    if config.mode == "open":
+        return 2 + min(MAX_RESERVE, math.ceil((config.rate or 0.0) * SWEEP_NS / NS_PER_S))
+    return 2 if config.is_embedded else 0
 
 
 def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) -> float:

@@ -106,7 +106,7 @@ class Framing:
         self._n_left = 0  # bytes of the body, or of the chunk, still to come
 
     def passes(self, data: bytes) -> bool:
-        """True if `data` is exactly one chunk in the midst of a chunked body: nothing else is to be learned from it, and
+        """True if `data` is exactly one chunk in the midst of a chunked body: nothing else is to be learned, and
         it counts as fed. Otherwise feed it. For a loop that needs the ends of answers only; about 0.2 us.
         """
         if self._step != _SIZE or self._line:
