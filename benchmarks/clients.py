@@ -29,7 +29,7 @@ from inferometer.units import NS_PER_S
 _C_HEAD = ("n_streams", "n_reads", "n_chunks", "cpu_ns", "run_delay_ns", "t_due_ns", "peak_rss_bytes")
 _C_CHUNK = np.dtype([("stream", "i8"), ("read", "i8"), ("t_recv_ns", "i8"), ("t_read_ns", "i8")])
 _LOOK_EVERY_S = 0.02  # at the peak of a child's memory, which its kernel keeps
-_PSS_EVERY_S = 5.0  # the kernel adds it up page by page: 1 ms in which the child may have to wait
+_PSS_EVERY_S = 2.0  # the kernel adds it up page by page: 1 ms in which the child may have to wait
 
 
 def two_cores() -> tuple[int, int]:
@@ -106,30 +106,31 @@ def _trace_of_c(t_sent_ns: Array, t_due_ns: int, found: Array) -> Trace:
 # --- inferometer ---------------------------------------------------------------------------------------------------
 
 
-def run_inferometer(url: str, flags: Sequence[str], core: int, prefix: Sequence[str] = ()) -> Driven:
+def run_inferometer(url: str, flags: Sequence[str], core: int, n_workers: int = 1) -> Driven:
     """`inferometer run URL ...` with everything on: recorder, framing, samples, tables, verdict.
 
-    `prefix`: words before the command. Ends the program if there is no run afterwards.
+    `n_workers`: processes that drive, all on the one core. Ends the program if there is no run afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="inferometer-bench-") as folder:
         out = Path(folder) / "run"
-        argv = [*prefix, sys.executable, "-m", "inferometer", "run", url, *flags]
+        argv = [sys.executable, "-m", "inferometer", "run", url, *flags, f"--workers={n_workers}"]
         argv += ["--quiet", "--format", "json", "--out", str(out)]
         done = watch(argv, core)
         if not (out / "report.json").exists():
             raise SystemExit(f"{' '.join(argv)}\nended with exit code {done.code}:\n{done.output[-2000:]}")
         report = msgspec.json.decode((out / "report.json").read_bytes())
         trace = Run.open(str(out)).trace()
-    cpu_s, delay_s = (_gauge(trace, name) for name in ("cpu_s", "run_delay_s"))
+    cpu_s, cpu_last_s = _spans(trace, "cpu_s")
+    delay_s, _ = _spans(trace, "run_delay_s")
     verdict = report["verdict"]
     reasons = ", ".join(reason["code"] for reason in verdict["reasons"])
     return Driven(
         trace=_token_chunks(trace),
         nonce=str(trace.meta["nonce"]),
         n_reads=int(trace.requests["n_reads"].sum()),
-        cpu_driving_s=float(cpu_s[-1] - cpu_s[0]),
-        cpu_after_s=done.cpu_s - float(cpu_s[-1]),
-        run_delay_s=float(delay_s[-1] - delay_s[0]),
+        cpu_driving_s=cpu_s,
+        cpu_after_s=done.cpu_s - cpu_last_s,
+        run_delay_s=delay_s,
         peak_rss_bytes=done.peak_rss_bytes,
         peak_pss_bytes=done.peak_pss_bytes,
         elapsed_s=done.elapsed_s,
@@ -137,9 +138,12 @@ def run_inferometer(url: str, flags: Sequence[str], core: int, prefix: Sequence[
     )
 
 
-def _gauge(trace: Trace, name: str) -> Array:
-    samples = trace.samples[(trace.samples["source"] == "client") & (trace.samples["gauge"] == name)]
-    return samples["value"]
+def _spans(trace: Trace, name: str) -> tuple[float, float]:
+    """How far a sum of the client's went while it drove, and how far it had come then; over all its processes."""
+    samples = trace.samples[trace.samples["gauge"] == name]
+    sources = sorted({source for source in samples["source"].tolist() if source.partition("-")[0] == "client"})
+    ends = [samples["value"][samples["source"] == source][[0, -1]] for source in sources]
+    return float(sum(last - first for first, last in ends)), float(sum(last for _, last in ends))
 
 
 def _token_chunks(trace: Trace) -> Trace:
@@ -164,30 +168,42 @@ class Ended:
 
 
 def watch(argv: Sequence[str], core: int | None = None) -> Ended:
-    """Run a command on one core to its end, and see what memory it had at most.
+    """Run a command on one core to its end, and see what memory it and its children had at most.
 
-    Peak RSS is the kernel's own; peak PSS is looked at now and then, and lies below it.
+    Peak RSS is the kernel's own, summed over processes; PSS is looked at now and then, and its peak lies below.
     """
     with tempfile.TemporaryFile() as output:
         t_start_s = time.monotonic()
         pin = None if core is None else lambda: os.sched_setaffinity(0, {core})
         process = subprocess.Popen(list(argv), stdout=output, stderr=subprocess.STDOUT, preexec_fn=pin)
-        peak_rss = peak_pss = 0
+        peaks_rss: dict[int, int] = {}
+        peak_pss = 0
         t_pss_s = t_start_s
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
-            peak_rss = max(peak_rss, _peak_rss_bytes(process.pid))
+            family = [process.pid, *_children(process.pid)]
+            for member in family:
+                peaks_rss[member] = max(peaks_rss.get(member, 0), _peak_rss_bytes(member))
             if time.monotonic() >= t_pss_s:
                 t_pss_s += _PSS_EVERY_S
-                peak_pss = max(peak_pss, memory_bytes(process.pid).get("Pss", 0))
+                peak_pss = max(peak_pss, sum(memory_bytes(member).get("Pss", 0) for member in family))
             time.sleep(_LOOK_EVERY_S)
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read().decode(errors="replace")
     elapsed_s = time.monotonic() - t_start_s
-    return Ended(process.returncode, text, usage.ru_utime + usage.ru_stime, elapsed_s, peak_rss, peak_pss)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Ended(process.returncode, text, cpu_s, elapsed_s, sum(peaks_rss.values()), peak_pss)
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that the main thread of another has started; none if it has just ended."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _peak_rss_bytes(pid: int) -> int:

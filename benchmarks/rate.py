@@ -19,7 +19,7 @@ from truth_server import Answers, Room, TruthServer
 
 from inferometer.truth.log import Errors, Lateness, TruthLog, compare, lateness
 
-RATES = "20000,40000,60000,80000,100000,125000,150000,200000"
+RATES = "40000,60000,80000,100000,125000,150000,200000"
 TTFT_MS = 500.0  # all requests have arrived before the first chunk is due
 MAX_GAP_ERROR_RATIO = 0.05
 MAX_MERGED_RATIO = 0.01

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Streams released together: how true are TTFT and gaps, and what does it cost?
 
-    python benchmarks/together.py [--streams 256,1000] [--seconds 60]
+    python benchmarks/together.py [--streams 256,1000] [--seconds 60] [--workers 1,2]
 
 So many requests at once on open connections, 50 chunks/s each; first chunks after 50 to 70 ms, gaps of 20 +- 2 ms, both
 drawn by the server. The truth is what the server logged in the same run; the C client is the least one can do.
+Several workers share the client's core: what is compared is what they measure, not how much they take.
 CPU time per further million chunks: the difference to a run of a quarter of the length, so that no start counts.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from clients import (
@@ -121,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--streams", default="256,1000")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--workers", default="1", help="driving processes; a column for each number")
     told = parser.parse_args()
     server_core, client_core = two_cores()
     for n_streams in map(int, told.streams.split(",")):
@@ -128,16 +131,20 @@ def main() -> None:
         def c(server: TruthServer, n_chunks: int, n_streams: int = n_streams) -> Driven:
             return run_c(server.port, n_streams, n_chunks, client_core)
 
-        def ours(server: TruthServer, n_chunks: int, n_streams: int = n_streams) -> Driven:
+        def ours(server: TruthServer, n_chunks: int, n_streams: int = n_streams, n_workers: int = 1) -> Driven:
             flags = ["--burst", f"--requests={n_streams}", "--warmup=0", "--input-tokens=32"]
             flags += [f"--output-tokens={n_chunks}", f"--timeout={told.seconds + 60:g}s"]
-            return run_inferometer(server.url, flags, client_core)
+            return run_inferometer(server.url, flags, client_core, n_workers)
 
-        shorts = [run_once(run, n_streams, told.seconds / 4, server_core) for run in (c, ours)]
-        longs = [run_once(run, n_streams, told.seconds, server_core) for run in (c, ours)]
+        clients: dict[str, Callable[[TruthServer, int], Driven]] = {"C": c}
+        for n_workers in map(int, told.workers.split(",")):
+            name = "inferometer" if n_workers == 1 else f"{n_workers} workers"
+            clients[name] = partial(ours, n_workers=n_workers)
+        shorts = [run_once(run, n_streams, told.seconds / 4, server_core) for run in clients.values()]
+        longs = [run_once(run, n_streams, told.seconds, server_core) for run in clients.values()]
         print_columns(
             f"{n_streams} streams released together, {n_streams * CHUNKS_PER_S:,} chunks/s, {told.seconds:g} s",
-            ("C", "inferometer"),
+            list(clients),
             rows_of(longs, shorts),
         )
 
