@@ -231,6 +231,8 @@ class Connection:
             return
         if framing.is_done:
             loop.on_answered(self, exchange)
+        elif exchange.n_bytes > loop.max_answer_bytes:
+            loop.on_flooded(self)
 
     def _decrypt(self, data: bytes) -> bytes | None:
         """Plaintext, b"" if no whole record has come, None if the connection was lost over it."""

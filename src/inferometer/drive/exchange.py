@@ -23,6 +23,7 @@ class Exchange:
         "attempt",
         "deadline_ns",
         "framing",
+        "n_bytes",
         "n_reads",
         "payload",
         "phase",
@@ -58,6 +59,7 @@ class Exchange:
         self.attempt += 1
         self.framing = Framing()
         self.n_reads = 0
+        self.n_bytes = 0
         self.tail = b""
         self.t_last_ns = t_now_ns
 

@@ -82,6 +82,8 @@ class Options:
     timeout_ns: int = 60 * NS_PER_S
     stall_timeout_ns: int = 30 * NS_PER_S
     keeps_content: bool = True
+    # As received, framing included: more than a million events of 220 bytes, far above any real answer.
+    max_answer_bytes: int = 256 << 20
     # Idle connections kept ready, so that a handshake seldom stands in a latency: in open loop, and in closed loop with
     # a server that closes every connection. Few, because a server with a thread per connection loses one to each.
     n_reserve: int = 2
@@ -126,6 +128,7 @@ class Loop:
         self.absences: list[Absence] = []  # for who samples: to be taken away
         self.write_ns = 0  # what the recorder took: next to nothing, unless the disk has too much to do
         self.pass_max_ns = 0  # the longest stretch between two polls since the last sample
+        self.max_answer_bytes = options.max_answer_bytes
         self._payloads = payloads
         self._options = options
         self._ticks = [Tick(SWEEP_NS, self._sweep), *ticks]
@@ -327,11 +330,16 @@ class Loop:
         if exchange.reads is not None:
             exchange.reads.append((data, t_recv_ns, t_read_ns))
         n_bytes = len(data)
+        exchange.n_bytes += n_bytes
         if not self._options.keeps_content:
             data = b""
         elif exchange.scrubber is not None:
             data = exchange.scrubber.feed(data)
         self.recorder.read(exchange.request_id, t_recv_ns, t_read_ns, n_bytes, data)
+
+    def on_flooded(self, connection: Connection) -> None:
+        """An answer that does not end: it must not fill the disk until its deadline."""
+        self.on_lost(connection, Outcome.PROTOCOL, f"the answer is longer than {self.max_answer_bytes >> 20} MiB")
 
     def judge_stamp(self, t_recv_ns: int, t_read_ns: int, exchange: Exchange) -> int:
         """A kernel stamp after its own read, or before the last sign of life: within the clocks' bracket it is clipped,
@@ -395,17 +403,22 @@ class Loop:
             if exchange is None:  # idle, or dropped since the list was made
                 continue
             silent_ns = now_ns - exchange.t_last_ns
-            if silent_ns > DONE_GRACE_NS and _is_all_there(exchange):
+            is_late = now_ns > exchange.deadline_ns
+            if (is_late or silent_ns > min(DONE_GRACE_NS, stall_ns)) and _is_all_there(exchange):
                 self._drop(connection)
                 self._end(exchange, Outcome.OK, exchange.t_last_ns, t_free_ns=now_ns)
-            elif now_ns > exchange.deadline_ns:
-                self.on_lost(
-                    connection, Outcome.DEADLINE, f"not finished after {self._options.timeout_ns / NS_PER_S:g} s"
-                )
-            elif connection.state is not State.READY and now_ns - connection.t_open_ns > CONNECT_TIMEOUT_NS:
-                self.on_lost(connection, Outcome.CONNECT_TIMEOUT, "no connection after 10 s")
+            elif connection.state is not State.READY:
+                if is_late or now_ns - connection.t_open_ns > CONNECT_TIMEOUT_NS:
+                    what = "connection" if connection.state is State.CONNECTING else "TLS handshake"
+                    limit_s = min(CONNECT_TIMEOUT_NS, self._options.timeout_ns) / NS_PER_S
+                    self.on_lost(connection, Outcome.CONNECT_TIMEOUT, f"no {what} after {limit_s:g} s")
+            elif is_late:
+                limit_s = self._options.timeout_ns / NS_PER_S
+                self.on_lost(connection, Outcome.DEADLINE, f"not finished after {limit_s:g} s")
             elif silent_ns > stall_ns:
                 self.on_lost(connection, Outcome.STALLED, f"silent for {stall_ns / NS_PER_S:g} s")
+            elif exchange.n_bytes > self.max_answer_bytes:
+                self.on_flooded(connection)
         if self._is_open_loop or not self._trusts_reuse:
             self._reserve(self._options.n_reserve)
 
