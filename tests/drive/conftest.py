@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -52,13 +53,15 @@ def payloads(truths: list[dict[str, Any]], headers=()) -> list[bytes]:
     return out
 
 
-def measure(path, port, truths, stage=None, *, options=None, headers=(), secrets=(), observer=None):
-    """Drive one stage against a port of this machine: what was measured, and the origin of the run's axis."""
+def measure(
+    path, port, truths, stage=None, *, options=None, headers=(), secrets=(), observer=None, clock=None, target=None
+):
+    """Drive one stage against a port of this machine, or a target: what was measured, the origin of the run's axis."""
     stage = stage or Stage(concurrency=len(truths), n_requests=len(truths))
     options = options or Options(timeout_ns=5_000 * NS_PER_MS, stall_timeout_ns=2_000 * NS_PER_MS)
-    clock = Clock()
+    clock = clock or Clock()
     recorder = Writer(path)
-    target = Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1", secrets=secrets)
+    target = target or Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1", secrets=secrets)
     schedule = Schedule("closed", "test", ((stage,),))
     measurement = Measurement(target, payloads(truths, headers), schedule, CHAT, recorder, clock, options, [], observer)
     measured = measurement.run()
@@ -72,16 +75,33 @@ def records(path, measured, origin_ns, log) -> Driven:
     return Driven(decoded, trace, log, measured, path.read_bytes())
 
 
+def drive_truth(path, truths, stage=None, **more) -> Driven:
+    with TruthServer() as server:
+        measured, origin_ns = measure(path, server.port, truths, stage, **more)
+        log = server.stop()
+    return records(path, measured, origin_ns, log)
+
+
 @pytest.fixture
 def drive(tmp_path):
     """drive(truths, stage, ...) -> Driven; `truths[i]` prescribes the answer to request i."""
+    return partial(drive_truth, tmp_path / "recorder.bin")
 
-    def run(truths, stage=None, **more) -> Driven:
+
+@pytest.fixture(scope="module")
+def module_drive(tmp_path_factory):
+    """The same, once, for a run that several tests of a module look at."""
+    return partial(drive_truth, tmp_path_factory.mktemp("drive") / "recorder.bin")
+
+
+@pytest.fixture
+def drive_target(tmp_path):
+    """drive_target(target, n_requests, ...) -> Driven; all requests at once."""
+
+    def run(target, n_requests, **more) -> Driven:
         path = tmp_path / "recorder.bin"
-        with TruthServer() as server:
-            measured, origin_ns = measure(path, server.port, truths, stage, **more)
-            log = server.stop()
-        return records(path, measured, origin_ns, log)
+        measured, origin_ns = measure(path, 0, [{}] * n_requests, target=target, **more)
+        return records(path, measured, origin_ns, None)
 
     return run
 
