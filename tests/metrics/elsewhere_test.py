@@ -306,3 +306,10 @@ def test_the_order_of_requests_and_the_origin_of_time_do_not_matter(asked):
         assert later == early
     else:
         assert sorted(early.tolist()) == pytest.approx(sorted(later.tolist()))
+
+
+def test_the_page_shows_every_formula():
+    page = (Path(__file__).parents[2] / "docs" / "evidence" / "definitions.md").read_text(encoding="utf-8")
+    for asked in DEFINITIONS:
+        tool = f"{asked.tool.title} {asked.tool.version}"
+        assert f"| {tool} | {asked.name} | {asked.formula} | `{asked.source}` |" in page
