@@ -4,7 +4,7 @@
     python benchmarks/hour.py [--minutes 60] [--out FOLDER] [--table FILE] [--fifo 10] [--no-content]
 
 Open loop, 80 requests/s of 250 chunks, 50 chunks/s each, about 400 streams at a time; recorder, framing and samplers
-on. A line per minute as it goes, then the trends: slopes over minutes with 95 % intervals, the first minute left out.
+on. A line per minute as it goes, then the trends: robust slopes with 95 % intervals, the first minute left out.
 
 PSS shares the pages of libraries with whoever else uses them; `own` is anonymous memory alone, which nobody shares.
 
@@ -139,17 +139,17 @@ def say(table: TextIO, line: str) -> None:
 
 
 def trend(rows: list[tuple[float, ...]], name: str, unit: str) -> str:
-    """The slope of one column over the minutes after the first."""
+    """The slope of one column over the minutes after the first: median of all pairs (Theil-Sen), so that one disturbed
+    minute is no trend."""
     at = [column[0] for column in COLUMNS].index(name)
     values = np.array([row[at] for row in rows[1:]])
     if len(values) < 3:
         return f"{name:10} too few minutes for a trend"
-    fit = scipy.stats.linregress(np.arange(len(values)) / 60, values)
-    half = fit.stderr * scipy.stats.t.ppf(0.975, len(values) - 2)
+    fit = scipy.stats.theilslopes(values, np.arange(len(values)) / 60)
     return (
         f"{name:10} {values[0]:,.1f} {unit} in minute 2, {values[-1]:,.1f} in minute {len(values) + 1}, "
         f"highest {values.max():,.1f}; slope {fit.slope:+,.2f} {unit} an hour "
-        f"[{fit.slope - half:+,.2f}, {fit.slope + half:+,.2f}]"
+        f"[{fit.low_slope:+,.2f}, {fit.high_slope:+,.2f}]"
     )
 
 
