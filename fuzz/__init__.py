@@ -7,5 +7,6 @@ what came of it.
     oracle.py       the same answers as h11 reads them
     growth.py       work and memory on streams made to be expensive
     guided.py       coverage-guided, where atheris is installed
-    corpus/         streams worth replaying; tests/fuzz_test.py does
+    corpus.py       streams worth replaying, in kept/; tests/wire/fuzz_test.py does
+    batches.py      one batch through its checks
 """

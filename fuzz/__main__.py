@@ -15,31 +15,18 @@ import argparse
 import json
 import multiprocessing
 import os
-import signal
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
-from types import FrameType
 from typing import Any
 
 from fuzz import corpus, growth
-from fuzz.properties import check
-from fuzz.streams import KINDS, N_TURNS, Stream, batch
+from fuzz.batches import BATCH, Batch, run_batch
+from fuzz.streams import KINDS
 
-BATCH = 5 * N_TURNS
-MAX_CPU_S = 60.0  # of one batch, which takes about half a second: a hang
 FAILURES = Path(__file__).parent / "failures"
-MAX_FAILURES_PER_BATCH = 20
-
-Batch = tuple[Counter[tuple[str, str]], list[tuple[Stream, str]]]
-
-
-class Hang(Exception):
-    """MAX_CPU_S of CPU time went by; raised in the midst of the stream that takes them."""
 
 
 def main() -> int:
@@ -123,34 +110,10 @@ def _run(seed: int, first: int, n_batches: int, n_jobs: int) -> Iterator[Batch]:
     """Batches in their order, whoever ran them."""
     tasks = [(seed, number) for number in range(first, first + n_batches)]
     if n_jobs == 1:
-        yield from map(_run_batch, tasks)
+        yield from map(run_batch, tasks)
         return
     with multiprocessing.Pool(n_jobs) as pool:
-        yield from pool.imap(_run_batch, tasks)
-
-
-def _run_batch(task: tuple[int, int]) -> Batch:
-    seed, number = task
-    totals: Counter[tuple[str, str]] = Counter()
-    failures: list[tuple[Stream, str]] = []
-    rng = Random(f"{seed}/{number}/cuts")
-    signal.signal(signal.SIGVTALRM, _on_alarm)
-    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_CPU_S, MAX_CPU_S)
-    try:
-        for stream in batch(seed, number, BATCH):
-            try:
-                totals[stream.kind, check(stream, rng)] += 1
-            except Exception:  # noqa: BLE001 whatever leaves a check is what we look for
-                totals[stream.kind, "FAILED"] += 1
-                if len(failures) < MAX_FAILURES_PER_BATCH:
-                    failures.append((stream, traceback.format_exc()))
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    return totals, failures
-
-
-def _on_alarm(number: int, frame: FrameType | None) -> None:
-    raise Hang(f"a batch took more than {MAX_CPU_S:.0f} s of CPU time, now in this stream")
+        yield from pool.imap(run_batch, tasks)
 
 
 if __name__ == "__main__":

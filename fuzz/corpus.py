@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams as files: `streams/<target>.<kind>[.open].<digest>`, nothing in them but their bytes.
+"""Streams as files: `kept/<target>.<kind>[.open].<digest>`, nothing in them but their bytes.
 
 Kept are those that ever failed, and those that a coverage-guided run chose because no other goes the same way.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fuzz.streams import Stream
 
-FOLDER = Path(__file__).parent / "streams"
+FOLDER = Path(__file__).parent / "kept"
 _DIGITS = 12
 
 

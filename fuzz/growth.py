@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from fuzz.streams import SECRETS
 from inferometer.drive.answer import Answer
 from inferometer.engines import DIALECTS
 from inferometer.secrecy import Scrubber
+from inferometer.wire.errors import RemoteProtocolError
 from inferometer.wire.http1 import MAX_HEAD_BYTES, Framing
 from inferometer.wire.sse import MAX_EVENT_BYTES, EventReader
 
@@ -21,6 +23,7 @@ N_TRIES = 3
 
 _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+_HEAD = b"HTTP/1.1 200 OK\r\n"
 _EVENT = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
 
 
@@ -42,6 +45,10 @@ def _answer() -> Callable[[bytes], object]:
 
 def _framing() -> Callable[[bytes], object]:
     return Framing(max_head_bytes=1 << 30).feed
+
+
+def _limited() -> Callable[[bytes], object]:
+    return Framing().feed
 
 
 def _reader() -> Callable[[bytes], object]:
@@ -76,7 +83,9 @@ FEEDS = (
     Feed("beginnings of a secret, byte by byte", _scrubber, b"", b"aaaaaaa", 1, n_bytes=4_000),
     Feed("a secret cut by chunks", _scrubber, b"", b"a\r\n1\r\n", 1 << 30, n_bytes=4_000),
     Feed("a secret cut by chunks, byte by byte", _scrubber, b"", b"a\r\n1\r\n", 1, n_bytes=4_000),
-    Feed("a secret cut by long chunk extensions", _scrubber, b"", b"a\r\n1;" + b"x" * 4_000 + b"\r\n", 64, n_bytes=40_000),
+    Feed(
+        "a secret cut by long chunk extensions", _scrubber, b"", b"a\r\n1;" + b"x" * 4_000 + b"\r\n", 64, n_bytes=40_000
+    ),
     Feed("a secret again and again", _scrubber, b"", SECRETS[0], 1 << 30, n_bytes=4_000),
 )
 
@@ -105,7 +114,7 @@ def _reads(feed: Feed, n_bytes: int) -> Iterator[bytes]:
 
 
 class Hoard(NamedTuple):
-    """What a stream may make its reader keep: `piece` is fed `n_pieces` times; `n_most` bytes may be held at any time."""
+    """What a stream may make its reader keep: of `piece`, fed `n_pieces` times, `n_most` bytes at any time."""
 
     name: str
     target: Callable[[], Callable[[bytes], object]]
@@ -118,11 +127,11 @@ class Hoard(NamedTuple):
 _MIB = 1 << 20
 # A list or buffer that grows takes room for what it is and what it becomes.
 HOARDS = (
-    Hoard("a head without end", lambda: Framing().feed, b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 997, 1_000, 4 * MAX_HEAD_BYTES),
-    Hoard("headers without end", lambda: Framing().feed, b"HTTP/1.1 200 OK\r\n", b"X:\n", 100_000, 64 * MAX_HEAD_BYTES),
-    Hoard("a size line without end", lambda: Framing().feed, _CHUNKED, b"0" * 1_000, 1_000, 4 * MAX_HEAD_BYTES),
-    Hoard("trailers without end", lambda: Framing().feed, _CHUNKED + b"0\r\n", b"X: y\r\n" * 100, 1_000, 64 * MAX_HEAD_BYTES),
-    Hoard("100 Continue without end", lambda: Framing().feed, b"", b"HTTP/1.1 100 C\r\n\r\n", 20_000, MAX_HEAD_BYTES),
+    Hoard("a head without end", _limited, _HEAD, b"X: " + b"y" * 997, 1_000, 4 * MAX_HEAD_BYTES),
+    Hoard("headers without end", _limited, _HEAD, b"X:\n", 100_000, 64 * MAX_HEAD_BYTES),
+    Hoard("a size line without end", _limited, _CHUNKED, b"0" * 1_000, 1_000, 4 * MAX_HEAD_BYTES),
+    Hoard("trailers without end", _limited, _CHUNKED + b"0\r\n", b"X: y\r\n" * 100, 1_000, 64 * MAX_HEAD_BYTES),
+    Hoard("100 Continue without end", _limited, b"", b"HTTP/1.1 100 C\r\n\r\n", 20_000, MAX_HEAD_BYTES),
     Hoard("an event without end", _reader, b"data: ", b"x" * 65_536, 512, 4 * MAX_EVENT_BYTES),
     Hoard("lines without a blank one", _reader, b"", (b"data: " + b"x" * 1_000 + b"\n") * 60, 512, 4 * MAX_EVENT_BYTES),
     Hoard("ignored lines without end", _reader, b"", b"nothing: x\n" * 6_000, 512, 2 * _MIB),
@@ -142,14 +151,10 @@ def peak_bytes(hoard: Hoard) -> int:
 
 
 def _feed_all(take: Callable[[bytes], object], hoard: Hoard) -> None:
-    from inferometer.wire.errors import RemoteProtocolError
-
-    try:
-        take(hoard.begin) if hoard.begin else None
+    with contextlib.suppress(RemoteProtocolError):
+        take(hoard.begin)
         for _ in range(hoard.n_pieces):
             take(hoard.piece)
-    except RemoteProtocolError:
-        pass
 
 
 def main() -> int:

@@ -42,8 +42,18 @@ HTTP_WORDS = (
     *(b"5;a=b\r\n", b"5 ;\r\n", b"\r\n\r\n5\r\n", b"5\n", b"5\r\r\n", b";" * 5_000, b"Content-Length: 5\r\n"),
     *(b"Content-Length: 7, 7\r\n", b"Content-Length: 99999999999999999999\r\n", b"Content-Length: -1\r\n"),
     *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n", b"Transfer-Encoding: Chunked\r\n"),
-    *(b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.0 200 OK\r\n"),
-    *(b"HTTP/1.1 204 No Content\r\n", b"HTTP/1.1 101 Upgrade\r\n\r\n", b"HTTP/2 200\r\n", b"Content-Encoding: gzip\r\n"),
+    *(
+        b"Connection: close\r\n",
+        b"Connection: keep-alive\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n",
+    ),
+    *(
+        b"HTTP/1.1 204 No Content\r\n",
+        b"HTTP/1.1 101 Upgrade\r\n\r\n",
+        b"HTTP/2 200\r\n",
+        b"Content-Encoding: gzip\r\n",
+    ),
     *(b"Content-Type: text/event-stream\r\n", b"Content-Type: application/json\r\n", b" folded\r\n", b"X : y\r\n"),
     b"X: " + b"x" * 70_000 + b"\r\n",
 )
@@ -59,14 +69,25 @@ JSON_WORDS = (
     *(b'""', b'"x"', b'"length"', b'"\\ud83d"', b'"\\ude42"', b'"\\ud83d\\ude42"', b'"\\u0000"', b'"\xf0\x9f"'),
     *(b'"\xed\xa0\x80"', b'"\x01"', b'"\\x"', b"{}", b"[]", b"[[]]", b"[null]", b"[{}]", b"[1,2,3]", b"[" * 3_000),
     *(b"[" * 200 + b"]" * 200, b'{"a":' * 1_500, b'{"a":' * 150 + b"1" + b"}" * 150, b'{"content":"x"}', b"[DONE]"),
-    *(b'{"error":{"message":"m"}}', b'{"role":"assistant"}', b'[{"function":{"name":"f","arguments":"{}"}}]', b"{", b'"'),
+    *(b'{"error":{"message":"m"}}', b'{"role":"assistant"}', b'[{"function":{"name":"f","arguments":"{}"}}]'),
+    *(b"{", b'"'),
     *(b'{"prompt_tokens":1,"completion_tokens":99999999999}', b'{"index":0,"delta":{}}', b"]", b"}", b",", b":", b"\\"),
 )  # fmt: skip
-EDITED_NAMES = (b"choices", b"delta", b"content", b"usage", b"error", b"text", b"message", b"finish_reason", b"token_ids")
+EDITED_NAMES = (
+    b"choices",
+    b"delta",
+    b"content",
+    b"usage",
+    b"error",
+    b"text",
+    b"message",
+    b"finish_reason",
+    b"token_ids",
+)
 
 
 def damaged(rng: Random, data: bytes, words: tuple[bytes, ...], n_edits: int) -> bytes:
-    """After a few edits: bytes replaced, pieces removed, doubled or moved, words put in or put in place of something."""
+    """After a few edits: bytes replaced, pieces removed, doubled or moved, words put in or in place of something."""
     said = bytearray(data)
     for _ in range(n_edits):
         at = int(rng.random() * (len(said) + 1))
@@ -138,7 +159,9 @@ _BY_HAND = (
         ),
         b"",
     ),
-    Recorded(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Type: text/html\r\n", (), b"<title>503 &amp; out</title>"),
+    Recorded(
+        b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Type: text/html\r\n", (), b"<title>503 &amp; out</title>"
+    ),
     Recorded(b"HTTP/1.1 422 No\r\n", (), b'{"detail":[{"loc":["body","model"],"msg":"field required"}]}'),
 )
 
@@ -232,7 +255,7 @@ def framing(rng: Random) -> Stream:
         elif way < 0.4:
             sent[i] = sent[i][: len(sent[i]) // 2] + sent[j] + sent[i][len(sent[i]) // 2 :]
         else:
-            size, _, rest = sent[i].partition(b"\r\n")
+            rest = sent[i].partition(b"\r\n")[2]
             sent[i] = rng.choice((b"%x" % (len(rest) + rng.choice((-3, -1, 0, 1)) & 0xFFFF), *_SIZES)) + b"\r\n" + rest
         data = head + b"".join(sent)
     elif way < 0.75:
@@ -242,7 +265,21 @@ def framing(rng: Random) -> Stream:
     return Stream("answer" if rng.random() < 0.2 else "framing", "framing", data, rng.random() < 0.7)
 
 
-_SIZES = (b"", b"0", b"00", b"-5", b"0x5", b"5 ", b" 5", b"5;x", b"g", b"ffffffff", b"7fffffffffffffff", b"f" * 16, b"1e")
+_SIZES = (
+    b"",
+    b"0",
+    b"00",
+    b"-5",
+    b"0x5",
+    b"5 ",
+    b" 5",
+    b"5;x",
+    b"g",
+    b"ffffffff",
+    b"7fffffffffffffff",
+    b"f" * 16,
+    b"1e",
+)
 
 
 def events(rng: Random) -> Stream:
@@ -263,7 +300,7 @@ def events(rng: Random) -> Stream:
 
 
 def dialect(rng: Random) -> Stream:
-    """Whole HTTP and whole events around damaged JSON: values of other types, huge numbers, deep nesting, surrogates."""
+    """Whole HTTP and events around damaged JSON: values of other types, huge numbers, deep nesting, surrogates."""
     answer = rng.choice(STREAMED)
     chosen = _some_events(rng, answer)
     for _ in range(rng.choice((1, 1, 2, 3))):
@@ -364,7 +401,16 @@ def disk(rng: Random) -> Stream:
     return Stream("recorder", "disk", damaged(rng, MAGIC + b"".join(blocks), _DISK_WORDS, rng.choice(_N_EDITS)))
 
 
-_DISK_WORDS = (MAGIC, b"PASS", b"PASS\xff\xff\xff\xff", b"PASS\xff\xff\xff\x7f", b"\x00" * 16, b"\xff" * 4, b"\x03", b"{}")
+_DISK_WORDS = (
+    MAGIC,
+    b"PASS",
+    b"PASS\xff\xff\xff\xff",
+    b"PASS\xff\xff\xff\x7f",
+    b"\x00" * 16,
+    b"\xff" * 4,
+    b"\x03",
+    b"{}",
+)
 
 
 def _block(payload: bytes) -> bytes:
@@ -379,7 +425,9 @@ def _frame(rng: Random) -> bytes:
     if way < 0.5:
         return struct.pack("<BiBiq", 2, request_id, 1, 0, t_ns)
     if way < 0.75:
-        data = rng.choice(EVENTS) if rng.random() < 0.7 else b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        data = (
+            rng.choice(EVENTS) if rng.random() < 0.7 else b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        )
         return struct.pack("<BiqqII", 3, request_id, t_ns, t_ns + 50, len(data), len(data)) + data
     if way < 0.9:
         text = rng.choice((b"", b"the server closed", b"\xff\xfe"))
@@ -416,9 +464,11 @@ def heads(rng: Random) -> Stream:
 
 
 _HEAD_PARTS = (
-    *(b"\r\n", b"\r\n", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" OK", b" ", b"\t", b":", b",", b"x", b"X: y", b"\x00", b"\x80"),
+    *(b"\r\n", b"\r\n", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" OK", b" ", b"\t", b":", b",", b"x"),
+    *(b"X: y", b"\x00", b"\x80"),
     *(b"Content-Length: 3", b"content-length:03", b"Content-Length: 3, 4", b"Transfer-Encoding: chunked", b"abc"),
-    *(b"Connection: close", b"Connection: keep-alive", b"HTTP/1.1 100 C\r\n\r\n", b"HTTP/1.0 200", b"3\r\nabc\r\n0\r\n\r\n"),
+    *(b"Connection: close", b"Connection: keep-alive", b"HTTP/1.1 100 C\r\n\r\n", b"HTTP/1.0 200"),
+    b"3\r\nabc\r\n0\r\n\r\n",
     *(b"\r\nX: y", b"\r\nContent-Length: 3", b"\r\nTransfer-Encoding: chunked", b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n") * 3,
     *(b"transfer-encoding: CHUNKED", b"HTTP/1.1 304 N", b"Content-Encoding: identity", b"Content-Encoding: br"),
 )  # fmt: skip
@@ -435,7 +485,8 @@ _CHUNK_PARTS = (
     *(b"3\r\nabc\r\n",) * 20,
     *(b"0\r\n\r\n",) * 5,
     *(b"a\r\n0123456789\r\n", b"1\r\n\n\r\n", b"2\r\n\r\n\r\n", b"0\r\n\r\n", b"0\r\n", b"0000003\r\n"),
-    *(b"\r\n", b"\r\n", b"\r", b"\n", b"3", b"a", b"0", b"f", b"F", b"abc", b";", b"=", b" ", b"\t", b"X: y", b":", b"\x00", b"-", b"g"),
+    *(b"\r\n", b"\r\n", b"\r", b"\n", b"3", b"a", b"0", b"f", b"F", b"abc"),
+    *(b";", b"=", b" ", b"\t", b"X: y", b":", b"\x00", b"-", b"g"),
 )  # fmt: skip
 
 
@@ -446,8 +497,10 @@ def lines(rng: Random) -> Stream:
 
 
 _LINE_PARTS = (
-    *(b"\n", b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"data: x\n\n", b"data: x\n", b"data:", b"data", b": c", b":", b" ", b"y"),
-    *(b"event: e", b"event", b"error: e", b"id: 1", b"retry: 1", b"\xef\xbb\xbf", b"\xf0\x9f\x99\x82", b"\x80", b"\x00", b"\x0b", b"\x1c", b"\x85"),
+    *(b"\n", b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"data: x\n\n", b"data: x\n"),
+    *(b"data:", b"data", b": c", b":", b" ", b"y"),
+    *(b"event: e", b"event", b"error: e", b"id: 1", b"retry: 1", b"\xef\xbb\xbf"),
+    *(b"\xf0\x9f\x99\x82", b"\x80", b"\x00", b"\x0b", b"\x1c", b"\x85"),
 )  # fmt: skip
 
 
