@@ -21,8 +21,9 @@ from inferometer.drive.answer import Answer
 from inferometer.drive.arrivals import Window
 from inferometer.drive.connection import Target
 from inferometer.drive.decode import facts_of
+from inferometer.drive.digest import Digest
 from inferometer.drive.exchange import Finished
-from inferometer.drive.glance import Glance, Latency
+from inferometer.drive.glance import Glance, Latency, latency_of
 from inferometer.drive.loop import Loop, Options, Tick, without_collector
 from inferometer.drive.progress import Observer, Progress
 from inferometer.engines.engine import Dialect
@@ -103,18 +104,19 @@ class Part:
         source: str = "client",
         is_watched: bool = False,
     ) -> None:
-        self._dialect = dialect
         self._recorder = recorder
         self._clock = clock
         self._samplers = samplers
         self._source = source
         self._keeps_content = options.keeps_content
-        self._glance = Glance(dialect) if is_watched else None
+        self._glance = Glance() if is_watched else None
         self._latest: list[Latency] = []
         self._sampling_ns = 0
-        on_finished = self._on_finished if is_watched or not options.keeps_content else None
+        digest = None
+        if is_watched or not options.keeps_content:
+            digest = Digest(dialect, self._n_wanted, self._on_answer, must_take_all=not options.keeps_content)
         ticks = [Tick(SAMPLE_PERIOD_NS, self.sample), *ticks]
-        self.loop = Loop(target, payloads, recorder, clock, options, ticks, on_finished)
+        self.loop = Loop(target, payloads, recorder, clock, options, ticks, digest)
 
     def sample(self, now_ns: int) -> None:
         note_samples(self._recorder, now_ns, self._samplers)
@@ -143,21 +145,17 @@ class Part:
         """Requests in flight end as CANCELLED. Raises: RunError if that cannot be written down."""
         self.loop.close()
 
-    def _on_finished(self, finished: Finished) -> None:
+    def _n_wanted(self, finished: Finished) -> int:
         if not self._keeps_content:
-            self._keep_facts(finished)
-        if self._glance is not None and (latency := self._glance.look(finished)) is not None:
-            self._latest.append(latency)
+            return len(finished.reads or ())
+        return 0 if self._glance is None else self._glance.n_wanted(finished)
 
-    def _keep_facts(self, finished: Finished) -> None:
-        """Decode while the bytes are there; only sizes, stamps and counts are written."""
-        if not finished.reads:
-            return
-        answer = Answer(self._dialect)
-        for i, (data, _, _) in enumerate(finished.reads):
-            answer.feed(data, i)
-        answer.close(len(finished.reads) - 1)
-        self._recorder.note(self._clock.now_ns(), facts_of(answer, finished.request_id))
+    def _on_answer(self, finished: Finished, answer: Answer) -> None:
+        """Without content only sizes, stamps and counts of it are written, while the bytes are there."""
+        if not self._keeps_content:
+            self._recorder.note(self._clock.now_ns(), facts_of(answer, finished.request_id))
+        if self._glance is not None and (latency := latency_of(finished, answer)) is not None:
+            self._latest.append(latency)
 
 
 class WallClock:

@@ -9,6 +9,7 @@ import pytest
 from inferometer.drive.answer import Answer
 from inferometer.drive.decode import Asked, decode, facts_of
 from inferometer.engines.openai import CHAT
+from inferometer.errors import FormatError, RunError
 from inferometer.kinds import ChunkKind, Outcome, Phase
 from inferometer.recorder import Writer
 from inferometer.records import NEVER, NOT_TOLD
@@ -369,3 +370,198 @@ def test_samples_become_a_table_and_other_notes_stay_notes(record):
     assert decoded.samples.tolist() == [(5, "client", "cpu_s", 0.5), (5, "client", "n_reads", 7.0)]
     assert [note.fact["note"] for note in decoded.notes] == ["clock step"]
     assert len(decoded.requests) == len(decoded.chunks) == 0
+
+
+# -- several files ----------------------------------------------------------------------------------------------------
+
+
+def answered(recorder, request_id, t_ms, n_tokens=2):
+    begin(recorder, request_id, t_ms)
+    reads(recorder, request_id, HEAD, *[FIRST] * (n_tokens - 1), SECOND + chunk(DONE) + END, t_ms=t_ms + 10)
+    recorder.end(request_id, Outcome.OK, (t_ms + 10 + n_tokens) * MS)
+
+
+@pytest.fixture
+def record_all(tmp_path):
+    """`record_all(write, write, ...)`: the paths of one file per writer."""
+
+    def run(*writers):
+        paths = []
+        for i, write in enumerate(writers):
+            paths.append(tmp_path / f"{i}.bin")
+            recorder = Writer(paths[-1])
+            write(recorder)
+            recorder.close()
+        return paths
+
+    return run
+
+
+def decode_all(paths):
+    return decode(paths, CHAT, Asked([5], [2]))
+
+
+def test_files_of_several_workers_are_one_run(record_all):
+    def of_leader(recorder):
+        recorder.note(50 * MS, {"note": "window", "window": {}})
+        recorder.note(30 * MS, {"note": "samples", "source": "host", "gauges": [["n_cores", 2.0]]})
+
+    def of_first(recorder):
+        recorder.note(40 * MS, {"note": "samples", "source": "client-1", "gauges": [["cpu_s", 0.5]]})
+        recorder.note(45 * MS, {"note": "clock step", "step_ns": 12})
+        for request_id in (4, 0, 2):
+            answered(recorder, request_id, 100 * request_id, n_tokens=2 + request_id)
+
+    def of_second(recorder):
+        recorder.note(20 * MS, {"note": "samples", "source": "client-2", "gauges": [["cpu_s", 0.7]]})
+        for request_id in (1, 3):
+            answered(recorder, request_id, 100 * request_id)
+
+    decoded = decode_all(record_all(of_leader, of_first, of_second))
+    requests, chunks = decoded.requests, decoded.chunks
+    assert requests["id"].tolist() == [0, 1, 2, 3, 4]
+    assert requests["worker"].tolist() == [1, 2, 1, 2, 1]
+    assert chunks["request_id"].tolist() == np.repeat(requests["id"], requests["n_chunks"]).tolist()
+    assert requests["chunk_start"].tolist() == [0, 3, 6, 11, 14]
+    assert requests["n_chunks"].tolist() == [3, 3, 5, 3, 7]
+    for row in requests:
+        mine = chunks[row["chunk_start"] : row["chunk_start"] + row["n_chunks"]]
+        assert mine["t_recv_ns"].tolist() == sorted(mine["t_recv_ns"].tolist())
+        assert mine["t_recv_ns"][0] == row["t_first_content_ns"] == (100 * row["id"] + 11) * MS
+    assert len(np.unique(chunks["read_id"])) == len(np.unique(chunks["t_recv_ns"])), "a number is one read of the run"
+    assert decoded.samples["t_ns"].tolist() == [20 * MS, 30 * MS, 40 * MS]
+    assert [note.fact["note"] for note in decoded.notes] == ["clock step", "window"]
+
+
+def test_one_torn_file_takes_nothing_from_the_others(record_all):
+    def of_first(recorder):
+        answered(recorder, 0, 0)
+        recorder.flush()
+        answered(recorder, 2, 200)
+
+    def of_second(recorder):
+        answered(recorder, 1, 100)
+
+    paths = record_all(of_first, of_second)
+    paths[0].write_bytes(paths[0].read_bytes()[:-9])
+    decoded = decode_all(paths)
+    assert decoded.requests["id"].tolist() == [0, 1]
+    assert [Outcome(outcome) for outcome in decoded.requests["outcome"]] == [Outcome.OK, Outcome.OK]
+    assert decoded.tail.n_blocks == 2
+    assert decoded.tail.n_torn_bytes > 0
+
+
+def test_the_same_request_in_two_files_is_refused(record_all):
+    paths = record_all(lambda recorder: answered(recorder, 0, 0), lambda recorder: answered(recorder, 0, 50))
+    with pytest.raises(FormatError, match="request 0 stands in two"):
+        decode_all(paths)
+
+
+def test_no_file_is_a_run_without_requests():
+    decoded = decode_all([])
+    assert (len(decoded.requests), len(decoded.chunks), len(decoded.samples)) == (0, 0, 0)
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_that_is_over_leaves_memory(record, monkeypatch):
+    """No Answer, which holds what is not yet packed, outlives the END frame of its request."""
+    n_alive, most = 0, 0
+
+    class Counted(Answer):
+        __slots__ = ()
+
+        def __init__(self, dialect):
+            nonlocal n_alive, most
+            n_alive += 1
+            most = max(most, n_alive)
+            super().__init__(dialect)
+
+        def __del__(self):
+            nonlocal n_alive
+            n_alive -= 1
+
+    monkeypatch.setattr("inferometer.drive.decode.Answer", Counted)
+
+    def write(recorder):
+        for i in range(300):
+            answered(recorder, i, 20 * i)
+
+    decoded = record(write)
+    assert len(decoded.requests) == 300
+    assert most <= 2, "of 300: the one at hand and the one before it"
+    assert n_alive == 0
+
+
+def test_chunks_come_back_in_parts_that_keep_their_order(record, monkeypatch):
+    monkeypatch.setattr("inferometer.drive.spill.PART_ROWS", 10)
+    monkeypatch.setattr("inferometer.drive.spill._MAX_HELD_BYTES", 100)
+
+    def write(recorder):
+        for i in (3, 1, 4, 0, 2):
+            answered(recorder, i, 100 * i, n_tokens=3 + i)
+
+    decoded = record(write)
+    parts = list(decoded.chunk_parts())
+    assert [len(part) for part in parts] == [15, 15], "a part ends with the request that fills it"
+    whole = np.concatenate(parts)
+    assert whole["request_id"].tolist() == np.repeat(range(5), [4, 5, 6, 7, 8]).tolist()
+    assert np.array_equal(whole, decoded.chunks), "and can be had again"
+
+
+def test_a_full_disk_is_said_with_its_remedy(record, monkeypatch):
+    class Full:
+        def __init__(self, *args, **more):
+            pass
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile", Full)
+    with pytest.raises(RunError, match="No space left on device") as caught:
+        record(lambda recorder: answered(recorder, 0, 0))
+    assert "free some space" in caught.value.remedy
+
+
+# -- frames out of place ----------------------------------------------------------------------------------------------
+
+
+def test_what_comes_after_the_end_of_a_request_is_not_of_its_answer(record):
+    def write(recorder):
+        begin(recorder)
+        reads(recorder, 0, HEAD, FIRST)
+        recorder.end(0, Outcome.DEADLINE, 20 * MS, "not finished after 1 s")
+        reads(recorder, 0, SECOND + chunk(DONE) + END, t_ms=30)
+        recorder.end(0, Outcome.OK, 31 * MS)
+
+    decoded = record(write)
+    row = decoded.requests[0]
+    assert (row["outcome"], row["n_reads"], row["n_chunks"]) == (Outcome.DEADLINE, 2, 1)
+    assert row["t_end_ns"] == 20 * MS
+
+
+def test_facts_may_come_long_after_the_end(record):
+    """Without content answers are decoded in slack; meanwhile others begin and end."""
+    datas = (HEAD, FIRST, SECOND + chunk(DONE) + END)
+    answer = Answer(CHAT)
+    for i, data in enumerate(datas):
+        answer.feed(data, i)
+
+    def bare(recorder, request_id, t_ms):
+        begin(recorder, request_id, t_ms)
+        for i, data in enumerate(datas):
+            recorder.read(request_id, (t_ms + i) * MS, (t_ms + i) * MS, len(data), b"")
+        recorder.end(request_id, Outcome.OK, (t_ms + 5) * MS)
+
+    def write(recorder):
+        bare(recorder, 0, 10)
+        bare(recorder, 1, 100)
+        recorder.note(200 * MS, facts_of(answer, 1))
+        recorder.note(300 * MS, facts_of(answer, 0))
+        recorder.note(300 * MS, facts_of(answer, 0))
+
+    decoded = record(write)
+    assert [Outcome(outcome) for outcome in decoded.requests["outcome"]] == [Outcome.OK] * 2
+    assert decoded.requests["t_first_content_ns"].tolist() == [11 * MS, 101 * MS]
+    assert decoded.requests["n_chunks"].tolist() == [3, 3]

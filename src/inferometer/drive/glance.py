@@ -10,7 +10,6 @@ import math
 
 from inferometer.drive.answer import Answer
 from inferometer.drive.exchange import Finished
-from inferometer.engines.engine import Dialect
 from inferometer.kinds import TOKEN_BEARING, Outcome
 from inferometer.units import NS_PER_S
 
@@ -21,34 +20,33 @@ Latency = tuple[float, float]  # TTFT from due and time per output token, second
 
 
 class Glance:
-    """`look` at every request that is over; some tell their latencies."""
+    """How much of each answer is to be decoded."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+    def __init__(self) -> None:
         self._second = 0
         self._n_reads_left = 0
 
-    def look(self, finished: Finished) -> Latency | None:
-        """None if it failed, bore no token, or there was no time for it."""
+    def n_wanted(self, finished: Finished) -> int:
+        """Reads to decode of a request that is over: 0 if it failed, or there is no time for it."""
         if finished.outcome is not Outcome.OK or not finished.reads:
-            return None
+            return 0
         if (second := finished.t_end_ns // NS_PER_S) != self._second:
             self._second, self._n_reads_left = second, MAX_READS_PER_S
-        reads = finished.reads[:MAX_READS]
-        self._n_reads_left -= len(reads)
-        if self._n_reads_left < 0:
-            return None
-        answer = Answer(self._dialect)
-        for i, (data, _, _) in enumerate(reads):
-            answer.feed(data, i)
-        stamps = [
-            reads[read_id][1]
-            for kind, read_id in zip(answer.kinds, answer.read_ids, strict=True)
-            if kind in TOKEN_BEARING
-        ]
-        if not stamps:
-            return None
-        n_output = answer.n_output_tokens or 0
-        is_timed = n_output > 1 and answer.is_streamed
-        tpot_s = (stamps[-1] - stamps[0]) / (n_output - 1) / NS_PER_S if is_timed else math.nan
-        return (stamps[0] - finished.t_due_ns) / NS_PER_S, tpot_s
+        n_reads = min(len(finished.reads), MAX_READS)
+        self._n_reads_left -= n_reads
+        return n_reads if self._n_reads_left >= 0 else 0
+
+
+def latency_of(finished: Finished, answer: Answer) -> Latency | None:
+    """What an answer, or its beginning, tells; None if it failed or bore no token."""
+    reads = finished.reads
+    if finished.outcome is not Outcome.OK or not reads:
+        return None
+    bearing = [read_id for kind, read_id in zip(answer.kinds, answer.read_ids, strict=True) if kind in TOKEN_BEARING]
+    if not bearing:
+        return None
+    t_first_ns, t_last_ns = reads[bearing[0]][1], reads[bearing[-1]][1]
+    n_output = answer.n_output_tokens or 0
+    is_timed = n_output > 1 and answer.is_streamed
+    tpot_s = (t_last_ns - t_first_ns) / (n_output - 1) / NS_PER_S if is_timed else math.nan
+    return (t_first_ns - finished.t_due_ns) / NS_PER_S, tpot_s

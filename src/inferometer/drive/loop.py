@@ -2,7 +2,7 @@
 """The driving loop: send what is due on time, stamp what arrives, write both down.
 
 Rule 1: between two reads of a socket nothing heavy happens: no JSON, no statistics, no lock, no random draw. Requests
-are bytes before they are due; answers are decoded after the run, or in slack by whoever was injected as `on_finished`.
+are bytes before they are due; answers are decoded after the run, or in slack by the digest that was injected.
 Rule 2: every request that becomes due is written down then, and ends exactly once. The loop never raises for one.
 Rule 3: one pass = launch a small batch, poll, read each ready socket once, one write to the recorder. What may wait
 (samples, panel, live decoding) runs in passes where no socket was ready, or when it is long overdue.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import NamedTuple
 from inferometer.clock import MAX_BRACKET_NS, Clock, monotonic_ns
 from inferometer.drive.arrivals import Arrivals, Window
 from inferometer.drive.connection import STAMP_TOLERANCE_NS, Connection, State, Target, connect_outcome
+from inferometer.drive.digest import Digest
 from inferometer.drive.exchange import Exchange, Finished
 from inferometer.drive.poller import make_poller
 from inferometer.kinds import Outcome, Phase
@@ -35,7 +35,8 @@ SWEEP_NS = 50 * NS_PER_MS  # how often time-outs are looked for,
 SWEEP_SLICE = 500  # on so many connections at a time: 0.2 ms. Of 10,000 each has its turn once a second
 OVERDUE_NS = 200 * NS_PER_MS  # ticks are forced when there was no room for them for so long
 TICK_ROOM_NS = NS_PER_MS // 2  # a tick takes up to half a millisecond: it runs only if nothing is due for so long
-SLACK_NS = 2 * NS_PER_MS  # a finished answer is handed out only when nothing is due for so long: decoding takes time
+SLACK_NS = 2 * NS_PER_MS  # answers are decoded only when nothing is due for so long,
+DIGEST_NS = NS_PER_MS // 2  # and for no longer than this between two looks at the sockets
 CONNECT_TIMEOUT_NS = 10 * NS_PER_S
 CONNECT_BATCH = 128  # connections asked for at a time: servers queue some hundreds, and what is beyond waits a second
 MAX_CONNECT_NS = NS_PER_MS
@@ -52,7 +53,6 @@ MAX_FAILURES_AT_FIRST = 10  # the same before the first success
 # llama.cpp's server closes every connection after a streamed answer without saying so. A server that was seen to do
 # that this often, and never to serve twice, is no longer trusted with a second request on a connection.
 MAX_REUSES_LOST = 2
-MAX_UNREAD_FINISHED = 64  # live decoding that cannot keep up loses the oldest; what is on disk does not
 
 
 @dataclass(slots=True)
@@ -97,8 +97,8 @@ class Loop:
     """Drives one trial after another over one pool of connections.
 
     `payloads[i]` is the whole HTTP request of plan request i as bytes; ids past the end wrap around and stay unique.
-    `on_finished` gets every exchange that is over, in slack, with its reads. Without content on disk it must be given:
-    it is then the only one to see the bytes.
+    `digest` gets every exchange that is over, with its reads, and slack to decode them in. Without content on disk it
+    must be given: it is then the only one to see the bytes.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Loop:
         clock: Clock,
         options: Options,
         ticks: Sequence[Tick] = (),
-        on_finished: Callable[[Finished], None] | None = None,
+        digest: Digest | None = None,
     ) -> None:
         self.target = target
         self.recorder = recorder
@@ -135,8 +135,7 @@ class Loop:
         self._t_tick_ns = 0  # when the first of them is due
         self._t_polled_ns = clock.now_ns()
         self._last_write_ns = 0
-        self._on_finished = on_finished
-        self._finished: deque[Finished] = deque()
+        self._digest = digest
         self._connections: dict[int, Connection] = {}
         self._to_sweep: list[Connection] = []
         self._idle: dict[int, Connection] = {}  # by file descriptor, the longest idle first
@@ -193,8 +192,8 @@ class Loop:
             self._end(exchange, Outcome.CANCELLED, now_ns, self.stop_reason)
         for connection in list(self._connections.values()):
             self._drop(connection)
-        while self._finished and self._on_finished is not None:
-            self._on_finished(self._finished.popleft())
+        if self._digest is not None:
+            self._digest.finish()
         self.recorder.flush()
         self.poller.close()
 
@@ -224,8 +223,10 @@ class Loop:
         self.write_ns += self._last_write_ns
         if now_ns >= self._t_tick_ns:
             self._run_ticks(now_ns, has_room=not ready and until_ns - now_ns > TICK_ROOM_NS)
-        if self._finished and not ready and until_ns - now_ns > SLACK_NS and self._on_finished is not None:
-            self._on_finished(self._finished.popleft())
+        if self._digest is not None and self._digest.n_waiting:
+            is_slack = not ready and until_ns - now_ns > SLACK_NS
+            if is_slack or self._digest.is_behind:
+                self._digest.work(now_ns + DIGEST_NS, self.clock.now_ns)
         pass_ns = monotonic_ns() - self.origin_ns - t_polled_ns
         if pass_ns > self.pass_max_ns:
             self.pass_max_ns = pass_ns
@@ -259,7 +260,7 @@ class Loop:
         self._begin(exchange, self._idle.popitem()[1] if self._idle else None)
 
     def _begin(self, exchange: Exchange, connection: Connection | None) -> None:
-        if self._on_finished is not None:
+        if self._digest is not None:
             exchange.reads = []
         if self.target.secrets:
             exchange.scrubber = Scrubber(self.target.secrets)
@@ -297,16 +298,9 @@ class Loop:
         if self._arrivals is not None:
             self._arrivals.freed(t_end_ns if t_free_ns is None else t_free_ns)
         self._count(exchange, outcome, error)
-        if self._on_finished is not None:
+        if self._digest is not None:
             ids = (exchange.request_id, exchange.phase, outcome)
-            self._finished.append(Finished(*ids, exchange.t_due_ns, t_end_ns, error, exchange.reads))
-            if len(self._finished) > MAX_UNREAD_FINISHED:
-                self._on_overflow()
-
-    def _on_overflow(self) -> None:
-        finished = self._finished.popleft()
-        if not self._options.keeps_content and self._on_finished is not None:
-            self._on_finished(finished)  # late reads are the price: nobody else will ever see these bytes
+            self._digest.add(Finished(*ids, exchange.t_due_ns, t_end_ns, error, exchange.reads))
 
     def _count(self, exchange: Exchange, outcome: Outcome, error: str) -> None:
         """Keep the tally, and stop a run in which nothing but failures comes back."""
