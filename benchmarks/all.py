@@ -21,7 +21,12 @@ from truth_server import HERE
 # Name of the result, script, arguments, arguments of --quick.
 SCRIPTS = (
     ("together", "together.py", ["--streams=256,1000", "--seconds=60"], ["--streams=32,64", "--seconds=4"]),
-    ("workers", "together.py", ["--streams=256", "--seconds=30", "--workers=1,2"], ["--streams=32", "--seconds=4"]),
+    (
+        "workers",
+        "together.py",
+        ["--streams=256", "--seconds=30", "--workers=1,2"],
+        ["--streams=32", "--seconds=4", "--workers=1,2"],
+    ),
     ("rate", "rate.py", ["--seconds=6"], ["--seconds=2", "--rates=2000,4000"]),
     (
         "rate-1000",

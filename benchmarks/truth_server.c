@@ -579,7 +579,8 @@ int main(int argc, char **argv) {
         CPU_SET((int)option("cpu"), &cpus);
         if (sched_setaffinity(0, sizeof cpus, &cpus)) die("sched_setaffinity");
     }
-    prctl(PR_SET_TIMERSLACK, 1); // sleeps end when asked, not 50 us later
+    prctl(PR_SET_TIMERSLACK, 1);      // sleeps end when asked, not 50 us later
+    prctl(PR_SET_PDEATHSIG, SIGTERM); // no server is left behind by a benchmark that was killed
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
