@@ -91,24 +91,6 @@ def test_a_fresh_row_says_that_nothing_happened():
     assert (row["error"], row["finish"], row["n_chunks"]) == ("", "", 0)
 
 
-def test_a_trial_is_a_trace_of_its_own():
-    requests = empty_requests(4)
-    requests["trial"] = [0, 1, 0, 1]
-    requests["n_chunks"] = [2, 1, 0, 3]
-    requests["chunk_start"] = [0, 2, 3, 3]
-    chunks = np.zeros(6, CHUNK)
-    chunks["request_id"] = [0, 0, 1, 3, 3, 3]
-    trace = Trace(requests, chunks, meta={"schema": 1})
-    assert trace.trials() == [0, 1]
-    second = trace.of_trial(1)
-    assert second.requests["id"].tolist() == [1, 3]
-    assert second.chunks["request_id"].tolist() == [1, 3, 3, 3]
-    assert second.requests["chunk_start"].tolist() == [0, 1]
-    assert second.meta == {"schema": 1}
-    assert requests["chunk_start"].tolist() == [0, 2, 3, 3], "the whole is left alone"
-    assert len(trace.of_trial(7).requests) == 0
-
-
 def test_trials_are_those_with_main_requests():
     requests = empty_requests(3)
     requests["trial"] = [0, 1, 2]

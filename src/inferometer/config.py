@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from inferometer.errors import UsageError
+from inferometer.kinds import APIS
 from inferometer.secrecy import redact_argv, redact_url
 from inferometer.units import parse_duration_s
 
-APIS = ("chat", "completions")
 ARRIVALS = "poisson"
 MAX_REPEATS = 1_000
 MAX_WORKERS = 256

@@ -50,4 +50,6 @@ class ChunkKind(IntEnum):
     PING = 8  # SSE comment, keep-alive
 
 
+APIS = ("chat", "completions")  # of a server, by preference: a chat is what people use
+
 TOKEN_BEARING = (ChunkKind.CONTENT, ChunkKind.REASONING, ChunkKind.TOOL)

@@ -104,15 +104,6 @@ class Trace:
         """Numbers of the repeats that have main-phase requests."""
         return [int(t) for t in np.unique(self.requests["trial"][self.requests["phase"] == Phase.MAIN])]
 
-    def of_trial(self, trial: int) -> Trace:
-        """The same trace with the requests (and chunks) of one repeat only."""
-        rows = self.requests[self.requests["trial"] == trial]
-        spans = [self.chunks[s : s + n] for s, n in zip(rows["chunk_start"], rows["n_chunks"], strict=True)]
-        chunks = np.concatenate(spans) if spans else np.zeros(0, CHUNK)
-        rows = rows.copy()
-        rows["chunk_start"] = np.concatenate([[0], np.cumsum(rows["n_chunks"])[:-1]]) if len(rows) else 0
-        return Trace(rows, chunks, self.samples, self.meta)
-
 
 def empty_requests(n_requests: int) -> Array:
     """REQUEST rows in the state "nothing happened yet"."""

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from inferometer.errors import EngineError, UsageError
-from inferometer.host.control import Control, normalise_url
+from inferometer.host.control import Control, normalise_url, port_of
 
 from .fake_server import Answer, serving
 
@@ -216,3 +216,11 @@ def test_a_connection_that_the_server_closed_in_between_is_opened_again(silent):
 
     with Control(f"http://127.0.0.1:{silent(once)}") as control:
         assert [control.get("/").status for _ in range(4)] == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("http://a", 80), ("https://a/v1", 443), ("https://a:8000", 8000), ("http://[::1]:81/x", 81)],
+)
+def test_a_url_without_a_port_means_that_of_its_scheme(url, port):
+    assert port_of(url) == port

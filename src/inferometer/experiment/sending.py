@@ -13,13 +13,13 @@ from inferometer.drive.connection import Target
 from inferometer.engines import DIALECTS
 from inferometer.errors import EngineError
 from inferometer.host.ask import ServerFacts
+from inferometer.host.control import port_of
 from inferometer.plan.plan import Plan
-from inferometer.secrecy import secrets_of
+from inferometer.secrecy import unwritten
 from inferometer.wire.http1 import encode_request
 from inferometer.wire.tls import make_context
 
 CONNECT_TIMEOUT_S = 5.0
-MIN_MASKED_CHARS = 8
 
 
 def headers_of(url: str, own: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -46,14 +46,14 @@ def payloads_of(plan: Plan, facts: ServerFacts, headers: Sequence[tuple[str, str
     return payloads
 
 
-def target_of(config: Experiment, url: str, headers: Sequence[tuple[str, str]]) -> Target:
+def target_of(config: Experiment, url: str) -> Target:
     """Resolve the name once, and take the first address that accepts a connection.
 
     Raises: EngineError if none does.
     """
     parts = urlsplit(url)
     hostname = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = port_of(url)
     reason = "no address"
     try:
         found = socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
@@ -68,12 +68,5 @@ def target_of(config: Experiment, url: str, headers: Sequence[tuple[str, str]]) 
             reason = error.strerror or str(error)
             continue
         tls = make_context(config.insecure) if parts.scheme == "https" else None
-        return Target(kind, address, hostname, tls, _unwritten(config, headers))
+        return Target(kind, address, hostname, tls, unwritten(config.headers()))
     raise EngineError(f"no connection to {hostname}:{port}: {reason}", "is the server running?")
-
-
-def _unwritten(config: Experiment, headers: Sequence[tuple[str, str]]) -> tuple[bytes, ...]:
-    """What must never reach the disk: keys, and whatever else the user put into a header, if it is long enough to be
-    told from ordinary text."""
-    own = {value.encode() for _, value in config.headers() if len(value) >= MIN_MASKED_CHARS}
-    return tuple(sorted({*secrets_of(headers), *own}, key=len, reverse=True))

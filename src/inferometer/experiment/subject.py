@@ -15,11 +15,12 @@ from inferometer import embedded
 from inferometer.config import Experiment
 from inferometer.embedded.cache import ensure_model
 from inferometer.embedded.server import command as embedded_command
+from inferometer.host.control import port_of
 from inferometer.host.launch import Server, divide_cores, family, launch, listeners, place_port
 from inferometer.plan import make as planning
 from inferometer.plan.lengths import Lengths
 from inferometer.run_folder import ENGINE_LOG, Run
-from inferometer.secrecy import secrets_of
+from inferometer.secrecy import unwritten
 
 OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
 N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loop
@@ -70,7 +71,7 @@ def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[
             log_path=folder / ENGINE_LOG,
             ready_within_s=config.ready_timeout_s,
             cpus=engine_cores,
-            secrets=[secret.decode(errors="surrogateescape") for secret in secrets_of(config.headers())],
+            secrets=[secret.decode(errors="surrogateescape") for secret in unwritten(config.headers())],
         ) as server,
     ):
         yield Subject(url, server, tuple(client_cores))
@@ -114,6 +115,5 @@ def engine_pids(subject: Subject) -> list[int]:
         return subject.server.pids()
     if not subject.is_local:
         return []
-    parts = urlsplit(subject.url)
-    found = [family(pid) for pid in listeners(parts.port or (443 if parts.scheme == "https" else 80))]
+    found = [family(pid) for pid in listeners(port_of(subject.url))]
     return list(dict.fromkeys(pid for pids in found for pid in pids))

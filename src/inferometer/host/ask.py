@@ -19,11 +19,11 @@ from inferometer.errors import EngineError, UsageError
 from inferometer.host.control import Control, Reply, normalise_url
 from inferometer.host.counting import SAMPLE_TEXT, NoCounter, ServerCounter, UsageCounter, tokenize
 from inferometer.host.probe import Probe, probe
+from inferometer.kinds import APIS
 from inferometer.plan.request import Request
 from inferometer.plan.tokenizer import FileCounter
 from inferometer.plan.words import TokenCounter
 
-APIS = ("chat", "completions")  # by preference: a chat is what people use
 # Short answers come naturally to these, so that a length honoured to the token was forced, not luck.
 _PROBE_PROMPTS = ("Reply with one word only: ok", "Answer only yes or no: is water wet?")
 _N_PROBE_TOKENS = 8
@@ -64,7 +64,6 @@ class ServerFacts:
     counts_by: str = "nothing"
     notes: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
-    quirks: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
@@ -272,7 +271,6 @@ def _examine(
         counts_by=counts_by,
         notes=tuple(notes),
         evidence=identity.evidence,
-        quirks=engine.quirks,
     )
 
 

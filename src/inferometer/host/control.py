@@ -22,7 +22,7 @@ import msgspec
 
 from inferometer.clock import Clock
 from inferometer.errors import EngineError, UsageError
-from inferometer.secrecy import Scrubber, redact_url, scrub_text, secrets_of
+from inferometer.secrecy import Scrubber, redact_url, scrub_text, unwritten
 from inferometer.units import NS_PER_S, format_duration
 from inferometer.wire.tls import make_context
 
@@ -44,8 +44,9 @@ def normalise_url(url: str) -> str:
     except ValueError as error:
         raise UsageError(f"{redact_url(url)!r} is not a URL: {error}", "write http://host:port") from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        remedy = f"did you mean http://{url.strip()} ?" if "://" not in url and parts.path else "write http://host:port"
-        raise UsageError(f"{url!r} is not an http or https URL", remedy)
+        shown = redact_url(url.strip() if "://" in url else f"http://{url.strip()}")
+        remedy = f"did you mean {shown} ?" if "://" not in url and parts.path else "write http://host:port"
+        raise UsageError(f"{shown.removeprefix('http://')!r} is not an http or https URL", remedy)
     if parts.username is not None or parts.password is not None:
         raise UsageError("the URL holds a user name or password", "give credentials by --api-key-env or --header")
     if parts.query or parts.fragment:
@@ -55,6 +56,12 @@ def normalise_url(url: str) -> str:
     for end in _API_PATHS:
         path = path.removesuffix(end).rstrip("/")
     return urlunsplit(SplitResult(parts.scheme, parts.netloc, path, "", ""))
+
+
+def port_of(url: str) -> int:
+    """The port a URL names, or that of its scheme."""
+    parts = urlsplit(url)
+    return parts.port or _PORTS.get(parts.scheme, _PORTS["http"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class Control:
         self._parts = urlsplit(url)
         self._reach_s = min(timeout_s, REACH_WITHIN_S)
         self._place = f"{self._parts.hostname}:{self._parts.port or _PORTS[self._parts.scheme]}"
-        self._secrets = secrets_of(headers)
+        self._secrets = unwritten(headers)
         self._clock = Clock()
         self._n_addresses = 0  # not resolved yet
         self._client = httpx.Client(

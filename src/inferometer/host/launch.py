@@ -30,6 +30,7 @@ import psutil
 
 from inferometer.clock import Clock, sleep_s
 from inferometer.errors import EngineError, UsageError
+from inferometer.host.control import port_of
 from inferometer.host.supervise import CANNOT_START
 from inferometer.secrecy import MASK, redact_argv, redact_url, scrub_text
 from inferometer.units import NS_PER_S, format_duration
@@ -189,8 +190,7 @@ def place_port(argv: Sequence[str], url: str | None) -> tuple[list[str], str]:
     Raises: UsageError if neither the command nor a URL tells the port.
     """
     if url is not None:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = port_of(url)
         base_url = url.rstrip("/")
     elif any(PORT_MARK in word for word in argv):
         port = free_port()
@@ -298,8 +298,7 @@ def _status(base_url: str, path: str) -> int:
 
 def _refuse_taken_port(base_url: str) -> None:
     """Another server at that address would be measured in place of ours."""
-    parts = urlsplit(base_url)
-    host, port = parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = urlsplit(base_url).hostname or "127.0.0.1", port_of(base_url)
     try:
         socket.create_connection((host, port), timeout=1.0).close()
     except OSError:
