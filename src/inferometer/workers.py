@@ -149,6 +149,7 @@ class Crew:
         self._hands: list[Hand] = []
         self._stop_reason = ""
         self._is_own_fault = False
+        self._t_stop_ns = 0
         self._is_told_to_stop = False
         self._is_driving = False
         self._t_sample_ns = self._t_tell_ns = 0
@@ -312,7 +313,7 @@ class Crew:
     def _stop(self, reason: str, *, is_own_fault: bool) -> None:
         """The first reason is the one that counts. `_attend` passes it on: this may be called by a signal handler."""
         if not self._stop_reason:
-            self._stop_reason, self._is_own_fault = reason, is_own_fault
+            self._stop_reason, self._is_own_fault, self._t_stop_ns = reason, is_own_fault, self._clock.now_ns()
 
     def _tell_all(self, message: dict[str, Any]) -> None:
         for hand in self._hands:
@@ -345,22 +346,21 @@ class Crew:
                     os.waitpid(hand.pid, 0)
 
     def _write_down_missing(self, hand: Hand, trial: int, stage: Stage, t_start_ns: int) -> None:
-        """Requests of an open loop that became due before all were stopped, and that a dead worker did not note."""
+        """Requests of an open loop that became due before the run was stopped, and that a dead worker did not note."""
         share = hand.share
         if share is None or share.stage.due_ns is None:
             return
         path = worker_path(self._recorder.path, hand.number)
         noted = {frame.request_id for frame in read_frames(path) if isinstance(frame, Due)} if path.exists() else set()
-        now_ns = self._clock.now_ns()
         for k, due_ns in enumerate(share.stage.due_ns.tolist()):
             request_id, t_due_ns = share.first + k * share.stride, t_start_ns + due_ns
-            if t_due_ns > now_ns:
+            if t_due_ns > self._t_stop_ns:
                 break
             if request_id not in noted:
                 is_warmup = k < share.stage.n_warmup or due_ns < stage.warmup_ns
                 self._recorder.due(request_id, trial, Phase.WARMUP if is_warmup else Phase.MAIN, t_due_ns)
                 error = f"worker {hand.number} died before it wrote down whether this was sent"
-                self._recorder.end(request_id, Outcome.NOT_SENT, now_ns, error)
+                self._recorder.end(request_id, Outcome.NOT_SENT, self._t_stop_ns, error)
 
     # -- working: what follows runs in a worker's process --------------------------------------------------------------
 

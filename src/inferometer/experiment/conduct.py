@@ -167,7 +167,7 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
     run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder
     headers = headers_of(facts.url, config.headers())
     payloads = payloads_of(plan, facts, headers, nonce)
-    target = target_of(config, facts.url, headers)
+    target = target_of(config, facts.url)
     save_plan(plan, run_.path / PLAN, with_content=config.keeps_content)
     _allow_files(config, plan)
     options = Options(
