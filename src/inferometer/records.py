@@ -184,23 +184,23 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
-    """The inverse of `write_table`.
+    """The inverse of `write_table`. Column by column: beside the rows there is never more than one of them in memory.
 
     Raises: FormatError if the file is not a Parquet table with these columns.
     """
     names = dtype.names or ()
-    select = ", ".join(_as_numbers(name) if name in _ENUMS else f'"{name}"' for name in names)
+    table = f"read_parquet({_sql_text(str(path))})"
     try:
         with duckdb.connect() as con:
-            columns = con.execute(f"SELECT {select} FROM read_parquet({_sql_text(str(path))})").fetchnumpy()
+            [n_rows] = con.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+            rows = np.zeros(n_rows, dtype)
+            for name in names:
+                column = _as_numbers(name) if name in _ENUMS else f'"{name}"'
+                rows[name] = con.execute(f"SELECT {column} FROM {table}").fetchnumpy()[name]
     except RuntimeError as error:
         raise _unveiled(error) from error
     except duckdb.Error as error:
         raise FormatError(f"{path} is not a readable table: {str(error).splitlines()[0]}") from error
-    n_rows = len(next(iter(columns.values())))
-    rows = np.zeros(n_rows, dtype)
-    for name in names:
-        rows[name] = columns[name]
     return rows
 
 
