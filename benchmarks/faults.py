@@ -33,6 +33,7 @@ import numpy as np
 import trustme
 
 from inferometer.clock import Clock, monotonic_ns
+from inferometer.drive.arrivals import FAR_NS
 from inferometer.drive.connection import Target
 from inferometer.drive.decode import Asked, decode
 from inferometer.drive.loop import Options
@@ -390,6 +391,10 @@ def tls_server(context: ssl.SSLContext) -> Iterator[Any]:
         yield listener.getsockname()
 
 
+# A certificate that does not hold, and what must be said about it.
+CERTIFICATES = {"expired": "expired", "wrong host": "not valid for", "self-signed": "self-signed"}
+
+
 def certificate(kind: str, authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
@@ -398,9 +403,8 @@ def certificate(kind: str, authority: trustme.CA) -> ssl.SSLContext:
         with own.private_key_pem.tempfile() as key, own.cert_pem.tempfile() as pem:
             context.load_cert_chain(pem, key)
     elif kind == "expired":
-        authority.issue_cert("engine.test", not_before=long_ago, not_after=long_ago.replace(year=2002)).configure_cert(
-            context
-        )
+        names = ("engine.test", "127.0.0.1")
+        authority.issue_cert(*names, not_before=long_ago, not_after=long_ago.replace(year=2002)).configure_cert(context)
     else:
         authority.issue_cert("other.test").configure_cert(context)
     return context
@@ -411,16 +415,15 @@ def before_http(n_seeds: int) -> Iterator[tuple[Fault, Tally, str]]:
     authority = trustme.CA()
     with authority.cert_pem.tempfile() as pem:
         trust = make_context(False, pem)
-    refusals = {"expired": "expired", "wrong host": "not valid for", "self-signed": "self-signed"}
     cases: list[tuple[Fault, Callable[[], Any], ssl.SSLContext | None]] = [
         (Fault("refused", "nobody listens", (Outcome.REFUSED,), "refused"), nobody, None),
         *[
             (
-                Fault(f"TLS, {kind}", f"a certificate that is {kind}", (Outcome.TLS,), words),
+                Fault(f"TLS, {kind}", f"a certificate: {kind}", (Outcome.TLS,), words),
                 lambda kind=kind: tls_server(certificate(kind, authority)),
                 trust,
             )
-            for kind, words in refusals.items()
+            for kind, words in CERTIFICATES.items()
         ],
         (
             Fault("connect timeout", "drops packets", (Outcome.CONNECT_TIMEOUT,), "no connection after 2 s", DEADLINE),
@@ -428,7 +431,7 @@ def before_http(n_seeds: int) -> Iterator[tuple[Fault, Tally, str]]:
             None,
         ),
         (
-            Fault("TLS, silent", "never shakes hands", (Outcome.CONNECT_TIMEOUT,), "no connection", DEADLINE),
+            Fault("TLS, silent", "never shakes hands", (Outcome.CONNECT_TIMEOUT,), "no TLS handshake", DEADLINE),
             silent,
             trust,
         ),
@@ -469,7 +472,7 @@ def dying(n_seeds: int) -> tuple[Tally, list[float], Counter[str]]:
         ended_s.append((int(rows["t_end_ns"].max()) - kill_ns) / NS_PER_S)
         before = rows[rows["t_end_ns"] < kill_ns]
         tally.count_neighbours(before)
-        reasons[driven.measured.stop_reason.partition("requests")[2].strip()] += 1
+        reasons[driven.measured.stop_reason.partition(" ")[2]] += 1
     return tally, ended_s, reasons
 
 
@@ -490,8 +493,8 @@ def restarted() -> tuple[Tally, Driven]:
 
         timer = threading.Timer(1.0, restart)
         timer.start()
-        stage = Stage(due_ns=np.arange(150, dtype=np.int64) * 20 * NS_PER_MS)
-        driven = drive(("127.0.0.1", port), [{}] * 150, stage)
+        stage = Stage(due_ns=np.arange(80, dtype=np.int64) * 50 * NS_PER_MS)
+        driven = drive(("127.0.0.1", port), [{}] * 80, stage)
         timer.join()
     tally.outcomes.update(Outcome(o).name for o in driven.rows["outcome"])
     gone_ns, back_ns = (t - driven.origin_ns for t in t_ns)
@@ -505,12 +508,16 @@ def _kill(pid: int) -> None:
 
 
 class SteppedClock(Clock):
-    """A clock whose wall time jumps by `step_ns` at `t_step_ns`; kernel stamps stay on the other side of the step."""
+    """A clock whose wall time jumps by `step_ns` 300 ms after the loop's first look at it.
+
+    Kernel stamps stay on the other side of the step, which is the worst there can be.
+    """
 
     __slots__ = ("step_ns", "t_step_ns")
 
     def offset(self) -> tuple[int, int, int]:
         t_ns, offset_ns, width_ns = super().offset()
+        self.t_step_ns = min(self.t_step_ns, t_ns + 300 * NS_PER_MS)
         return t_ns, offset_ns + (self.step_ns if t_ns >= self.t_step_ns else 0), width_ns
 
 
@@ -521,7 +528,7 @@ def stepped(n_seeds: int) -> tuple[list[float], int]:
         rng = random.Random(seed)
         clock = SteppedClock()
         clock.step_ns = round(rng.choice((-1, 1)) * 10 ** rng.uniform(-2, 1) * NS_PER_S)
-        clock.t_step_ns = clock.now_ns() + 400 * NS_PER_MS
+        clock.t_step_ns = FAR_NS
         driven = drive_truth(HEALTHY, [{}] * 32, Stage(concurrency=4, n_requests=64), clock=clock)
         n_steps += driven.measured.n_clock_steps
         assert driven.log is not None
@@ -557,6 +564,7 @@ def command_line() -> Iterator[tuple[Case, int, float, str]]:
     """What a user sees: refusals before the run, and runs that end early. Yields: case, code, seconds, last words."""
     authority = trustme.CA()
     with ExitStack() as stack:
+        trusted = os.environ | {"SSL_CERT_FILE": stack.enter_context(authority.cert_pem.tempfile())}
 
         def serving(*faults: str, **more: Any) -> str:
             mix = Prescription(ttft_ms=20, gap_ms=2, faults=faults, **more)
@@ -571,12 +579,9 @@ def command_line() -> Iterator[tuple[Case, int, float, str]]:
             Case("connect timeout", at(stack.enter_context(full_queue())), 3, "cannot be reached"),
             *[
                 Case(
-                    f"TLS, {kind}",
-                    at(stack.enter_context(tls_server(certificate(kind, authority))), "https"),
-                    3,
-                    "certificate",
+                    f"TLS, {kind}", at(stack.enter_context(tls_server(certificate(kind, authority))), "https"), 3, words
                 )
-                for kind in ("expired", "wrong host", "self-signed")
+                for kind, words in CERTIFICATES.items()
             ],
             Case("401 to every question", serving(status=401), 3, "401"),
             Case("401 while measured", serving("401"), 3, f"HTTP 401: {SAID}", LOAD),
@@ -591,10 +596,10 @@ def command_line() -> Iterator[tuple[Case, int, float, str]]:
                 argv = [sys.executable, "-m", "inferometer", "run", case.url, *case.flags, "--quiet", "--out", "run"]
                 done = subprocess.run(
                     ["sh", "-c", f'{case.prefix}exec "$@"', "sh", *argv],
-                    cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+                    cwd=folder, env=trusted, capture_output=True, text=True, timeout=120, check=False,
                 )  # fmt: skip
             said = done.stderr + done.stdout
-            last = next((text for text in said.splitlines() if case.words in text), said[-200:])
+            last = next((text for text in reversed(said.splitlines()) if case.words in text), said[-200:])
             yield case, done.returncode, (monotonic_ns() - t_ns) / NS_PER_S, last.strip()
 
 

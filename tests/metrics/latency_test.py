@@ -42,6 +42,13 @@ def test_ttft_counts_from_due_and_skips_the_role_chunk():
     assert latency.lateness(trace) == approx([0.005])
 
 
+def test_a_request_sent_twice_counts_from_due_and_is_no_lateness_of_the_client():
+    trace = make_trace(request(due=0, sent=90 * MS, chunks=[(130 * MS, CONTENT)], attempt=2))
+    assert latency.ttft(trace) == approx([0.130])
+    assert latency.ttft_sent(trace) == approx([0.040])
+    assert np.isnan(latency.lateness(trace)).all()
+
+
 @pytest.mark.parametrize("kind", [CONTENT, REASONING, TOOL])
 def test_text_reasoning_and_tool_calls_are_tokens(kind):
     assert latency.ttft(make_trace(request(chunks=[(7 * MS, kind)]))) == approx([0.007])

@@ -122,8 +122,12 @@ def usage_tail(trace: Trace) -> FloatArray:
 
 @metric(unit="s", better="lower", per="request", needs="a request that was sent", over="sent")
 def lateness(trace: Trace) -> FloatArray:
-    """From due to sent: how far the client was behind. In closed loop, the time to hand a slot over."""
-    return elapsed_s(trace.requests, "t_due_ns", "t_sent_ns")
+    """From due to sent: how far the client was behind. In closed loop, the time to hand a slot over.
+
+    Not defined for a request that was sent twice: the time its first connection took to fail is not the client's.
+    """
+    late_s = elapsed_s(trace.requests, "t_due_ns", "t_sent_ns")
+    return np.where(trace.requests["attempt"] > 1, np.nan, late_s)
 
 
 def read_lag(trace: Trace) -> FloatArray:
