@@ -91,3 +91,23 @@ def test_an_existing_out_is_never_touched(shell, tripwire, refused, is_folder):
 
 def test_an_unknown_verb(shell, refused):
     refused(shell("mesure"), 2, "mesure", "inferometer --help")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "257"])
+def test_a_number_of_workers_that_cannot_be(shell, value):
+    done = shell("run", "http://127.0.0.1:9", "--workers", value, "--dry-run")
+    assert done.exit_code == 2
+    assert "is no number of processes" in done.stderr
+
+
+def test_a_dry_run_finds_a_folder_that_cannot_be_made(shell):
+    (shell.folder / "file").touch()
+    done = shell("run", "http://127.0.0.1:9", "--dry-run", "--out", "file/run")
+    assert done.exit_code == 2
+    assert "cannot make the folder file/run" in done.stderr
+
+
+def test_a_dry_run_finds_that_there_may_not_be_so_many_open_files(shell):
+    done = shell("run", "http://127.0.0.1:9", "--dry-run", "--concurrency", "900000000")
+    assert done.exit_code == 4
+    assert "open files" in done.stderr

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an experiment or a run folder to what is printed, and the exit code."""
+"""From an experiment or a run folder to what is printed, and the exit code.
+
+What only a report needs (metrics, statistics: half a second of imports) is imported when a run is over, so that its
+first request does not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,17 @@ import shutil
 import signal
 import sys
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from inferometer import experiment
-from inferometer.cli.dry_run import estimate
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, wants_colour
 from inferometer.config import Experiment
 from inferometer.errors import Cancelled, EngineError, GateFailed, RunError
-from inferometer.metrics.slo import Limits, parse_limits
-from inferometer.metrics.summary import Summary, summarize
-from inferometer.report import json as json_report
-from inferometer.report import markdown, plan_text, text
 from inferometer.run_folder import REPORT, Run, write_atomically
+
+if TYPE_CHECKING:
+    from inferometer.metrics.summary import Summary
 
 WIDTH = 100  # columns of a report where no terminal says otherwise
 MAX_WIDTH = 120  # wider lines are hard to read; this is room for one more percentile
@@ -29,24 +32,27 @@ def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
 
     Raises: UsageError, EngineError, RunError from the experiment.
     """
-    limits = parse_limits(config.slo)
+    _check_limits(config.slo)
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C; the measurement has its own way of both
     try:
         run = experiment.run(config, observer)
     finally:
         observer.close()
-    return _print(run, format.value, limits, is_kept=True)
+    return _print(run, format.value, config.slo, is_kept=True)
 
 
 def report(run: Run, format: str, slo: str | None) -> int:
     """Print the report of a folder. Returns the exit code."""
-    return _print(run, format, None if slo is None else parse_limits(slo))
+    return _print(run, format, slo)
 
 
 def print_dry_run(config: Experiment, format: Format) -> None:
     """Say what would be sent. Raises: UsageError for what could not be carried out."""
-    parse_limits(config.slo)
+    from inferometer.cli.dry_run import estimate
+    from inferometer.report import plan_text
+
+    _check_limits(config.slo)
     plan = estimate(config)
     if format is Format.JSON:
         sys.stdout.write(plan_text.to_json(plan).decode())
@@ -54,9 +60,23 @@ def print_dry_run(config: Experiment, format: Format) -> None:
         sys.stdout.write(plan_text.render(plan, width=_width()))
 
 
-def _print(run: Run, format: str, limits: Limits | None, *, is_kept: bool = False) -> int:
+def _check_limits(slo: str) -> None:
+    """Raises: UsageError for limits that make no sense."""
+    if slo:
+        from inferometer.metrics.slo import parse_limits
+
+        parse_limits(slo)
+
+
+def _print(run: Run, format: str, slo: str | None, *, is_kept: bool = False) -> int:
+    """`slo`: limits; None: those of the run."""
+    from inferometer.metrics.slo import parse_limits
+    from inferometer.metrics.summary import summarize
+    from inferometer.report import json as json_report
+    from inferometer.report import markdown, text
+
     trace = run.trace()
-    summary = summarize(trace, limits)
+    summary = summarize(trace, None if slo is None else parse_limits(slo))
     document = json_report.to_json(summary)
     if is_kept:
         write_atomically(run.path / REPORT, document)

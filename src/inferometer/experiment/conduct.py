@@ -39,7 +39,7 @@ from inferometer.experiment.subject import Subject, engine_pids, started
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import normalise_url
-from inferometer.host.disk import reserve
+from inferometer.host.disk import refuse_unwritable, reserve
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
 from inferometer.measurement import BY_USER, Measurement, Sampler
 from inferometer.plan import make as planning
@@ -47,7 +47,7 @@ from inferometer.plan.plan import Plan
 from inferometer.plan.plan import save as save_plan
 from inferometer.plan.tokenizer import FileCounter
 from inferometer.recorder import Writer
-from inferometer.run_folder import PLAN, RECORDER, STATE_RUNNING, Run
+from inferometer.run_folder import DEFAULT_PARENT, PLAN, RECORDER, STATE_RUNNING, Run
 from inferometer.units import NS_PER_S
 from inferometer.workers import Crew
 
@@ -68,12 +68,18 @@ class Prepared:
 
 
 def check(config: Experiment) -> None:
-    """Look at what only the world outside can tell, before anything is made, started or sent. Raises: UsageError."""
+    """Look at what only the world outside can tell, before anything is made, started or sent.
+
+    Raises: UsageError; RunError if the system does not allow as many open files as the load needs.
+    """
     check_workers(config)
     if config.url is not None:
         normalise_url(config.url)
     if config.out is not None:
         Run.refuse_existing(config.out)
+    refuse_unwritable(Path(config.out) if config.out else Path(DEFAULT_PARENT) / "run")
+    if config.mode != "open":
+        environment.raise_open_files((config.concurrency or config.requests or 1) + N_OWN_FILES)
     if config.tokenizer is not None:
         FileCounter(config.tokenizer)
 

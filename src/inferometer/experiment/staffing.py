@@ -9,6 +9,7 @@ import os
 from inferometer.config import Experiment
 from inferometer.errors import UsageError
 from inferometer.experiment.subject import Subject
+from inferometer.host.environment import n_cores_usable
 from inferometer.plan.make import Shape
 
 # What one core was measured to do with everything recorded and the gaps still true: half of where they begin to suffer
@@ -50,5 +51,5 @@ def _n_spare(subject: Subject) -> int:
     """Cores that the engine can do without: half of them where it runs on this machine and shares them with us."""
     if subject.client_cores:
         return len(subject.client_cores)
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_cores = n_cores_usable()
     return n_cores // 2 if subject.is_local else n_cores - 1

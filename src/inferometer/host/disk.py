@@ -9,8 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inferometer.errors import UsageError
+
 RESERVE_BYTES = 1 << 20  # a manifest is a few kilobytes, the tables of a short run some hundred
 _NAME = "reserve.partial"
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raises: UsageError if `folder`, which is not there yet, could not be made."""
+    parent = next((parent for parent in folder.absolute().parents if os.path.lexists(parent)), Path("/"))
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        why = "is not a folder that we may write to" if parent.is_dir() else "is not a folder"
+        raise UsageError(f"cannot make the folder {folder}: {parent} {why}", "choose another with --out")
 
 
 @contextmanager
