@@ -28,7 +28,7 @@ from inferometer.units import NS_PER_S
 
 _C_HEAD = ("n_streams", "n_reads", "n_chunks", "cpu_ns", "run_delay_ns", "t_due_ns", "peak_rss_bytes")
 _C_CHUNK = np.dtype([("stream", "i8"), ("read", "i8"), ("t_recv_ns", "i8"), ("t_read_ns", "i8")])
-_LOOK_EVERY_S = 0.02  # at the peak of a child's memory, which its kernel keeps
+_LOOK_EVERY_S = 0.05  # at the peak of a child's memory, which its kernel keeps
 _PSS_EVERY_S = 2.0  # the kernel adds it up page by page: 1 ms in which the child may have to wait
 
 
@@ -179,17 +179,21 @@ def watch(argv: Sequence[str], core: int | None = None) -> Ended:
         peaks_rss: dict[int, int] = {}
         peak_pss = 0
         t_pss_s = t_start_s
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            family = [process.pid, *_children(process.pid)]
-            for member in family:
-                peaks_rss[member] = max(peaks_rss.get(member, 0), _peak_rss_bytes(member))
-            if time.monotonic() >= t_pss_s:
-                t_pss_s += _PSS_EVERY_S
-                peak_pss = max(peak_pss, sum(memory_bytes(member).get("Pss", 0) for member in family))
-            time.sleep(_LOOK_EVERY_S)
+        try:
+            while True:
+                pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+                if pid:
+                    break
+                family = [process.pid, *_children(process.pid)]
+                for member in family:
+                    peaks_rss[member] = max(peaks_rss.get(member, 0), _peak_rss_bytes(member))
+                if time.monotonic() >= t_pss_s:
+                    t_pss_s += _PSS_EVERY_S
+                    peak_pss = max(peak_pss, sum(memory_bytes(member).get("Pss", 0) for member in family))
+                time.sleep(_LOOK_EVERY_S)
+        except KeyboardInterrupt:
+            process.kill()
+            raise
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read().decode(errors="replace")
