@@ -128,12 +128,21 @@ class Part:
             "n_stamps_rejected": loop.n_stamps_rejected,
             "n_written_bytes": self._recorder.n_written_bytes,
             "pass_max_s": loop.pass_max_ns / NS_PER_S,
+            "write_s": loop.write_ns / NS_PER_S,
             "in_flight": len(loop.in_flight),
             "sample_cost_s": self._sampling_ns / NS_PER_S,
         }
         _note_gauges(self._recorder, now_ns, self._source, gauges)
         loop.pass_max_ns = 0
+        self._note_absences()
         self._sampling_ns += self._clock.now_ns() - now_ns
+
+    def _note_absences(self) -> None:
+        absences, self.loop.absences = self.loop.absences, []
+        for away in absences:
+            lengths_ns = {"away_s": away.t_end_ns - away.t_start_ns, "away_write_s": away.write_ns}
+            lengths_s = {name: length_ns / NS_PER_S for name, length_ns in lengths_ns.items()}
+            _note_gauges(self._recorder, away.t_end_ns, self._source, lengths_s)
 
     def counts(self) -> Counts:
         loop = self.loop
