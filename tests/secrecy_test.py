@@ -19,6 +19,7 @@ from inferometer.secrecy import (
     redact_url,
     scrub_text,
     secrets_of,
+    unwritten,
 )
 from inferometer.wire.http1 import Framing
 
@@ -304,3 +305,23 @@ def test_urls_are_redacted(url, shown):
 )
 def test_command_lines_are_redacted(argv, shown):
     assert redact_argv(argv) == shown
+
+
+def test_of_basic_credentials_the_password_is_secret_too():
+    assert secrets_of([("Authorization", "Basic bWU6aHVudGVyMjI=")]) == (
+        b"Basic bWU6aHVudGVyMjI=",
+        b"bWU6aHVudGVyMjI=",
+        b"hunter22",
+        b"me:hunter22",
+    )
+    assert secrets_of([("Authorization", "Basic no-base64!")]) == (b"Basic no-base64!", b"no-base64!")
+
+
+def test_what_a_user_puts_into_a_header_is_not_written():
+    own = [("X-Team", "team-of-seven"), ("X-Short", "abc"), ("Authorization", "Bearer sk-123456")]
+    assert unwritten(own) == (b"Bearer sk-123456", b"team-of-seven", b"sk-123456")
+
+
+def test_secrets_in_html_are_masked():
+    for written in (b"a&lt;b&gt;&amp;&#x27;c&quot;", b"a&lt;b&gt;&amp;&#39;c&quot;"):
+        assert scrub([b"<p>" + written + b"</p>"], b"a<b>&'c\"") == b"<p>" + stars(written) + b"</p>"

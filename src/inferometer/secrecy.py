@@ -3,8 +3,8 @@
 
 Rule 1: in a stream a secret is masked byte for byte with `*`, so that lengths, offsets and transfer framing stay what
 they were.
-Rule 2: a secret may come as it is, JSON-escaped or percent-encoded; split over any number of reads; and with the
-framing of HTTP chunks between any two of its bytes.
+Rule 2: a secret may come as it is, escaped for JSON or HTML, or percent-encoded; split over any number of reads; and
+with the framing of HTTP chunks between any two of its bytes.
 Rule 3: bytes that may be the beginning of a secret wait for the next read. They move to a later feed; none is lost.
 
 Secrets shorter than MIN_SECRET_BYTES are placeholders ("EMPTY", "none"): they would be met by chance in every stream,
@@ -13,6 +13,8 @@ and masking them would break the records.
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
 
 MIN_SECRET_BYTES = 6
+MIN_MASKED_BYTES = 8  # of headers that are not named like keys
 MASK = "***"  # in text, where lengths do not matter
 
 # What HTTP/1.1 puts between two chunks: the end of one, the size line of the next. Bounded, as what it holds back is.
@@ -115,7 +118,7 @@ def _beginning(form: bytes) -> bytes:
 
 
 def _spellings(secret: bytes) -> set[bytes]:
-    """The secret as it is, in JSON and in URLs, as the usual libraries write it."""
+    """The secret as it is, in JSON, in URLs and in HTML, as the usual libraries write it."""
     text = secret.decode("utf-8", errors="surrogateescape")
     ascii_json = json.dumps(text)[1:-1].encode()
     percent = quote(secret, safe="")
@@ -130,6 +133,8 @@ def _spellings(secret: bytes) -> set[bytes]:
         re.sub("%..", lambda escape: escape[0].lower(), percent).encode(),
         quote(secret).encode(),  # leaves slashes
         quote_plus(secret).encode(),
+        html.escape(text).encode("utf-8", errors="surrogateescape"),
+        html.escape(text).replace("&#x27;", "&#39;").encode("utf-8", errors="surrogateescape"),  # Go, Jinja
     }
 
 
@@ -153,10 +158,32 @@ def is_secret_header(name: str) -> bool:
 
 
 def secrets_of(headers: Sequence[tuple[str, str]]) -> tuple[bytes, ...]:
-    """What to mask for these request headers: of `authorization: Bearer X`, X alone and the whole."""
-    values = [value for name, value in headers if is_secret_header(name)]
-    words = {word for value in values for word in (value, value.split()[-1] if value.split() else "") if word}
-    return tuple(sorted(word.encode("utf-8", errors="surrogateescape") for word in words))
+    """What to mask for these request headers: of `authorization: Bearer X`, X alone and the whole; of `Basic X` also
+    the user and password in it, and the password alone."""
+    words: set[bytes] = set()
+    for value in (value for name, value in headers if is_secret_header(name)):
+        scheme, _, rest = value.strip().rpartition(" ")
+        words |= {word.encode("utf-8", errors="surrogateescape") for word in (value, rest)}
+        if scheme.strip().lower() == "basic":
+            words |= _credentials_in(rest)
+    return tuple(sorted(words - {b""}))
+
+
+def _credentials_in(basic: str) -> set[bytes]:
+    """`user:password` and `password` (RFC 7617)."""
+    try:
+        credentials = base64.b64decode(basic, validate=True)
+    except ValueError:  # not base64: whatever it is, it is masked as it stands
+        return set()
+    return {credentials, credentials.partition(b":")[2]}
+
+
+def unwritten(own: Sequence[tuple[str, str]]) -> tuple[bytes, ...]:
+    """What must never reach disk or screen, the longest first: keys, and whatever else the user put into a header, if
+    it is long enough to be told from ordinary text."""
+    values = {value.encode("utf-8", errors="surrogateescape") for _, value in own}
+    long_ones = {value for value in values if len(value) >= MIN_MASKED_BYTES}
+    return tuple(sorted({*secrets_of(own), *long_ones}, key=len, reverse=True))
 
 
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")

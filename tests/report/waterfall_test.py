@@ -121,6 +121,7 @@ def test_the_curl_line_never_holds_the_key():
         (line,) = curl_lines(Sending("http://x/v1", (("Authorization", value), ("X-API-Key", value)), b"{}", "KEY"))
         assert "sk-very-secret" not in line
         assert "$KEY" in line
+        assert '-H "X-API-Key: $X_API_KEY"' in line, "every secret has a variable of its own"
 
 
 def test_values_that_were_not_kept_become_variables():

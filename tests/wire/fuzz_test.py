@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short run of the fuzzer, the streams worth keeping, and how work and memory grow. `python -m fuzz` does the rest."""
+"""A short run of the fuzzer, the streams kept, and how work and memory grow. `python -m fuzz` does the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from random import Random
 
 import pytest
-
 from fuzz import corpus, growth
 from fuzz.batches import run_batch
 from fuzz.properties import check

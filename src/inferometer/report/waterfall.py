@@ -24,7 +24,7 @@ MAX_ARGUMENT_BYTES = 100_000  # Linux refuses arguments of 128 KiB; longer bodie
 
 # The rows of a waterfall that are instants of the request, in the order in which they should happen.
 _INSTANTS = (("due", "t_due_ns"), ("sent", "t_sent_ns"), ("head", "t_head_ns"))
-_SECRET_HEADERS = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie")
+_SECRET_HEADERS = ("proxy-authorization", "api-key", "x-api-key", "cookie")
 _AUTH_SCHEMES = ("bearer", "basic", "token")
 _MADE_BY_CURL = ("host", "content-length", "connection", "accept-encoding")
 
@@ -180,15 +180,15 @@ def _escaped_lines(data: bytes, room: int) -> list[str]:
 def _header_argument(name: str, value: str, key_name: str) -> str:
     """The header quoted for the shell; nothing for those that curl makes itself.
 
-    A value that was not kept becomes a variable named after its header.
+    A value that was not kept becomes a variable: of the key its own, of any other header one named after it.
     """
     if name.lower() in _MADE_BY_CURL:
         return ""
-    if name.lower() in _SECRET_HEADERS:
-        scheme = value.split(" ", 1)[0] or ("Bearer" if name.lower() == "authorization" else "")
+    if name.lower() == "authorization":
+        scheme = value.split(" ", 1)[0] or "Bearer"
         kept = f"{scheme} " if scheme.lower() in _AUTH_SCHEMES else ""
         return f'"{name}: {kept}${key_name}"'
-    if not value:
+    if not value or name.lower() in _SECRET_HEADERS:
         return f'"{name}: ${re.sub("[^A-Z0-9]", "_", name.upper())}"'
     return shlex.quote(printable(f"{name}: {value}"))
 
