@@ -36,6 +36,7 @@ _SENT = struct.Struct("<BiBiq")  # request, attempt, connection, t_sent
 _READ = struct.Struct("<BiqqII")  # request, t_recv, t_read, bytes read, bytes kept
 _END = struct.Struct("<BiBqH")  # request, outcome, t_end, bytes of error text
 _NOTE = struct.Struct("<BqI")  # t, bytes of JSON
+_DAMAGED = "the file was written by a newer version, or is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,11 @@ class Sent:
     t_sent_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """One read of an answer. `data` is empty when content is not kept; `n_bytes` always tells its true size."""
+class Read(msgspec.Struct, frozen=True, gc=False):
+    """One read of an answer. `data` is empty when content is not kept; `n_bytes` always tells its true size.
+
+    A Struct, as there is one per read: 0.2 us to make, a frozen dataclass takes 1.
+    """
 
     request_id: int
     t_recv_ns: int
@@ -180,7 +183,7 @@ class Tail:
 def read_frames(path: Path, tail: Tail | None = None) -> Iterator[Frame]:
     """All frames of all whole blocks, in order; stops at the first block that is not whole.
 
-    Raises: FormatError if the file is not a recorder file at all.
+    Raises: FormatError if the file is not a recorder file at all, or holds frames of another version.
     """
     tail = Tail() if tail is None else tail
     with path.open("rb") as file:
@@ -190,11 +193,12 @@ def read_frames(path: Path, tail: Tail | None = None) -> Iterator[Frame]:
             return
         if magic != MAGIC:
             raise FormatError(f"{path} is not a flight recorder file (it begins with {magic!r})")
+        n_file_bytes = os.fstat(file.fileno()).st_size  # read() makes room for all it is told to read: 4 GB, if damaged
         while header := file.read(_BLOCK.size):
             payload = b""
             if len(header) == _BLOCK.size:
                 mark, length, crc = _BLOCK.unpack(header)
-                payload = file.read(length) if mark == BLOCK_MARK else b""
+                payload = file.read(min(length, n_file_bytes)) if mark == BLOCK_MARK else b""
                 if mark == BLOCK_MARK and len(payload) == length and zlib.crc32(payload) == crc:
                     tail.n_blocks += 1
                     yield from _frames(payload)
@@ -204,26 +208,32 @@ def read_frames(path: Path, tail: Tail | None = None) -> Iterator[Frame]:
 
 
 def _frames(payload: bytes) -> Iterator[Frame]:
+    """Raises: FormatError if a block whose checksum holds has something in it that this version does not write."""
     at = 0
-    while at < len(payload):
-        kind = payload[at]
-        if kind == READ:
-            _, request_id, t_recv_ns, t_read_ns, n_bytes, n_kept = _READ.unpack_from(payload, at)
-            at += _READ.size + n_kept
-            yield Read(request_id, t_recv_ns, t_read_ns, n_bytes, payload[at - n_kept : at])
-        elif kind == DUE:
-            yield Due(*_DUE.unpack_from(payload, at)[1:])
-            at += _DUE.size
-        elif kind == SENT:
-            yield Sent(*_SENT.unpack_from(payload, at)[1:])
-            at += _SENT.size
-        elif kind == END:
-            _, request_id, outcome, t_end_ns, n_text = _END.unpack_from(payload, at)
-            at += _END.size + n_text
-            yield End(request_id, outcome, t_end_ns, payload[at - n_text : at].decode(errors="replace"))
-        elif kind == NOTE:
-            _, t_ns, n_text = _NOTE.unpack_from(payload, at)
-            at += _NOTE.size + n_text
-            yield Note(t_ns, msgspec.json.decode(payload[at - n_text : at]))
-        else:
-            raise FormatError(f"unknown frame kind {kind}: the file was written by a newer version, or is damaged")
+    try:
+        while at < len(payload):
+            kind = payload[at]
+            if kind == READ:
+                _, request_id, t_recv_ns, t_read_ns, n_bytes, n_kept = _READ.unpack_from(payload, at)
+                at += _READ.size + n_kept
+                yield Read(request_id, t_recv_ns, t_read_ns, n_bytes, payload[at - n_kept : at])
+            elif kind == DUE:
+                yield Due(*_DUE.unpack_from(payload, at)[1:])
+                at += _DUE.size
+            elif kind == SENT:
+                yield Sent(*_SENT.unpack_from(payload, at)[1:])
+                at += _SENT.size
+            elif kind == END:
+                _, request_id, outcome, t_end_ns, n_text = _END.unpack_from(payload, at)
+                at += _END.size + n_text
+                yield End(request_id, outcome, t_end_ns, payload[at - n_text : at].decode(errors="replace"))
+            elif kind == NOTE:
+                _, t_ns, n_text = _NOTE.unpack_from(payload, at)
+                at += _NOTE.size + n_text
+                yield Note(t_ns, msgspec.json.decode(payload[at - n_text : at], type=dict[str, Any]))
+            else:
+                raise FormatError(f"unknown frame kind {kind}: {_DAMAGED}")
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"a frame that cannot be read: {_DAMAGED}") from error
+    if at > len(payload):
+        raise FormatError(f"a frame longer than its block: {_DAMAGED}")
