@@ -34,6 +34,8 @@ import numpy as np
 
 from inferometer.clock import sleep_s
 from inferometer.kinds import TOKEN_BEARING, Phase
+from inferometer.metrics.summary import summarize
+from inferometer.report.json import to_json
 from inferometer.run_folder import Run
 from inferometer.truth.launch import TruthServer
 from inferometer.truth.log import TruthLog
@@ -357,9 +359,7 @@ def judged_again(run: dict[str, Any], keep: Path) -> dict[str, Any]:
     """The same run with the verdict that the rules give now; as it is, where its records were not kept."""
     if not run["kept"]:
         return run
-    argv = [sys.executable, "-m", "inferometer", "report", str(keep / run["kept"]), "--format", "json"]
-    done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
-    return run | said(json.loads(done.stdout))
+    return run | said(json.loads(to_json(summarize(Run.open(str(keep / run["kept"])).trace()))))
 
 
 def build_shim(folder: Path) -> Path:

@@ -9,7 +9,8 @@ from traces import CONTENT, MS, closed_loop, failed, gauges, make_trace, request
 from traces import S as SECOND
 
 from inferometer.kinds import Outcome, Phase
-from inferometer.metrics.fidelity import counted, fidelity_numbers
+from inferometer.metrics.fidelity import fidelity_numbers
+from inferometer.metrics.samples import counted
 from inferometer.metrics.window import Window, windows_of
 from inferometer.records import NEVER, SAMPLE
 from inferometer.stats import Missing

@@ -153,7 +153,8 @@ def test_merged_reads_spoil_gaps_and_leave_the_run_valid():
 @pytest.mark.parametrize(
     ("code", "share", "rises"),
     [
-        ("client_starved", 0.15, {"client_run_delay_s": 1}),
+        ("client_starved", 0.30, {"client_run_delay_s": 1}),
+        ("slow_disk", 0.15, {"client_write_s": 1}),
         ("collector_pauses", 0.03, {"client_gc_pause_s": 1}),
         ("stolen_time", 0.08, {"host_steal_s": 2}),
         ("engine_starved", 0.20, {"engine_run_delay_s": 1}),
@@ -170,6 +171,96 @@ def test_a_machine_that_starves_one_of_them_is_suspect(code, share, rises):
     assert run(share)[code].level == "suspect"
     assert f"{100 * share:.2g} %" in run(share)[code].text
     assert run(share / 4) == {}
+
+
+def test_a_client_that_waits_a_little_each_time_is_starved_for_what_it_is_late_for():
+    waiting = gauges(SPAN, client_run_delay_s=0.15 * SPAN / SECOND)
+    assert reasons(closed_loop(samples=waiting)) == {}  # a lag of 30 us
+    found = reasons(closed_loop(samples=waiting, lateness=2_900_000))["client_starved"]  # TTFT median about 26 ms
+    assert (found.level, found.metrics) == ("suspect", ("ttft_s",))
+    trace = closed_loop(samples=waiting)
+    trace.chunks["t_read_ns"] += MS  # gaps of 4.5 ms
+    assert reasons(trace)["client_starved"].metrics == ("gap_s", "gap_token_s", "gap_max_s")
+
+
+def away(length, *, worker="client", write=0, start=2 * SECOND):
+    """One absence of the driving loop, as it is sampled."""
+    end = start + length
+    rows = {"away_s": length / SECOND, "away_write_s": write / SECOND, "write_s": 0.01}
+    return [(end, worker, gauge, value) for gauge, value in rows.items()]
+
+
+def test_a_client_that_stood_still_spoils_what_was_due_meanwhile():
+    found = reasons(closed_loop(samples=away(300 * MS)))["client_stalled"]
+    assert (found.level, found.metrics) == ("suspect", ("ttft_s", "e2e_s"))
+    assert found.text.startswith(
+        "the client stood still once, for 300 ms at the longest: 19 of 400 requests became due"
+    )
+    assert reasons(closed_loop(samples=away(60 * MS))) == {}  # 4 of 400: no more than a tail
+    many = [row for i in range(1, 6) for row in away(60 * MS, start=i * SECOND)]
+    assert "client_stalled" in reasons(closed_loop(samples=many))
+    assert reasons(closed_loop(samples=away(300 * MS, start=-SECOND))) == {}  # before the window
+
+
+def test_many_absences_too_short_to_move_a_latency_are_harmless():
+    many = [row for i in range(600) for row in away(2 * MS, start=i * 10 * MS)]
+    assert reasons(closed_loop(samples=many)) == {}
+
+
+def test_first_tokens_with_the_stamp_of_another_are_told_from_those_with_their_own():
+    def run(*, is_merged):
+        trace = closed_loop(samples=away(300 * MS))
+        first = trace.requests["chunk_start"]
+        came = (trace.chunks["t_recv_ns"][first] > 2 * SECOND) & (trace.chunks["t_recv_ns"][first] < 2300 * MS)
+        if is_merged:
+            trace.chunks["read_id"][first[came] + 1] = trace.chunks["read_id"][first[came]]
+        return reasons(trace)["client_stalled"].metrics
+
+    assert set(run(is_merged=True)) - set(run(is_merged=False)) == {"ttft_sent_s", "tpot_s"}
+
+
+def waits(*in_each_second):
+    """How long the client waited for a core in each second of a run."""
+    sums = np.cumsum([0.0, *in_each_second])
+    return [(second * SECOND, "client", "run_delay_s", float(waited_s)) for second, waited_s in enumerate(sums)]
+
+
+@pytest.mark.parametrize(
+    ("write", "waited_s", "codes"),
+    [
+        (0, 0.0, {"client_stalled"}),
+        (200 * MS, 0.0, {"slow_disk"}),
+        (0, 0.2, set()),  # for want of a core: harmless here but for late sends, which have a reason of their own
+        (200 * MS, 0.2, set()),
+        (100 * MS, 0.1, {"client_stalled"}),
+    ],
+)
+def test_an_absence_has_one_cause(write, waited_s, codes):
+    waited = waits(0.0, 0.0, waited_s, 0.0, 0.0, 0.0, 0.0)
+    assert set(reasons(closed_loop(samples=sorted(waited + away(300 * MS, write=write))))) == codes
+
+
+def test_what_a_client_that_hardly_gets_its_core_does_late_is_no_stop():
+    waited = waits(*[0.8] * 7)
+    found = reasons(closed_loop(samples=sorted(waited + away(300 * MS))))
+    assert set(found) == {"client_starved"}
+
+
+def test_a_stop_is_seen_although_the_client_waits_for_its_core_all_the_time():
+    waited = waits(*[0.2] * 7)
+    assert set(reasons(closed_loop(samples=sorted(waited + away(300 * MS))))) == {"client_stalled"}
+
+
+def test_writing_that_waits_for_a_core_is_no_slow_disk():
+    seconds = SPAN / SECOND
+    assert reasons(with_samples(client_write_s=0.15 * seconds, client_run_delay_s=0.09 * seconds)) == {}
+
+
+def test_an_absence_of_one_worker_touches_its_requests_only():
+    worker = np.arange(400) % 5
+    found = reasons(closed_loop(samples=away(300 * MS, worker="client-2"), worker=worker))
+    assert found == {}  # 3 or 4 of 400
+    assert "client_stalled" in reasons(closed_loop(samples=away(300 * MS, worker="client-2"), worker=2))
 
 
 def test_an_engine_that_waits_for_its_own_threads_is_not_starved():
@@ -215,6 +306,17 @@ def test_a_wall_clock_that_was_set_matters_to_kernel_stamps_only():
     assert reasons(closed_loop(meta={"clock": {"n_steps": 0}})) == {}
     trace = closed_loop(meta={"clock": {"n_steps": 1}})
     assert reasons(type(trace)(trace.requests, trace.chunks, trace.samples, {**trace.meta, "stamps": "user"})) == {}
+
+
+def test_a_step_of_the_wall_clock_touches_what_was_in_flight():
+    def run(n_requests):
+        step = [(2 * SECOND, "clock", "step_s", -1.0)]
+        return reasons(closed_loop(n_requests, samples=step, meta={"clock": {"n_steps": 1}}))
+
+    assert run(200)["clock_steps"].text.endswith(
+        "by up to 1.00 s, with 4 of 200 requests in flight, whose stamps may be wrong"
+    )
+    assert run(600) == {}
 
 
 def test_a_run_that_was_killed_or_stopped_says_so():

@@ -147,6 +147,13 @@ def test_role_styles(role, n_role_events, first_delta):
     assert payload(first)["choices"][0]["delta"] == first_delta
 
 
+def test_an_empty_text_can_come_at_once():
+    steps = event_steps(Prescription(role="empty", n_chunks=2, ttft_ms=70), Ask())
+    assert (steps[0].offset_ns, steps[0].kind, steps[0].n_tokens) == (0, ChunkKind.EMPTY, 0)
+    assert payload(steps[0])["choices"][0]["delta"] == {"content": ""}
+    assert offsets_ms(steps, ChunkKind.CONTENT) == [70, 80]
+
+
 def test_completions_have_text_and_no_role():
     steps = event_steps(Prescription(n_chunks=2), Ask(api="completions"))
     assert not offsets_ms(steps, ChunkKind.ROLE)
@@ -212,3 +219,20 @@ def test_an_answer_that_does_not_stream_is_due_when_its_last_token_would_be():
 def test_wrong_prescriptions_are_refused(fields):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(fields, Prescription)
+
+
+def test_cached_prompt_tokens_are_told_where_prescribed_and_never_more_than_there_are():
+    def cached(n_cached):
+        steps = event_steps(Prescription(n_chunks=1, usage="own", cached_tokens=n_cached), Ask(n_prompt_tokens=9))
+        (usage,) = [payload(step)["usage"] for step in steps if step.kind == ChunkKind.USAGE]
+        return usage.get("prompt_tokens_details")
+
+    assert cached(None) is None
+    assert cached(4) == {"cached_tokens": 4}
+    assert cached(100) == {"cached_tokens": 9}
+
+
+def test_an_answer_that_the_server_cuts_short():
+    steps = event_steps(Prescription(most_tokens=5, tokens_per_chunk=2), Ask(n_output_tokens=9))
+    assert sum(step.n_tokens for step in steps) == 5
+    assert sum(step.n_tokens for step in event_steps(Prescription(most_tokens=5), Ask(n_output_tokens=3))) == 3

@@ -166,6 +166,38 @@ def test_sends_are_stamped_in_order_never_early_and_between_the_clients_own_stam
     assert stamps.max() <= t_last_ns  # not so the stamps after a send: the client may have read it by then
 
 
+def spans_of(prescription, n_requests):
+    """First and last token-bearing chunk of requests that were sent together, as logged, from the first arrival on."""
+    with TruthServer(prescription) as server:
+        body = json.dumps({"stream": True, "messages": []})
+        connections = [HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(n_requests)]
+        for connection in connections:
+            connection.request("POST", "/v1/chat/completions", body)
+        for connection in connections:
+            connection.getresponse().read()
+            connection.close()
+        log = server.stop()
+    origin_ns = log.requests["t_arrival_ns"].min()
+    spans = []
+    for i in range(len(log.requests)):
+        steps = log.steps_of(i)
+        bearing = steps["t_due_ns"][np.isin(steps["kind"], TOKEN_BEARING)] - origin_ns
+        spans.append((bearing[0] / NS_PER_MS, bearing[-1] / NS_PER_MS))
+    return sorted(spans)
+
+
+def test_more_requests_than_slots_wait_their_turn():
+    spans = spans_of(Prescription(ttft_ms=30, gap_ms=1, n_chunks=11, slots=2), 4)
+    (_, end_1), (_, end_2), (start_3, _), (start_4, _) = spans
+    assert start_3 == pytest.approx(end_1 + 30, abs=0.01)
+    assert start_4 == pytest.approx(end_2 + 30, abs=0.01)
+
+
+def test_a_server_that_is_throttled_is_slower_from_that_request_on():
+    spans = spans_of(Prescription(ttft_ms=20, gap_ms=2, n_chunks=11, slow_from=2, slow_factor=3), 3)
+    assert sorted(round(end - start) for start, end in spans) == [20, 20, 60]
+
+
 def test_streams_at_the_same_time_are_each_complete_and_staggered_as_asked():
     with TruthServer(Prescription(ttft_ms=30, gap_ms=1, n_chunks=20, stagger_ms=3, stagger_n=4)) as server:
         connections = [HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(8)]

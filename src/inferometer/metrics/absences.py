@@ -91,10 +91,10 @@ def _of_worker(samples: Array, source: str, windows: Sequence[Window]) -> Absenc
 
 
 def _waited_s(samples: Array, source: str, starts: FloatArray, ends: FloatArray) -> FloatArray:
-    """How long the client was ready to run and had no core meanwhile, at most; 0 if that was not sampled.
+    """How long the client was ready to run and had no core meanwhile; 0 if that was not sampled.
 
-    That is, between the samples before and after, less what it would have waited in the rest of that time at the rate
-    that is usual in this run (the median over samples).
+    Known is how long it waited between the samples before and after: meanwhile at the same rate as in all of that time,
+    or more, if in the rest of it the client waited at the rate that is usual in this run (the median over samples).
     """
     t_ns, waited_s = series(samples, source, "run_delay_s")
     if len(t_ns) < 2:
@@ -102,8 +102,9 @@ def _waited_s(samples: Array, source: str, starts: FloatArray, ends: FloatArray)
     before = np.clip(np.searchsorted(t_ns, starts, side="right") - 1, 0, len(t_ns) - 2)
     after = np.clip(np.searchsorted(t_ns, ends), before + 1, len(t_ns) - 1)
     usual = float(np.median(np.diff(waited_s) / np.diff(t_ns)))
-    rest_ns = np.maximum(t_ns[after] - t_ns[before] - (ends - starts), 0)
-    return np.asarray(waited_s[after] - waited_s[before] - usual * rest_ns)
+    around_ns, around_s = t_ns[after] - t_ns[before], waited_s[after] - waited_s[before]
+    rest_ns = np.maximum(around_ns - (ends - starts), 0)
+    return np.maximum(around_s - usual * rest_ns, around_s / around_ns * (ends - starts))
 
 
 def _worker(source: str) -> int:

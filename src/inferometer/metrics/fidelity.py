@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from inferometer.metrics.absences import absences
 from inferometer.metrics.latency import lateness, read_lag
 from inferometer.metrics.rows import Mask, is_counted, is_ok, plan_of, told
+from inferometer.metrics.samples import counted, last, of_worst, sources_of, within
 from inferometer.metrics.tokens import token_chunks
 from inferometer.metrics.window import Window
 from inferometer.records import NEVER, Array, Trace
@@ -41,9 +43,8 @@ def _stamps(trace: Trace, windows: Sequence[Window]) -> Numbers:
     lags = np.zeros(0) if is_user_stamped(trace) else read_lag(trace)
     found = _tail("lateness", late[~np.isnan(late)], "requests") | _tail("read_lag", lags, "kernel-stamped chunks")
     found["merged_ratio"] = merged_ratio(trace)
-    n_reads = counted(trace.samples, "client", "n_reads", windows)
     for name, gauge in (("stamped", "n_kernel_stamped"), ("rejected", "n_stamps_rejected")):
-        n_stamps = counted(trace.samples, "client", gauge, windows)
+        n_stamps, n_reads = of_worst(trace.samples, gauge, windows, per="n_reads", is_low_bad=name == "stamped")
         found[f"kernel_{name}_ratio"] = _ratio(n_stamps, n_reads, "reads")
     clock = trace.meta.get("clock") or {}
     if "n_steps" in clock:
@@ -56,8 +57,11 @@ def is_user_stamped(trace: Trace) -> bool:
     said = trace.meta.get("stamps")
     if said:
         return bool(said == "user")
-    n_reads, n_stamped = (_last(trace.samples, "client", gauge) for gauge in ("n_reads", "n_kernel_stamped"))
-    return bool(n_reads) and n_stamped == 0
+    n_reads, n_stamped = (
+        [last(trace.samples, name, gauge) for name in sources_of(trace.samples, "client")]
+        for gauge in ("n_reads", "n_kernel_stamped")
+    )
+    return any(n_reads) and not any(n_stamped)
 
 
 def _tail(name: str, values: FloatArray, of: str) -> Numbers:
@@ -95,10 +99,11 @@ def _machine(trace: Trace, windows: Sequence[Window]) -> Numbers:
     if windows and wall_s < MIN_SAMPLED_S * len(windows):
         why = f"needs a window of {MIN_SAMPLED_S:.0f} s, has {wall_s / len(windows):.2g} s"
         found = {name: Missing(why, n, "ratio") for name in _MACHINE_RATIOS}
-        return found | _longest_pass(samples, windows)
-    for name, gauge in (("run_delay", "run_delay_s"), ("gc", "gc_pause_s"), ("cpu", "cpu_s")):
-        found[f"client_{name}_ratio"] = _ratio(counted(samples, "client", gauge, windows), wall_s, "wall time", n)
-    n_cores = _last(samples, "host", "n_cores")
+        return found | _longest_pass(samples, windows) | _away(trace, windows)
+    for name, gauge in _CLIENT_GAUGES.items():
+        spent_s, _ = of_worst(samples, gauge, windows)
+        found[f"client_{name}_ratio"] = _ratio(spent_s, wall_s, "wall time", n)
+    n_cores = last(samples, "host", "n_cores")
     capacity_s = wall_s * n_cores if n_cores else None
     found["steal_ratio"] = _ratio(counted(samples, "host", "steal_s", windows), capacity_s, "the machine's time", n)
     found["host_busy_ratio"] = _ratio(
@@ -110,13 +115,12 @@ def _machine(trace: Trace, windows: Sequence[Window]) -> Numbers:
     # Of the time it wanted to run: how much slower it was. Of the window: how much of a request that can concern.
     found["engine_run_delay_ratio"] = _ratio(waited_s, wanted_s, "the time the engine wanted to run", n)
     found["engine_waited_ratio"] = _ratio(waited_s, wall_s, "wall time", n)
-    return found | _longest_pass(samples, windows)
+    return found | _longest_pass(samples, windows) | _away(trace, windows)
 
 
+_CLIENT_GAUGES = {"run_delay": "run_delay_s", "gc": "gc_pause_s", "cpu": "cpu_s", "write": "write_s"}
 _MACHINE_RATIOS = (
-    "client_run_delay_ratio",
-    "client_gc_ratio",
-    "client_cpu_ratio",
+    *(f"client_{name}_ratio" for name in _CLIENT_GAUGES),
     "steal_ratio",
     "host_busy_ratio",
     "engine_run_delay_ratio",
@@ -125,11 +129,24 @@ _MACHINE_RATIOS = (
 
 
 def _longest_pass(samples: Array, windows: Sequence[Window]) -> Numbers:
-    longest = _within(samples, "client", "pass_max_s", windows)
-    if not len(longest):
+    of_workers = [within(samples, name, "pass_max_s", windows) for name in sources_of(samples, "client")]
+    medians = [(quantile(np.sort(longest), 0.5), len(longest)) for longest in of_workers if len(longest)]
+    if not medians:
         return {}
+    longest_s, n = max(medians)
     method = "median over seconds of the longest pass of the driving loop"
-    return {"pass_typical_max_s": exact(quantile(np.sort(longest), 0.5), n=len(longest), unit="s", method=method)}
+    return {"pass_typical_max_s": exact(longest_s, n=n, unit="s", method=method)}
+
+
+def _away(trace: Trace, windows: Sequence[Window]) -> Numbers:
+    """The longest absence of the driving loop. Recorders that did not write absences down had no `write_s` either."""
+    samples = trace.samples
+    if all(last(samples, name, "write_s") is None for name in sources_of(samples, "client")):
+        return {"client_away_max_s": Missing("was not sampled", 0, "s")}
+    lengths_ns = absences(trace, windows).lengths_ns
+    longest_s = float(lengths_ns.max(initial=0)) / NS_PER_S
+    method = "longest time away from the sockets; 0: none of more than 10 ms"
+    return {"client_away_max_s": exact(longest_s, n=len(lengths_ns), unit="s", method=method)}
 
 
 def _waited_for_others(trace: Trace, windows: Sequence[Window], ran_s: float | None) -> float | None:
@@ -147,33 +164,6 @@ def _waited_for_others(trace: Trace, windows: Sequence[Window], ran_s: float | N
     is_apart = (trace.meta.get("client") or {}).get("core") is not None
     client_s = (counted(samples, "client", "cpu_s", windows) or 0.0) if is_apart else 0.0
     return min(waited_s, max(0.0, busy_s - ran_s - client_s))
-
-
-def counted(samples: Array, source: str, gauge: str, windows: Sequence[Window]) -> float | None:
-    """By how much a cumulative gauge rose inside the windows, linear between samples; None where it was not sampled."""
-    t_ns, values = _series(samples, source, gauge)
-    if len(t_ns) < 2:
-        return None
-    ends = [np.interp([w.t_start_ns, w.t_end_ns], t_ns, values) for w in windows]
-    return float(sum(end - start for start, end in ends))
-
-
-def _series(samples: Array, source: str, gauge: str) -> tuple[FloatArray, FloatArray]:
-    rows = samples[(samples["source"] == source) & (samples["gauge"] == gauge)]
-    return rows["t_ns"].astype(np.float64), rows["value"]
-
-
-def _within(samples: Array, source: str, gauge: str, windows: Sequence[Window]) -> FloatArray:
-    t_ns, values = _series(samples, source, gauge)
-    inside: Mask = np.zeros(len(t_ns), bool)
-    for window in windows:
-        inside |= (t_ns > window.t_start_ns) & (t_ns <= window.t_end_ns + NS_PER_S)
-    return values[inside]
-
-
-def _last(samples: Array, source: str, gauge: str) -> float | None:
-    _, values = _series(samples, source, gauge)
-    return float(values[-1]) if len(values) else None
 
 
 def _ratio(part: float | None, whole: float | None, of: str, n: float | None = None) -> Estimate | Missing:

@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from inferometer.kinds import Outcome
+from inferometer.metrics.absences import Absences, absences, left_late, misdated_chunks, misdated_firsts
 from inferometer.metrics.fidelity import is_user_stamped
 from inferometer.metrics.latency import lateness
 from inferometer.metrics.reason import TAIL_SHARE, TOLERANCE, Evidence, Reason, percent
 from inferometer.metrics.registry import depending_on
-from inferometer.metrics.rows import is_counted, plan_of
+from inferometer.metrics.rows import Mask, is_counted, plan_of
+from inferometer.metrics.samples import series
 from inferometer.metrics.slo import STATISTICS
+from inferometer.metrics.tokens import token_chunks
+from inferometer.records import Trace
 from inferometer.stats import Estimate, rank_interval
-from inferometer.units import format_duration
+from inferometer.units import NS_PER_S, format_duration
 
 # Headline latencies that count from due, and the same from sent; what else counts from due follows one of them.
 _FROM_DUE = {"ttft_s": "ttft_sent_s", "e2e_s": "e2e_sent_s"}
@@ -27,6 +31,8 @@ _ALL_LATENCIES = ("ttft_s", "ttft_sent_s", "ttfat_s", "tpot_s", "e2e_s", *_GAPS)
 # An open loop that sends less than this of what was due offered another load than the one it is named after (the same
 # bound by which a server's completions are held against its arrivals).
 MIN_DELIVERED = 0.98
+# A client that waits for a core for a quarter of the time is no instrument, whatever harm can be seen.
+MAX_WAITING = 0.25
 # CPU time stolen by the hypervisor hits client and engine alike, in bursts; half of the tolerance, since tails feel it.
 MAX_STEAL = TOLERANCE / 2
 
@@ -139,11 +145,98 @@ def merged_reads(evidence: Evidence) -> Iterator[Reason]:
 
 
 def client_starved(evidence: Evidence) -> Iterator[Reason]:
-    """The driving process was ready to run and had no CPU."""
-    if (share := evidence.exceeds("client_run_delay_ratio", TOLERANCE)) is not None:
+    """The driving process was ready to run and had no CPU, and was late by it.
+
+    A client that wakes up thousands of times a second waits a little each time, and harms nothing.
+    """
+    if (share := evidence.exceeds("client_run_delay_ratio", TOLERANCE)) is None:
+        return
+    spoiled = _ALL_LATENCIES if share > MAX_WAITING else _late_for(evidence)
+    if spoiled:
         text = f"the client waited for a CPU during {percent(share)} of the window"
         remedy = "stop other work on this machine, or give client and engine cores of their own"
-        yield Reason("client_starved", "suspect", text, remedy, _ALL_LATENCIES)
+        yield Reason("client_starved", "suspect", text, remedy, spoiled)
+
+
+def _late_for(evidence: Evidence) -> tuple[str, ...]:
+    """Metrics for which the client was late by more than the tolerance at p99, in sending or in reading."""
+    sent_late, read_late = evidence.number("lateness_p99_s"), evidence.number("read_lag_p99_s")
+    late_s = dict.fromkeys(_FROM_DUE, sent_late) | dict.fromkeys(_GAPS, read_late)
+    return tuple(
+        name
+        for name, late in late_s.items()
+        if late is not None and (median := evidence.median(name)) is not None and late > TOLERANCE * median
+    )
+
+
+def client_stalled(evidence: Evidence) -> Iterator[Reason]:
+    """The driving loop stood still: stopped, or long in one of its passes.
+
+    Waiting for a core is `client_starved`, writing `slow_disk`.
+    """
+    away = absences(evidence.trace, [trial.window for trial in evidence.trials])
+    away = away.only(~away.is_wait & ~away.is_write)
+    if spoiled := _spoiled_by(evidence, away):
+        longest = format_duration(float(away.lengths_ns.max()) / NS_PER_S)
+        text = f"the client stood still {_times(len(away))}, for {longest} at the longest: {_touched(evidence, away)}"
+        remedy = (
+            "something stopped the client (a debugger, a suspended machine, a core it had to share): repeat the run"
+        )
+        yield Reason("client_stalled", "suspect", text, remedy, spoiled)
+
+
+def slow_disk(evidence: Evidence) -> Iterator[Reason]:
+    """Writing down what came took so long that the sockets waited. Writing waits for a core, too: that is taken off."""
+    away = absences(evidence.trace, [trial.window for trial in evidence.trials])
+    away = away.only(away.is_write)
+    share = evidence.exceeds("client_write_ratio", TOLERANCE + (evidence.number("client_run_delay_ratio") or 0.0))
+    spoiled = _spoiled_by(evidence, away)
+    if share is None and not spoiled:
+        return
+    parts = [] if share is None else [f"the client was writing to its disk during {percent(share)} of the window"]
+    if spoiled:
+        longest = format_duration(float(away.lengths_ns.max()) / NS_PER_S)
+        parts.append(f"writes took up to {longest}: {_touched(evidence, away)}")
+    remedy = "choose a folder on another disk with --out, or --no-content"
+    yield Reason("slow_disk", "suspect", "; ".join(parts), remedy, spoiled if share is None else _ALL_LATENCIES)
+
+
+def _spoiled_by(evidence: Evidence, away: Absences) -> tuple[str, ...]:
+    """Metrics of which absences touch more than a tail, each long enough to move the metric by the tolerance."""
+    if not len(away):
+        return ()
+    trace = evidence.trace
+    n_requests, n_gaps = int(is_counted(trace.requests).sum()), len(token_chunks(trace).t_ns)
+    touched: dict[str, tuple[int, Callable[[Trace, Absences], Mask], str]] = {
+        "ttft_s": (n_requests, _left_late_or_misdated, "ttft_s"),
+        "ttft_sent_s": (n_requests, misdated_firsts, "ttft_sent_s"),
+        "e2e_s": (n_requests, left_late, "e2e_s"),
+        "tpot_s": (n_requests, misdated_firsts, "e2e_s"),  # a first token that is late shortens all that follow it
+        **{name: (n_gaps, misdated_chunks, name) for name in _GAPS},
+    }
+    spoiled = []
+    for name, (n, find, against) in touched.items():
+        median = evidence.median(against)
+        if median is None:
+            continue
+        long = away.only(away.lengths_ns > TOLERANCE * median * NS_PER_S)
+        if len(long) and int(find(trace, long).sum()) > TAIL_SHARE * n:
+            spoiled.append(name)
+    return tuple(spoiled)
+
+
+def _left_late_or_misdated(trace: Trace, away: Absences) -> Mask:
+    return np.asarray(left_late(trace, away) | misdated_firsts(trace, away))
+
+
+def _touched(evidence: Evidence, away: Absences) -> str:
+    n = int(_left_late_or_misdated(evidence.trace, away).sum())
+    n_all = int(is_counted(evidence.trace.requests).sum())
+    return f"{n} of {n_all} requests became due or had their first token meanwhile"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
 
 
 def stolen_time(evidence: Evidence) -> Iterator[Reason]:
@@ -163,11 +256,29 @@ def collector_pauses(evidence: Evidence) -> Iterator[Reason]:
 
 
 def clock_steps(evidence: Evidence) -> Iterator[Reason]:
-    """The wall clock, to which kernel stamps belong, was set while they were taken."""
+    """The wall clock, to which kernel stamps belong, was set while they were taken.
+
+    Stamps are mapped anew in every pass, so only what had come and was not read yet is misdated, of requests then in
+    flight. Where the instants are not known, any of them may have been.
+    """
     steps = evidence.exceeds("clock_steps", 0)
-    if steps is not None and not is_user_stamped(evidence.trace):
-        text = f"the wall clock was set {steps:.0f} times during the run, and kernel stamps belong to it"
-        yield Reason("clock_steps", "suspect", text, "let the time service settle, then repeat the run", _ALL_LATENCIES)
+    if steps is None or is_user_stamped(evidence.trace):
+        return
+    times = f"the wall clock was set {_times(round(steps))} during the run, and kernel stamps belong to it"
+    remedy = "let the time service settle, then repeat the run"
+    t_ns, sizes_s = series(evidence.trace.samples, "clock", "step_s")
+    if not len(t_ns):
+        yield Reason("clock_steps", "suspect", times, remedy, _ALL_LATENCIES)
+        return
+    requests = evidence.trace.requests
+    is_open = np.zeros(len(requests), bool)
+    for t_step_ns in t_ns:
+        is_open |= (requests["t_sent_ns"] <= t_step_ns) & (requests["t_end_ns"] > t_step_ns)
+    n_open, n = int((is_open & is_counted(requests)).sum()), int(is_counted(requests).sum())
+    if n_open > TAIL_SHARE * n:
+        size = format_duration(float(np.abs(sizes_s).max()))
+        text = f"{times}: by up to {size}, with {n_open} of {n} requests in flight, whose stamps may be wrong"
+        yield Reason("clock_steps", "suspect", text, remedy, _ALL_LATENCIES)
 
 
 def cut_off(evidence: Evidence) -> Iterator[Reason]:
@@ -195,6 +306,8 @@ CLIENT_RULES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     lagging_stamps,
     merged_reads,
     client_starved,
+    client_stalled,
+    slow_disk,
     stolen_time,
     collector_pauses,
     clock_steps,
