@@ -142,17 +142,21 @@ class Loop:
         self._opening: set[Connection] = set()  # on their way to being idle
         self._is_open_loop = False
         self._n_failed_in_a_row = 0
-        self._n_reuses_lost = self._n_reused = 0
+        self._n_reuses_lost = self._n_reused = self._n_openings_lost = 0
         self._arrivals: Arrivals | None = None
 
     # -- what the experiment calls ------------------------------------------------------------------------------------
 
     def open_connections(self, n_connections: int) -> None:
-        """Have that many idle connections ready, or as many as the server accepts in 2 s, and 1 ms for each."""
+        """Have that many idle connections ready, or as many as the server accepts in 2 s, and 1 ms for each.
+
+        A server that refuses one is not asked again and again: who needs a connection in earnest will hear why.
+        """
+        n_lost = self._n_openings_lost
         t_give_up_ns = self.clock.now_ns() + 2 * NS_PER_S + n_connections * MAX_CONNECT_NS
         while len(self._idle) < n_connections and self.clock.now_ns() < t_give_up_ns:
             self._reserve(min(n_connections, len(self._idle) + CONNECT_BATCH))
-            if not self._opening:
+            if not self._opening or self._n_openings_lost > n_lost:
                 break
             self._pass(self.clock.now_ns() + NS_PER_MS)
 
@@ -371,6 +375,7 @@ class Loop:
     def on_lost(self, connection: Connection, outcome: Outcome, error: str) -> None:
         """The connection is of no more use. A kept-alive one that died under a fresh request is replaced, once."""
         exchange = connection.exchange
+        self._n_openings_lost += connection in self._opening
         self._drop(connection)
         if connection.n_served and (exchange is None or not exchange.n_reads):
             self._n_reuses_lost += 1
