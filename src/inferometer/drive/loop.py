@@ -391,8 +391,12 @@ class Loop:
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
 
-    def _sweep(self, now_ns: int) -> None:
-        """Find what has waited too long, a slice of the connections at a time, and refill the reserve of idle ones."""
+    def _sweep(self, _: int) -> None:
+        """Find what has waited too long, a slice of the connections at a time, and refill the reserve of idle ones.
+
+        Judged by the last look at the sockets: if we were away since, what came meanwhile waits there to be read.
+        """
+        now_ns = self._t_polled_ns
         if not self._to_sweep:
             self._to_sweep = list(self._connections.values())
         stall_ns = self._options.stall_timeout_ns
