@@ -54,13 +54,24 @@ def payloads(truths: list[dict[str, Any]], headers=()) -> list[bytes]:
 
 
 def measure(
-    path, port, truths, stage=None, *, options=None, headers=(), secrets=(), observer=None, clock=None, target=None
+    path,
+    port,
+    truths,
+    stage=None,
+    *,
+    options=None,
+    headers=(),
+    secrets=(),
+    observer=None,
+    clock=None,
+    target=None,
+    disk=Writer,
 ):
     """Drive one stage against a port of this machine, or a target: what was measured, the origin of the run's axis."""
     stage = stage or Stage(concurrency=len(truths), n_requests=len(truths))
     options = options or Options(timeout_ns=5_000 * NS_PER_MS, stall_timeout_ns=2_000 * NS_PER_MS)
     clock = clock or Clock()
-    recorder = Writer(path)
+    recorder = disk(path)
     target = target or Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1", secrets=secrets)
     schedule = Schedule("closed", "test", ((stage,),))
     measurement = Measurement(target, payloads(truths, headers), schedule, CHAT, recorder, clock, options, [], observer)

@@ -17,12 +17,13 @@ import typing
 import pytest
 import trustme
 
-from inferometer.clock import Clock
+from inferometer.clock import Clock, sleep_s
 from inferometer.drive.arrivals import FAR_NS
 from inferometer.drive.connection import Target
 from inferometer.drive.loop import Options
 from inferometer.kinds import TOKEN_BEARING, Outcome
 from inferometer.plan.schedule import Stage
+from inferometer.recorder import Writer
 from inferometer.truth.script import FaultName
 from inferometer.units import NS_PER_MS, NS_PER_S
 from inferometer.wire.tls import make_context
@@ -128,6 +129,24 @@ def test_a_flood_is_cut_off_by_its_size(drive):
     assert [Outcome(o).name for o in driven.requests["outcome"]] == ["PROTOCOL", "OK"]
     assert driven.requests["error"][0] == "the answer is longer than 8 MiB"
     assert driven.requests["n_bytes"][0] < 10 << 20
+
+
+class SlowDisk(Writer):
+    """It takes 0.6 s over the block in which the tenth read stands."""
+
+    __slots__ = ("n_read",)
+
+    def read(self, request_id, t_recv_ns, t_read_ns, n_bytes, data):
+        self.n_read = getattr(self, "n_read", 0) + 1
+        if self.n_read == 10:
+            sleep_s(0.6)
+        super().read(request_id, t_recv_ns, t_read_ns, n_bytes, data)
+
+
+def test_while_we_are_away_nobody_is_silent_or_late(drive):
+    options = Options(timeout_ns=900 * NS_PER_MS, stall_timeout_ns=300 * NS_PER_MS)
+    driven = drive([{"ttft_ms": 50, "gap_ms": 50}] * 2, options=options, disk=SlowDisk)
+    assert {Outcome(o).name for o in driven.requests["outcome"]} == {"OK"}
 
 
 # -- before HTTP ------------------------------------------------------------------------------------------------------
