@@ -153,6 +153,7 @@ class Loop:
         A server that refuses one is not asked again and again: who needs a connection in earnest will hear why.
         """
         n_lost = self._n_openings_lost
+        n_connections = max(n_connections, self._options.n_reserve)
         t_give_up_ns = self.clock.now_ns() + 2 * NS_PER_S + n_connections * MAX_CONNECT_NS
         while len(self._idle) < n_connections and self.clock.now_ns() < t_give_up_ns:
             self._reserve(min(n_connections, len(self._idle) + CONNECT_BATCH))
