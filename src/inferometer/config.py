@@ -229,8 +229,9 @@ def _checked(e: Experiment) -> Experiment:
     if e.requests is not None and e.for_s is not None:
         raise UsageError("--requests and --for both say when to stop", "give one of them")
     if e.url is not None and not re.match(r"https?://", e.url):
-        shown = "what is given" if "@" in e.url else repr(e.url)
-        raise UsageError(f"{shown} is not a URL", f"write http:// in front: http://{e.url.rpartition('@')[2]}")
+        bare = redact_url(e.url.rpartition("@")[2])
+        shown = "what is given" if "@" in e.url else repr(bare)
+        raise UsageError(f"{shown} is not a URL", f"write http:// in front: http://{bare}")
     _check_headers(e)
     if e.command and e.url is None and not any("{port}" in word for word in e.command):
         raise UsageError(
