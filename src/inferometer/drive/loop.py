@@ -170,6 +170,7 @@ class Loop:
 
     def run_stage(self, trial: int, stage: Stage, t_start_ns: int) -> Window:
         """Drive one stage, whose offsets count from `t_start_ns`, to its end."""
+        self._t_polled_ns = self.clock.now_ns()  # what came before the stage was no absence from it
         options = self._options
         arrivals = self._arrivals = Arrivals(stage, t_start_ns, options.stagger_ns, options.first_slot_ns)
         self._is_open_loop = stage.concurrency is None
