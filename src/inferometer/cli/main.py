@@ -7,6 +7,7 @@ A verb imports what it needs when it is called, so that `--help` answers at once
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -71,6 +72,7 @@ def main() -> None:
     try:
         # Not standalone: a wrong flag is then ours to report, in one line, and Ctrl-C comes back as an exit code.
         code = app(args=words, obj=command, prog_name="inferometer", standalone_mode=False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # leaving: one more Ctrl-C must not change the exit code
         if code == Cancelled.exit_code:  # before or after the measurement, which has its own way of stopping
             print("inferometer: stopped", file=sys.stderr)
         sys.exit(code)
