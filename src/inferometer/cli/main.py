@@ -58,6 +58,14 @@ def _complain(message: str, remedy: str, exit_code: int) -> NoReturn:
     sys.exit(exit_code)
 
 
+def _leave(code: int) -> NoReturn:
+    """End with this code and no other. CPython remembers an interrupt that struck while an extension module was being
+    imported, and would end the process by SIGINT at the very last, whatever code it was told."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Entry point. What stands after `--` is a command for `run`, not ours to parse."""
     words = sys.argv[1:]
@@ -75,6 +83,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # leaving: one more Ctrl-C must not change the exit code
         if code == Cancelled.exit_code:  # before or after the measurement, which has its own way of stopping
             print("inferometer: stopped", file=sys.stderr)
+            _leave(code)
         sys.exit(code)
     except InferometerError as error:
         sys.stdout.flush()
