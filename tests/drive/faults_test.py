@@ -19,7 +19,7 @@ import trustme
 
 from inferometer.clock import Clock, sleep_s
 from inferometer.drive.arrivals import FAR_NS
-from inferometer.drive.connection import Target
+from inferometer.drive.connection import READ_BYTES, Target
 from inferometer.drive.loop import Options
 from inferometer.kinds import TOKEN_BEARING, Outcome
 from inferometer.plan.schedule import Stage
@@ -129,6 +129,13 @@ def test_a_flood_is_cut_off_by_its_size(drive):
     assert [Outcome(o).name for o in driven.requests["outcome"]] == ["PROTOCOL", "OK"]
     assert driven.requests["error"][0] == "the answer is longer than 8 MiB"
     assert driven.requests["n_bytes"][0] < 10 << 20
+
+
+def test_a_stream_of_whole_chunks_is_cut_off_by_the_read_that_is_too_much(drive):
+    driven = drive([HEALTHY | {"n_chunks": 200, "gap_ms": 1}], options=Options(max_answer_bytes=10_000))
+    row = driven.requests[0]
+    assert Outcome(row["outcome"]) is Outcome.PROTOCOL
+    assert 10_000 < row["n_bytes"] <= 10_000 + READ_BYTES
 
 
 class SlowDisk(Writer):

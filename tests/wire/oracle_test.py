@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import h11
 import pytest
+from fuzz.oracle import by_h11
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,31 +23,6 @@ from inferometer.wire.http1 import Framing, encode_request
 from inferometer.wire.sse import EventReader
 
 N_MUTANTS = 1_500
-
-
-def by_h11(data: bytes, is_closed: bool = False) -> tuple[int, list[tuple[str, str]], bytes, bool] | None:
-    """(status, headers, body, is done), or None if h11 refuses the answer."""
-    client = h11.Connection(h11.CLIENT, max_incomplete_event_size=65_536)
-    client.send(h11.Request(method="POST", target="/", headers=[("Host", "h"), ("Content-Length", "0")]))
-    client.send(h11.EndOfMessage())
-    status, headers, body = 0, [], b""
-    try:
-        client.receive_data(data)
-        if is_closed:
-            client.receive_data(b"")
-        while True:
-            event = client.next_event()
-            if isinstance(event, h11.Response):
-                status = event.status_code
-                headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return status, headers, body, True
-            elif event is h11.NEED_DATA:
-                return status, headers, body, False
-    except h11.RemoteProtocolError:
-        return None
 
 
 def by_http_client(data: bytes) -> tuple[int, list[tuple[str, str]], bytes]:

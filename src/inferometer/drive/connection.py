@@ -223,9 +223,8 @@ class Connection:
         loop.on_read(exchange, t_recv_ns, t_read_ns, data)
         framing = exchange.framing
         try:
-            if framing.passes(data):
-                return
-            framing.feed(data)
+            if not framing.passes(data):
+                framing.feed(data)
         except RemoteProtocolError as error:
             loop.on_lost(self, Outcome.PROTOCOL, str(error))
             return

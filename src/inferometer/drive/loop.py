@@ -422,8 +422,6 @@ class Loop:
                 self.on_lost(connection, Outcome.DEADLINE, f"not finished after {limit_s:g} s")
             elif silent_ns > stall_ns:
                 self.on_lost(connection, Outcome.STALLED, f"silent for {stall_ns / NS_PER_S:g} s")
-            elif exchange.n_bytes > self.max_answer_bytes:
-                self.on_flooded(connection)
         if self._is_open_loop or not self._trusts_reuse:
             self._reserve(self._options.n_reserve)
 

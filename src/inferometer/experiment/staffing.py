@@ -12,9 +12,8 @@ from inferometer.experiment.subject import Subject
 from inferometer.host.environment import n_cores_usable
 from inferometer.plan.make import Shape
 
-# What one core was measured to do with everything recorded and the gaps still true: half of where they begin to suffer
-# (docs/evidence).
-CHUNKS_PER_S = 50_000
+# What one core was measured to hold with everything recorded and the gaps still true (docs/evidence/load.md).
+CHUNKS_PER_S = 40_000
 SENDS_PER_S = 1_000
 
 
