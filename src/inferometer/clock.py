@@ -59,7 +59,7 @@ class Clock:
         return t_ns, realtime - t_ns, after - before
 
     def sleep_until(self, t_ns: int) -> None:
-        """Sleep; for control code only, never in the driving loop."""
+        """Sleep. In the driving loop only where it rests on purpose: nothing is seen meanwhile."""
         while (left_ns := t_ns - self.now_ns()) > 0:
             time.sleep(left_ns / 1e9)
 

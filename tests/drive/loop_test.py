@@ -70,6 +70,19 @@ def test_open_loop_sends_at_the_planned_instants_in_order(drive):
     assert rows["phase"].tolist() == [Phase.WARMUP] + [Phase.MAIN] * 4
 
 
+def test_where_nothing_hangs_on_an_end_reads_gather_and_their_stamps_stay_the_kernels(drive):
+    n_streams, gap_ns = 128, 60 * NS_PER_MS
+    due_ns = np.arange(n_streams) * gap_ns // n_streams  # a chunk every half a millisecond
+    driven = drive([{"ttft_ms": 200, "gap_ms": 60}] * n_streams, Stage(due_ns=due_ns))
+    chunks = driven.decoded.chunks
+    # The first reads of new connections come without a stamp, and end the rest for a while.
+    late = chunks[chunks["t_recv_ns"] > chunks["t_recv_ns"].min() + 400 * NS_PER_MS]
+    assert np.median(late["t_read_ns"] - late["t_recv_ns"]) > 0.1 * NS_PER_MS
+    assert driven.measured.n_kernel_stamped == driven.measured.n_reads
+    errors = compare(driven.trace, driven.log)
+    assert (errors.n_lost, errors.n_extra) == (0, 0)
+
+
 def test_closed_loop_is_due_when_its_predecessor_ended(drive):
     driven = drive([QUICK] * 3, Stage(concurrency=1, n_requests=3))
     rows = driven.requests

@@ -22,7 +22,7 @@ from inferometer.clock import monotonic_ns
 from inferometer.drive.exchange import TAIL_BYTES, Exchange
 from inferometer.drive.poller import READABLE, WRITABLE
 from inferometer.kinds import Outcome
-from inferometer.units import NS_PER_S, NS_PER_US
+from inferometer.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from inferometer.wire.errors import RemoteProtocolError
 from inferometer.wire.tls import TlsClient
 
@@ -36,6 +36,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SP
 # A kernel stamp may lie this far behind the read that follows it before it counts as wrong: both clocks are read
 # within a bracket of up to 5 us (clock.MAX_BRACKET_NS) when the offset between them is taken.
 STAMP_TOLERANCE_NS = 5 * NS_PER_US
+NO_REST_NS = 250 * NS_PER_MS  # how long the loop looks at its sockets as often as it can, once it seems to matter
 HAS_KERNEL_STAMPS = sys.platform == "linux"
 
 
@@ -217,14 +218,16 @@ class Connection:
             loop.n_kernel_stamped += 1
             if t_recv_ns > t_read_ns or t_recv_ns < exchange.t_last_ns:
                 t_recv_ns = loop.judge_stamp(t_recv_ns, t_read_ns, exchange)
+        else:
+            loop.t_rest_ns = t_read_ns + NO_REST_NS
         exchange.t_last_ns = t_recv_ns
         exchange.n_reads += 1
         exchange.tail = data[-TAIL_BYTES:]
         loop.on_read(exchange, t_recv_ns, t_read_ns, data)
         framing = exchange.framing
         try:
-            if not framing.passes(data):
-                framing.feed(data)
+            if not framing.passes(data) and len(framing.feed(data)) > 1 < exchange.n_reads:
+                loop.t_rest_ns = t_read_ns + NO_REST_NS  # these came merged: it may be that we looked too late
         except RemoteProtocolError as error:
             loop.on_lost(self, Outcome.PROTOCOL, str(error))
             return

@@ -14,7 +14,7 @@ TAIL_BYTES = 32  # enough for an end marker; to keep a whole read of each of man
 
 
 class Exchange:
-    """Mutable on purpose: the loop touches it on every read.
+    """Mutable on purpose: the loop touches it on every read. Made before it is needed, `plan` gives it its request.
 
     `t_last_ns` is the newest sign of life, `tail` the last bytes of the newest read.
     """
@@ -37,22 +37,25 @@ class Exchange:
         "trial",
     )
 
-    def __init__(
-        self, request_id: int, trial: int, phase: int, t_due_ns: int, payload: bytes, deadline_ns: int
-    ) -> None:
+    def __init__(self) -> None:
+        self.request_id = NEVER
+        self.trial = self.phase = 0
+        self.t_due_ns = self.t_sent_ns = self.deadline_ns = NEVER
+        self.payload = b""
+        self.attempt = 0
+        self.scrubber: Scrubber | None = None
+        self.reads: list[tuple[bytes, int, int]] | None = None  # (data, t_recv, t_read), where somebody wants them
+        self.begin_attempt(NEVER)
+        self.attempt = 0
+
+    def plan(self, request_id: int, trial: int, phase: int, t_due_ns: int, payload: bytes, deadline_ns: int) -> None:
         self.request_id = request_id
         self.trial = trial
         self.phase = phase
-        self.t_due_ns = t_due_ns
+        self.t_due_ns = self.t_last_ns = t_due_ns
         self.payload = payload
         self.deadline_ns = deadline_ns
-        self.t_sent_ns = NEVER
-        self.attempt = 0
-        self.scrubber: Scrubber | None = None
-        self.reads: list[tuple[bytes, int, int]] | None = (
-            None  # (data, t_recv_ns, t_read_ns), where somebody wants them
-        )
-        self.begin_attempt(t_due_ns)
+        self.attempt = 1
 
     def begin_attempt(self, t_now_ns: int) -> None:
         """A fresh answer is expected from here on."""
