@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "recorder": GROUND,
     "wire": GROUND,
     "plan": GROUND,
+    "tasks": GROUND,
     "engines": GROUND | {"plan.request"},
     "metrics": GROUND | {"records", "stats"},
     "report": GROUND | {"metrics", "stats"},
