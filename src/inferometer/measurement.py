@@ -21,20 +21,21 @@ from inferometer.drive.answer import Answer
 from inferometer.drive.arrivals import Window
 from inferometer.drive.connection import Target
 from inferometer.drive.decode import facts_of
-from inferometer.drive.digest import Digest
+from inferometer.drive.digest import ALL, Digest
 from inferometer.drive.exchange import Finished
 from inferometer.drive.glance import Glance, Latency, latency_of
-from inferometer.drive.loop import Loop, Options, Tick, without_collector
+from inferometer.drive.loop import MAX_FAILURES_AT_FIRST, Loop, Options, Tick, without_collector
 from inferometer.drive.progress import Observer, Progress
 from inferometer.engines.engine import Dialect
 from inferometer.errors import RunError
-from inferometer.kinds import Phase
+from inferometer.kinds import Outcome, Phase
 from inferometer.plan.schedule import Schedule, Stage
 from inferometer.recorder import Writer
 from inferometer.units import NS_PER_MS, NS_PER_S
 
 SAMPLE_PERIOD_NS = NS_PER_S
 PROGRESS_PERIOD_NS = 250 * NS_PER_MS
+MAX_JUDGED_READS = 64  # of a first answer that is looked into at once
 BY_USER = "stopped by the user"
 
 
@@ -112,9 +113,16 @@ class Part:
         self._glance = Glance() if is_watched else None
         self._latest: list[Latency] = []
         self._sampling_ns = 0
-        digest = None
-        if is_watched or not options.keeps_content:
-            digest = Digest(dialect, self._n_wanted, self._on_answer, must_take_all=not options.keeps_content)
+        self._is_judging = True  # until one answer is good
+        self._n_bad = 0
+        follows_all = is_watched or not options.keeps_content
+        digest = Digest(
+            dialect,
+            self._n_wanted,
+            self._on_answer,
+            must_take_all=not options.keeps_content,
+            n_followed=ALL if follows_all else MAX_FAILURES_AT_FIRST,
+        )
         ticks = [Tick(SAMPLE_PERIOD_NS, self.sample), *ticks]
         self.loop = Loop(target, payloads, recorder, clock, options, ticks, digest)
 
@@ -155,16 +163,30 @@ class Part:
         self.loop.close()
 
     def _n_wanted(self, finished: Finished) -> int:
-        if not self._keeps_content:
-            return len(finished.reads or ())
+        n_reads = len(finished.reads or ())
+        if self._is_judging and finished.outcome is Outcome.OK:
+            self._is_judging = n_reads <= MAX_JUDGED_READS  # what has that much to say is no refusal
+        if not self._keeps_content or (self._is_judging and finished.outcome is Outcome.OK):
+            return n_reads
         return 0 if self._glance is None else self._glance.n_wanted(finished)
 
     def _on_answer(self, finished: Finished, answer: Answer) -> None:
         """Without content only sizes, stamps and counts of it are written, while the bytes are there."""
         if not self._keeps_content:
             self._recorder.note(self._clock.now_ns(), facts_of(answer, finished.request_id))
+        if self._is_judging and finished.outcome is Outcome.OK:
+            self._judge(answer)
         if self._glance is not None and (latency := latency_of(finished, answer)) is not None:
             self._latest.append(latency)
+
+    def _judge(self, answer: Answer) -> None:
+        """An answer can be whole, with status 200, and worthless: a run of nothing else ends as if they had failed."""
+        # How long it was to be is not known here: one that ends as it should is good enough.
+        outcome, error = answer.outcome(answer.n_output_tokens or 0)
+        self._is_judging = outcome is not Outcome.OK
+        self._n_bad += self._is_judging
+        if self._n_bad >= MAX_FAILURES_AT_FIRST:
+            self.loop.give_up(self._n_bad, error)
 
 
 class WallClock:

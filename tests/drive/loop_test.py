@@ -146,6 +146,22 @@ def test_nothing_but_failures_ends_the_run_early_with_the_servers_words(drive):
     assert "out of memory" in driven.requests["error"][0]
 
 
+@pytest.mark.parametrize("keeps_content", [True, False])
+def test_nothing_but_worthless_answers_ends_the_run_early_too(drive, keeps_content):
+    worthless = QUICK | {"fault": "error_event"}
+    options = Options(keeps_content=keeps_content)
+    driven = drive([worthless] * 200, Stage(concurrency=2, n_requests=200), options=options)
+    assert "in a row failed" in driven.measured.stop_reason
+    assert len(driven.requests) < 40
+
+
+def test_a_single_good_answer_among_the_first_keeps_the_run_going(drive):
+    worthless = QUICK | {"fault": "error_event"}
+    driven = drive([worthless] * 5 + [QUICK] + [worthless] * 24, Stage(concurrency=1, n_requests=30))
+    assert not driven.measured.stop_reason
+    assert len(driven.requests) == 30
+
+
 def test_the_awkward_stream_is_measured_by_its_content(drive):
     awkward = {
         "ttft_ms": 300,

@@ -19,6 +19,7 @@ from inferometer.kinds import Outcome
 
 READS_PER_LOOK = 16  # between two looks at the clock: about 0.1 ms
 MAX_WAITING = 64  # answers
+ALL = 1 << 62
 _NO_END_NS = 2**63
 
 
@@ -27,9 +28,10 @@ class Digest:
 
     n_wanted(finished): how many of its reads are to be decoded, 0 for none; asked once, when it is added.
     must_take_all: nothing may be left out, for its bytes are nowhere else.
+    n_followed: of how many requests, from the first on, the reads are to be kept for it at all.
     """
 
-    __slots__ = ("_answer", "_deliver", "_dialect", "_must_take_all", "_n_fed", "_n_wanted", "_waiting")
+    __slots__ = ("_answer", "_deliver", "_dialect", "_must_take_all", "_n_fed", "_n_wanted", "_waiting", "n_followed")
 
     def __init__(
         self,
@@ -38,7 +40,9 @@ class Digest:
         deliver: Callable[[Finished, Answer], None],
         *,
         must_take_all: bool,
+        n_followed: int = ALL,
     ) -> None:
+        self.n_followed = n_followed
         self._dialect = dialect
         self._n_wanted = n_wanted
         self._deliver = deliver
@@ -55,6 +59,8 @@ class Digest:
     @property
     def is_behind(self) -> bool:
         """So much waits that it should not wait for slack: a slice in every pass costs less than a whole answer."""
+        if self.n_followed < ALL:  # a few first answers, which decide whether the run goes on
+            return bool(self._waiting)
         return self._must_take_all and len(self._waiting) > MAX_WAITING // 2
 
     def add(self, finished: Finished) -> None:

@@ -151,6 +151,7 @@ class Loop:
         self._spares: list[Exchange] = []
         self._is_open_loop = False
         self._is_flowing = False  # the last look at the sockets found something to read
+        self._n_begun = 0
         self._n_failed_in_a_row = 0
         self._n_reuses_lost = self._n_reused = self._n_openings_lost = 0
         self._arrivals: Arrivals | None = None
@@ -291,7 +292,8 @@ class Loop:
         self._begin(exchange, self._idle.popitem()[1] if self._idle else None)
 
     def _begin(self, exchange: Exchange, connection: Connection | None) -> None:
-        if self._digest is not None:
+        if self._digest is not None and self._n_begun < self._digest.n_followed:
+            self._n_begun += 1
             exchange.reads = []
         if self.target.secrets:
             exchange.scrubber = Scrubber(self.target.secrets)
@@ -329,7 +331,7 @@ class Loop:
         if self._arrivals is not None:
             self._arrivals.freed(t_end_ns if t_free_ns is None else t_free_ns)
         self._count(exchange, outcome, error)
-        if self._digest is not None:
+        if self._digest is not None and exchange.reads is not None:
             ids = (exchange.request_id, exchange.phase, outcome)
             self._digest.add(Finished(*ids, exchange.t_due_ns, t_end_ns, error, exchange.reads))
 
@@ -345,8 +347,14 @@ class Loop:
         self.last_error = error or (f"HTTP {head.status}" if head is not None else outcome.name.lower())
         has_succeeded = self.n_failed < self.n_done
         limit = MAX_FAILURES_IN_A_ROW if has_succeeded else MAX_FAILURES_AT_FIRST
-        if self._n_failed_in_a_row >= max(limit, 2 * len(self.in_flight)) and not self.stop_reason:
-            self.stop_reason = f"{self._n_failed_in_a_row} requests in a row failed: {self.last_error}"
+        if self._n_failed_in_a_row >= max(limit, 2 * len(self.in_flight)):
+            self.give_up(self._n_failed_in_a_row, self.last_error)
+
+    def give_up(self, n_failed: int, error: str) -> None:
+        """Nothing but failures came: end the run. Also for who has looked into answers that were whole."""
+        if not self.stop_reason:
+            self.last_error = error
+            self.stop_reason = f"{n_failed} requests in a row failed: {error}"
 
     # -- what a connection reports ------------------------------------------------------------------------------------
 
