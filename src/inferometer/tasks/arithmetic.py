@@ -17,18 +17,18 @@ _LIMIT = 100
 _PLUS = wordings(
     (
         "[What is|How much is|How many are] {a} [plus|+|and] {b}[?| in all?]",
-        "[Work out|Calculate|Find|Say] {a} [plus|+|and] {b}[.| now.]",
-        "[|Now |Please ][add|Add] {b} to {a}[.| now.]",
-        "[What is|Work out|Find|Say] the sum of {a} and {b}[.| now.]",
+        "[Work out|Calculate|Find|Say] {a} [plus|+] {b}[.| now.]",
+        "[Add|Now add|Please add] {b} to {a}[.| and say it.]",
+        "[Work out|Find|Say|Give] the sum of {a} and {b}[.| now.]",
         "[Sum|Question|Next]: {a} [plus|+|and] {b} [= ?|is what?]",
     )
 )
 _MINUS = wordings(
     (
         "[What is|How much is] {a} [minus|-|less] {b}[?| now?]",
-        "[Work out|Calculate|Find|Say] {a} [minus|-|less] {b}[.| now.]",
+        "[Work out|Calculate|Find|Say] {a} [minus|-] {b}[.| now.]",
         "[Take|Subtract] {b} from {a}[.| now.| and say it.]",
-        "[What is|Work out|Find|Say] the difference of {a} and {b}[.| now.]",
+        "[Work out|Find|Say|Give] the difference of {a} and {b}[.| now.]",
         "[Sum|Question|Next]: {a} [minus|-|less] {b} [= ?|is what?]",
     )
 )
@@ -46,16 +46,17 @@ _WORKED = {
 
 def make(split: Split, rng: Random, n_worked: int, n_turns: int) -> Passage:
     """`n_worked` sums stand worked out in the context: they change nothing but its length."""
-    used: set[str] = set()
-    worked = []
-    for _ in range(n_worked):
-        sign, a, b = _draw(split, rng, used)
-        worked.append(pick(rng, _WORKED[sign].of(split)).format(a=a, b=b, c=_value(sign, a, b)))
+    asked: set[str] = set()
     turns = []
     for _ in range(n_turns):
-        sign, a, b = _draw(split, rng, used)
+        sign, a, b, key = _draw(split, rng, asked)
+        asked.add(key)
         question = pick(rng, (_PLUS if sign == "+" else _MINUS).of(split)).format(a=a, b=b)
         turns.append(Turn(question, str(_value(sign, a, b)), Task.ARITHMETIC, None, sign))
+    worked = []
+    for _ in range(n_worked):
+        sign, a, b, _ = _draw(split, rng, asked)
+        worked.append(pick(rng, _WORKED[sign].of(split)).format(a=a, b=b, c=_value(sign, a, b)))
     instruction = pick(rng, _INSTRUCTIONS.of(split))
     return Passage(instruction, " ".join(["Examples:", *worked]) if worked else "", tuple(turns), Task.ARITHMETIC)
 
@@ -64,14 +65,12 @@ def _value(sign: str, a: int, b: int) -> int:
     return a + b if sign == "+" else a - b
 
 
-def _draw(split: Split, rng: Random, used: set[str]) -> tuple[str, int, int]:
-    """A sum of the split that is not in `used`."""
+def _draw(split: Split, rng: Random, asked: set[str]) -> tuple[str, int, int, str]:
+    """Sign and numbers of a sum that is not asked for, and its key, the same for a + b and b + a."""
     while True:
         sign = "+" if rng.random() < 0.5 else "-"
         a, b = below(rng, _LIMIT), below(rng, _LIMIT)
         low, high = min(a, b), max(a, b)
         key = f"{high}{sign}{low}"
-        if key in used or split_of(key) is not split:
-            continue
-        used.add(key)
-        return (sign, a, b) if sign == "+" else (sign, high, low)
+        if key not in asked and split_of(key) is split:
+            return (sign, a, b, key) if sign == "+" else (sign, high, low, key)

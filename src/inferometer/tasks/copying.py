@@ -23,7 +23,7 @@ _MIN_NOTE = 3
 _ALONE = wordings(
     (
         "[Repeat|Say|Write|Copy] [these|the following] words[| exactly| one by one]: {words}",
-        "[Repeat|Say|Write|Copy] [after me|exactly this|just this|what follows][| exactly| once]: {words}",
+        "[Repeat|Say|Write|Copy] [after me|just this|what follows][| exactly| once]: {words}",
         "[Repeat|Say|Write|Copy][| exactly| once][| and add nothing| without a change]: {words}",
     )
 )
@@ -96,6 +96,6 @@ def _word(rng: Random, fresh: Fresh, kind: int) -> str:
         case 1:
             return fresh.word()
         case 2:
-            return fresh.number(2 + below(rng, 3))
+            return fresh.number(3 + below(rng, 3))
         case _:
             return fresh.one_of(pick(rng, ALL_SETS))

@@ -28,7 +28,8 @@ _INSTRUCTIONS = wordings(
     (
         "[Read the text and answer|Answer from the text alone] [with|in] [one|a single] word. "
         "[Say|Answer|Write] unknown if [the text does not tell|it is not there].",
-        "[Answer|Reply] [with|in] [one|a single] word. [Say|Answer|Write] unknown if [the text does not tell|it is not there].",
+        "[Answer|Reply] [with|in] [one|a single] word. "
+        "[Say|Answer|Write] unknown if [the text does not tell|it is not there].",
     )
 )
 

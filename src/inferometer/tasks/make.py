@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from random import Random
 
 from inferometer.tasks import arithmetic, copying, grounded, retrieval
@@ -38,8 +40,9 @@ def make_passage(
 
 
 def make_item(task: Task, split: Split, seed: int, index: int, *, n_facts: int, depth: float | None = None) -> Item:
-    """One question; the same from the same arguments, everywhere."""
-    rng = Random(f"{task}/{split}/{seed}/{index}/{n_facts}/{depth}")
+    """One question; the same from the same arguments, everywhere. Items of the same index are of the same kind,
+    whatever their size and depth."""
+    rng = Random(f"{task}/{split}/{seed}/{index}")
     return Item(task, split, seed, index, n_facts, make_passage(task, split, rng, n_facts=n_facts, depth=depth))
 
 
@@ -65,20 +68,29 @@ def items_of_tokens(
     count: CountTokens,
     depths: Sequence[float | None] = (None,),
 ) -> Iterator[Item]:
-    """Items whose prompts have at most `n_tokens` tokens and nearly as many, their depths taken in turn.
+    """Items whose prompts have at most `n_tokens` tokens and as many as whole facts allow, their depths taken in turn.
 
     An item of the smallest size may have more.
     """
-    n_usual = n_facts_for(task, split, n_tokens, count)
+    n_facts = n_facts_for(task, split, n_tokens, count)
     for index in range(n_items):
-        depth = depths[index % len(depths)]
-        n_facts = n_usual
-        while True:
-            item = make_item(task, split, seed, index, n_facts=n_facts, depth=depth)
-            if count(item.prompt) <= n_tokens or n_facts <= smallest_size(task):
-                yield item
-                break
-            n_facts -= 1
+        make = partial(make_item, task, split, seed, index, depth=depths[index % len(depths)])
+        yield _fitted(make, n_facts, smallest_size(task), n_tokens, count)
+
+
+def _fitted(make: Callable[..., Item], n_facts: int, smallest: int, n_tokens: int, count: CountTokens) -> Item:
+    """The longest of some sizes around `n_facts` that fits; length grows with size, but not evenly."""
+    lengths: dict[int, int] = {}
+    while n_facts not in lengths:
+        length = lengths[n_facts] = count(make(n_facts=n_facts).prompt)
+        n_more = math.floor((n_tokens - length) * max(n_facts, 1) / length)
+        n_facts = max(smallest, n_facts + n_more)
+    fitting = [n for n, length in lengths.items() if length <= n_tokens]
+    n_facts = max(fitting, key=lengths.__getitem__) if fitting else min(lengths)
+    while not fitting and n_facts > smallest:
+        n_facts -= 1
+        fitting = [n_facts] if count(make(n_facts=n_facts).prompt) <= n_tokens else []
+    return make(n_facts=n_facts)
 
 
 def smallest_size(task: Task) -> int:

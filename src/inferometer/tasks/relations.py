@@ -2,6 +2,7 @@
 """What a paragraph tells about people: each relation with its wordings, its questions and its values.
 
 Rule 1: no relation implies another: from where somebody lives does not follow where they were born.
+Rule 2: nothing in front of a value could be taken for a part of it ("warm soup"): the answer is one word.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ RELATIONS = (
         "birthplace",
         Fresh.name,
         (
-            "{name} was born in [|the town of ][|old ]{value}.",
-            "{name} [comes|came] from [|the town of ][|old ]{value}.",
-            "The birthplace of {name} [is|was] [|the town of ][|old ]{value}.",
-            "The town where {name} was born [is|was] [|called |named ]{value}.",
+            "{name} was born in [|the town of |the village of ]{value}[| long ago].",
+            "{name} [comes|came] from [|the town of |the village of ]{value}.",
+            "The birthplace of {name} [is|was] [|the town of |the village of ]{value}.",
+            "The [town|village] where {name} was born [is|was] [|called ]{value}.",
         ),
         (
             "Where was {name} born",
@@ -68,10 +69,10 @@ RELATIONS = (
         "job",
         _member(JOBS),
         (
-            "{name} [works|has worked|is working] as a [|good |busy ]{value}.",
-            "{name} is a [|good |busy ]{value} by [trade|profession].",
-            "The [job|trade|profession] of {name} is that of a [|good |busy ]{value}.",
-            "{name} earns [a living|money] as a [|good |busy ]{value}.",
+            "{name} [works|is working] as a {value}[| now| these days].",
+            "{name} [is|is still|is now] a {value} by [trade|profession].",
+            "The [job|trade|profession] of {name} [is|is still|is now] that of a {value}.",
+            "{name} earns [a living|money] as a {value}[| now| these days].",
         ),
         (
             "What does {name} work as",
@@ -100,10 +101,10 @@ RELATIONS = (
         "colour",
         _member(COLOURS),
         (
-            "The [favourite|best loved] colour of {name} is [|bright |pale ]{value}.",
+            "The [favourite|best loved] colour of {name} is [|now |still ]{value}.",
             "{name} [likes|loves] the colour {value} [most|best|above all].",
-            "{name}'s favourite colour is [|bright |pale ]{value}[| most days].",
-            "Of all colours {name} [likes|loves] [|bright |pale ]{value} [most|best].",
+            "{name}'s [favourite|best loved] colour is [|now |still ]{value}.",
+            "Of all colours {name} [|still ][likes|loves] {value} [most|best].",
         ),
         (
             "What is the favourite colour of {name}",
@@ -116,26 +117,26 @@ RELATIONS = (
         "food",
         _member(FOODS),
         (
-            "The favourite [food|meal] of {name} is [|fresh |warm ]{value}.",
-            "{name} [likes|loves] to eat [|fresh |warm ]{value} [most|best|above all].",
-            "{name}'s favourite [food|meal] is [|fresh |warm ]{value}.",
-            "For dinner {name} [likes|loves|wants] [|fresh |warm ]{value} [most|best].",
+            "The favourite [food|meal] of {name} is [|now |still ]{value}.",
+            "{name} [likes|loves] to eat {value} [most|best|above all].",
+            "{name}'s favourite [food|meal] is [|now |still ]{value}.",
+            "Of all [foods|meals] {name} [likes|loves] {value} [most|best].",
         ),
         (
             "What is the favourite [food|meal] of {name}",
             "What does {name} [like|love] to eat [most|best|above all]",
             "[Which|What] is {name}'s favourite [food|meal]",
-            "What does {name} [like|love|want] for dinner",
+            "Of all [foods|meals], which does {name} [like|love] [most|best]",
         ),
     ),
     _relation(
         "pet",
         _member(ANIMALS),
         (
-            "{name} [has|keeps|owns] a [|young |tame ]{value}[| as a pet| at home].",
-            "The pet of {name} is a [|young |tame |small ]{value}.",
-            "{name}'s pet is a [|young |tame |small ]{value}.",
-            "{name} shares [a home|a house] with a [|young |tame ]{value}.",
+            "{name} [has|keeps|owns] a {value}[| as a pet| at home].",
+            "The pet of {name} is [|now |still |just ]a {value}.",
+            "{name}'s pet is [|now |still |just ]a {value}.",
+            "{name} [|now |still ]shares [a home|a house] with a {value}.",
         ),
         (
             "[Which|What] animal does {name} [have|keep|own]",
@@ -156,7 +157,7 @@ RELATIONS = (
         ),
         (
             "What is the pet of {name} [called|named]",
-            "What is the name of {name}'s [|young |tame |small ]pet",
+            "What is the name of {name}'s pet",
             "Which name does the pet of {name} have",
             "How is the pet of {name} [called|named]",
         ),
@@ -167,7 +168,7 @@ RELATIONS = (
         (
             "{name} [plays|can play] the {value}[| well| every day| at home].",
             "{name} [is learning|practises|has learnt] the {value}[| every day| at home].",
-            "The instrument of {name} is [the|an old|a new] {value}.",
+            "The instrument of {name} [is|is now|is still] the {value}.",
             "{name} makes music [on|with] the {value}[| every day| at home].",
         ),
         (
@@ -181,16 +182,16 @@ RELATIONS = (
         "friend",
         Fresh.name,
         (
-            "The [best|closest|oldest] friend of {name} is [|called |still ]{value}.",
-            "{name}'s [best|closest|oldest] friend is [|called |still ]{value}.",
-            "{name} has [known|trusted] {value} [for years|since school] as [the best|a close] friend.",
-            "{name} calls {value} [a|the] [best|close|old] friend.",
+            "The [best|closest|dearest] friend of {name} is [|called |still ]{value}.",
+            "{name}'s [best|closest|dearest] friend is [|called |still ]{value}.",
+            "{name} [has|counts on] {value} as [best|closest|dearest] friend.",
+            "{name} [calls|names] {value} the [best|closest|dearest] friend.",
         ),
         (
-            "Who is the [best|closest|oldest] friend of {name}",
-            "Who is {name}'s [best|closest|oldest] friend",
-            "What is the name of {name}'s [best|closest|oldest] friend",
-            "Whom does {name} call a [best|close|old] friend",
+            "Who is the [best|closest|dearest] friend of {name}",
+            "Who is {name}'s [best|closest|dearest] friend",
+            "What is the name of {name}'s [best|closest|dearest] friend",
+            "Whom does {name} [call|name] the [best|closest|dearest] friend",
         ),
     ),
     _relation(
@@ -229,23 +230,23 @@ RELATIONS = (
         "password",
         Fresh.word,
         (
-            "The [|new |secret ]password of {name} is [|now |still ]{value}.",
-            "{name} [uses|has|chose] the [|new |secret ]password {value}.",
-            "{name}'s [|new |secret ]password is [|now |still ]{value}.",
-            "{name} [opens|locks] the door with the [|new |secret ]password {value}.",
+            "The [|secret ]password of {name} is [|now |still ]{value}.",
+            "{name} [uses|has|chose] the [|secret ]password {value}.",
+            "{name}'s [|secret ]password is [|now |still ]{value}.",
+            "{name} [logs|gets] in with the [|secret ]password {value}.",
         ),
         (
-            "What is the [|new |secret ]password of {name}",
-            "Which [|new |secret ]password does {name} [use|have]",
-            "[Which|What] is {name}'s [|new |secret ]password",
-            "With which password does {name} [open|lock] the door",
+            "What is the [|secret ]password of {name}",
+            "Which [|secret ]password does {name} [use|have]",
+            "[Which|What] is {name}'s [|secret ]password",
+            "With which password does {name} [log|get] in",
         ),
     ),
     _relation(
         "employer",
         Fresh.name,
         (
-            "{name} [works|has worked|is working] for [|the company |the firm ]{value}.",
+            "{name} [works|is working|still works] for [|the company |the firm ]{value}.",
             "The [company|firm] [of|that pays] {name} is [|called |named ]{value}.",
             "{name} is [employed|paid] by [|the company |the firm ]{value}.",
             "The [company|firm] where {name} works is [|called |named ]{value}.",

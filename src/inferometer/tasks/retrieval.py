@@ -15,26 +15,35 @@ from inferometer.tasks.split import Parts, Split
 from inferometer.tasks.wording import questions, wordings
 
 # In lists every line begins with a mark, so that no key stands at the beginning of a line.
-_MARKS = ("[-|*|+] {key}[:| =| ->| is] {value}",)
-_SENTENCES = (
-    "The NOUN of {key} is [|now |the following: ]{value}[.|;]",
-    "The NOUN [for|that belongs to|given to] {key} is {value}[.|;]",
-    "{key} has [the|as] NOUN {value}[.|;]",
-    "{key} [was given|got|owns] the NOUN {value}[.|;]",
+_MARKS = wordings(("[-|*|+] {key}[:| =| ->| is] {value}",))
+_SENTENCES = wordings(
+    (
+        "The NOUN of {key} is [|now |still ]{value}[.|;]",
+        "The NOUN [for|that belongs to|given to] {key} is {value}[.|;]",
+        "{key} [has|holds|got|was given] the NOUN {value}[.|;]",
+        "For {key} the NOUN [is|reads|stays] {value}[.|;]",
+    )
 )
-_HEADS = (
-    "[Here|Below] [is|comes] the [|whole |full ]list of NOUNs:",
-    "[These|The following] are [the|all] NOUNs[:| of the list:]",
+_HEADS = wordings(
+    (
+        "[Here|Below] [is|comes] the [|whole |full ]list of NOUNs:",
+        "[These|The following] are [the|all] NOUNs[:| of the list:]",
+    )
 )
-_INSTRUCTIONS = (
-    "[Answer with|Give|Write] [only|just] the NOUN[.|, nothing else.]",
-    "[Answer with|Give|Write] the NOUN [alone|by itself|and nothing else].",
+_INSTRUCTIONS = wordings(
+    (
+        "[Answer with|Give|Write] [only|just] the NOUN[.|, nothing else.]",
+        "[Answer with|Give|Write] the NOUN [alone|by itself|and nothing else].",
+    )
 )
-_QUESTIONS = (
-    "[What|Which] is the NOUN of {key}",
-    "What is the NOUN [for|that belongs to|given to] {key}",
-    "Which NOUN [does {key} have|belongs to {key}|was given to {key}]",
-    "Which is {key}'s NOUN",
+_QUESTIONS = questions(
+    (
+        "[What|Which] is the NOUN of {key}",
+        "What is the NOUN [for|that belongs to|given to] {key}",
+        "Which NOUN [does {key} have|belongs to {key}|was given to {key}]",
+        "Which is {key}'s NOUN",
+    ),
+    "list",
 )
 
 
@@ -52,18 +61,10 @@ class _Noun:
 
 
 def _noun(noun: str, value: Callable[[Fresh], str]) -> _Noun:
-    def filled(patterns: tuple[str, ...]) -> list[str]:
-        return [pattern.replace("NOUN", noun) for pattern in patterns]
+    def filled(wordings: Parts) -> Parts:
+        return wordings.map(lambda wording: wording.replace("NOUN", noun))
 
-    return _Noun(
-        noun,
-        value,
-        wordings(_MARKS),
-        wordings(filled(_SENTENCES)),
-        wordings(filled(_HEADS)),
-        wordings(filled(_INSTRUCTIONS)),
-        questions(filled(_QUESTIONS), "list"),
-    )
+    return _Noun(noun, value, _MARKS, filled(_SENTENCES), filled(_HEADS), filled(_INSTRUCTIONS), filled(_QUESTIONS))
 
 
 NOUNS = (

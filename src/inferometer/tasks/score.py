@@ -7,12 +7,11 @@ capital letters are all that is forgiven. An answer in a whole sentence is wrong
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
 from inferometer.tasks.passage import Item, Task, Turn
-
-_AROUND = ".;:,?!"
 
 
 def is_right(expected: Item | Turn | str, text: str) -> bool:
@@ -36,8 +35,17 @@ def majority_answer(answers: Iterable[str]) -> str:
 
 
 def copy_answer(item: Item) -> str:
-    """What lies nearest: in copying all that follows the prompt's last colon, else the last word of the context, or of
-    the question where there is no context."""
-    if item.task is Task.COPYING:
-        return item.prompt.rpartition(":")[2].partition("\n")[0].strip()
-    return (item.passage.context or item.turn.question).rstrip(_AROUND + " =").split()[-1].strip(_AROUND)
+    """What lies nearest: in copying all that follows the prompt's last colon, in arithmetic the last number, else the
+    last word of the context."""
+    match item.task:
+        case Task.COPYING:
+            return item.prompt.rpartition(":")[2].partition("\n")[0].strip()
+        case Task.ARITHMETIC:
+            return _last(r"\d+", item.turn.question)
+        case Task.RETRIEVAL | Task.GROUNDED | Task.UNKNOWN:
+            return _last(r"\w+", item.passage.context)
+
+
+def _last(pattern: str, text: str) -> str:
+    *_, found = re.finditer(pattern, text)
+    return found[0]

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be trained on, and what is kept for asking: decided by a digest of the text itself.
 
-Rule 1: a name, a value, a wording or a sum belongs to one split, whatever the seed, the order or the role it is used in.
+Rule 1: a name, a value, a wording or a sum belongs to one split, whatever the seed, the order or the role it plays.
 Rule 2: it takes no list that could grow stale: adding a word to a set moves a few others at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -29,6 +29,9 @@ class Parts:
 
     def of(self, split: Split) -> tuple[str, ...]:
         return self.train if split is Split.TRAIN else self.held_out
+
+    def map(self, change: Callable[[str], str]) -> Parts:
+        return Parts(tuple(map(change, self.train)), tuple(map(change, self.held_out)))
 
 
 def split_of(text: str) -> Split:

@@ -33,4 +33,6 @@ def wordings(patterns: Iterable[str]) -> Parts:
 
 def questions(bodies: Iterable[str], source: str) -> Parts:
     """Questions without their mark, each with and without something in front of it and behind it."""
-    return wordings(f"[|Question: |Tell me: |Next: ]{body}[| according to the {source}| here]?" for body in bodies)
+    return wordings(
+        f"[|Question: |Tell me: |Next: ]{body}[| according to the {source}| going by the {source}]?" for body in bodies
+    )
