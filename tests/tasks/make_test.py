@@ -34,7 +34,7 @@ def test_the_same_arguments_give_the_same_item_everywhere():
         for item in [make_item(task, split, 7, index, n_facts=1 + index)]
     )
     # Changes only with the tables: then held-out figures of before and after are not of the same items.
-    assert sha256(text.encode()).hexdigest()[:16] == "8ba4bdcc03207c91"
+    assert sha256(text.encode()).hexdigest()[:16] == "a2696411e4b19c8d"
 
 
 def test_seed_index_split_and_size_each_give_another_item():
@@ -78,7 +78,7 @@ def test_prompts_have_nearly_the_tokens_asked_for_and_never_more(task, n_tokens)
     items = list(items_of_tokens(task, Split.HELD_OUT, 1, 12, n_tokens=n_tokens, count=count, depths=(0.0, 0.5, 1.0)))
     lengths = [count(item.prompt) for item in items]
     assert max(lengths) <= n_tokens
-    assert sum(lengths) / len(lengths) > n_tokens * 0.9 - 12
+    assert min(lengths) > n_tokens * 0.94 - 32  # a fact or a word more would not have fitted
     if task in (Task.RETRIEVAL, Task.GROUNDED):
         assert {round(item.depth or 0.0) for item in items} >= {0, 1}
 

@@ -88,6 +88,7 @@ def test_closed_sets_are_divided_and_go_with_an_article():
     for closed in (*ALL_SETS, AGES):
         assert 8 <= len(closed.held_out) <= len(closed.train) / 2.5
         assert not set(closed.train) & set(closed.held_out)
+    assert len(ALL_WORDS) == sum(len(part) for closed in ALL_SETS for part in _both(closed))
     assert not any(word[0] in "aeiou" for closed in (ANIMALS, JOBS) for part in _both(closed) for word in part)
 
 

@@ -14,6 +14,7 @@ from inferometer.tasks.passage import Passage, Task, Turn
 from inferometer.tasks.split import Parts, Split
 from inferometer.tasks.wording import questions, wordings
 
+_SHARE_OF_MARKS = 0.5  # of lists are lines behind marks, the others sentences
 # In lists every line begins with a mark, so that no key stands at the beginning of a line.
 _MARKS = wordings(("[-|*|+] {key}[:| =| ->| is] {value}",))
 _SENTENCES = wordings(
@@ -79,22 +80,19 @@ NOUNS = (
 
 
 def make(split: Split, rng: Random, n_facts: int, n_turns: int, depth: float | None) -> Passage:
+    # What is listed and how comes first, so that from the same seed it is the same for any number of facts.
     noun, fresh = pick(rng, NOUNS), Fresh(split, rng)
+    instruction, head = pick(rng, noun.instructions.of(split)), pick(rng, noun.heads.of(split))
+    mark = pick(rng, noun.marks.of(split)) if rng.random() < _SHARE_OF_MARKS else None
     pairs = [(fresh.name(), noun.value(fresh)) for _ in range(n_facts)]
     turns = []
     for i in asked(rng, n_facts, n_turns, depth):
         key, value = pairs[i]
         question = pick(rng, noun.questions.of(split)).format(key=key)
         turns.append(Turn(question, value, Task.RETRIEVAL, depth_of(i, n_facts), noun.noun))
-    instruction = pick(rng, noun.instructions.of(split))
-    return Passage(instruction, _context(split, rng, noun, pairs), tuple(turns), Task.RETRIEVAL)
-
-
-def _context(split: Split, rng: Random, noun: _Noun, pairs: list[tuple[str, str]]) -> str:
-    """One wording throughout, as lists are; or sentences, each with a wording of its own."""
-    head = pick(rng, noun.heads.of(split))
-    if rng.random() < 0.5:
-        line = pick(rng, noun.marks.of(split))
-        return "\n".join([head, *(line.format(key=key, value=value) for key, value in pairs)])
-    sentences = noun.sentences.of(split)
-    return " ".join([head, *(pick(rng, sentences).format(key=key, value=value) for key, value in pairs)])
+    if mark:  # one wording throughout, as lists are
+        context = "\n".join([head, *(mark.format(key=key, value=value) for key, value in pairs)])
+    else:
+        wordings = noun.sentences.of(split)
+        context = " ".join([head, *(pick(rng, wordings).format(key=key, value=value) for key, value in pairs)])
+    return Passage(instruction, context, tuple(turns), Task.RETRIEVAL)
