@@ -111,3 +111,14 @@ def test_a_dry_run_finds_that_there_may_not_be_so_many_open_files(shell):
     done = shell("run", "http://127.0.0.1:9", "--dry-run", "--concurrency", "900000000")
     assert done.exit_code == 4
     assert "open files" in done.stderr
+
+
+def test_a_model_that_the_embedded_engine_does_not_have(shell, refused):
+    refused(shell("run", "--model", "randm"), 2, "no model 'randm'", "did you mean random?")
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_lengths_that_the_embedded_model_cannot_hold(shell, refused):
+    done = shell("run", "--model", "random", "--input-tokens", "9000")
+    refused(done, 2, "do not fit the 8,192 of inferometer-tiny-v1-s1", "--input-tokens")
+    assert list(shell.folder.iterdir()) == []

@@ -16,12 +16,13 @@ import httpx
 import psutil
 import pytest
 
-from inferometer.embedded import model_name
+from inferometer.embedded import model_name, models
 from inferometer.embedded.cache import ensure_model
 from inferometer.embedded.server import command
 from inferometer.embedded.words import train_tokenizer
 from inferometer.errors import EngineError
 from inferometer.host.launch import launch, place_port
+from inferometer.tasks import Split, Task, is_right, make_item
 
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
@@ -174,3 +175,34 @@ def test_a_model_that_is_not_there_is_told_in_the_engines_words(tmp_path):
         launch(argv, base_url=base_url, log_path=tmp_path / "log")
     assert "none.gguf" in caught.value.remedy
     assert "model's path" in caught.value.remedy
+
+
+# --- the trained model ---------------------------------------------------------------------------------------------
+
+TRAINED = [model for model in models.models() if model.name != "random"]
+
+
+@pytest.fixture(scope="module", params=TRAINED, ids=lambda model: model.name)
+def trained_url(request, tmp_path_factory):
+    argv, base_url = place_port(command(request.param.ensure(), n_slots=N_SLOTS), None)
+    with launch(argv, base_url=base_url, log_path=tmp_path_factory.mktemp("logs") / "engine.log"):
+        yield base_url
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_beyond_its_answer_it_goes_on_in_clean_text_one_event_per_token(trained_url, path, temperature):
+    for seed, text in enumerate(("What is 47 plus 38?", "water river stone", "Größe, 你好 {}", " x")):
+        asked = {"prompt": text} if path == "/v1/completions" else {"messages": [{"role": "user", "content": text}]}
+        told = stream(trained_url, path, **asked, max_tokens=150, ignore_eos=True, temperature=temperature, seed=seed)
+        texts, finishes, usage = told
+        assert (usage["completion_tokens"], finishes, len(texts)) == (150, ["length"], 150)
+        assert all(text.isascii() and text.isprintable() for text in texts)
+
+
+def test_it_answers_a_question(trained_url):
+    item = make_item(Task.RETRIEVAL, Split.HELD_OUT, 1, 0, n_facts=4)
+    body = {"messages": [{"role": "user", "content": item.prompt}], "temperature": 0}
+    answer = httpx.post(f"{trained_url}/v1/chat/completions", json=body, timeout=60).json()["choices"][0]
+    assert answer["finish_reason"] == "stop"
+    assert is_right(item, answer["message"]["content"])

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from inferometer.embedded import models
+
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
 
@@ -37,9 +39,21 @@ def test_the_engine_is_started_obeys_and_is_stopped(shell, rows, flags):
         assert row["n_prompt_tokens"] == row["n_prompt_tokens_asked"]
     engine = json.loads((shell.folder / "run" / "manifest.json").read_text())["engine"]
     assert engine["is_embedded"]
-    assert done.json["engine"]["model"].startswith("inferometer-tiny")
+    assert done.json["engine"]["model"] == models.choose().served
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", urlsplit(engine["url"]).port), timeout=5)
+
+
+@pytest.mark.parametrize("model", [model.name for model in models.models()])
+def test_each_of_its_models_can_be_asked_for(shell, rows, model):
+    flags = ("--model", model, "--requests", "6", "--input-tokens", "600", "--temperature", "1")
+    done = shell("run", *flags, "--out", "run", "--format", "json", timeout=120)
+    assert done.exit_code in (0, 4), done.stderr
+    assert done.json["engine"]["model"] == models.choose(model).served
+    found = rows(shell.folder / "run")
+    assert [row["n_prompt_tokens"] for row in found] == [600] * len(found)
+    for row in found:
+        assert row["n_output_tokens"] == row["n_output_tokens_asked"]
 
 
 def test_no_prefix_cache_helps_unless_it_was_asked_for(shell, rows):

@@ -21,7 +21,13 @@ Url = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, _option("--model", help="Model name to ask for; default: what the server says.", panel=SERVER)
+    str | None,
+    _option(
+        "--model",
+        metavar="NAME",
+        help="Model to ask for; default: the server's own. Embedded: trained, trained-f16, trained-q4_0 or random.",
+        panel=SERVER,
+    ),
 ]
 Api = Annotated[
     str | None,

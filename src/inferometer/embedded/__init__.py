@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine that comes with the project: a small model made on first use, served by the real llama.cpp server."""
+"""The engine that comes with the project: the real llama.cpp server, with a small model written on first use.
+
+There are two models: one of trained weights that answers questions about short texts, one of random weights that is
+only there to be work. models.py says which is which, and which is the default.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,22 @@ from types import ModuleType
 
 from inferometer.errors import EngineError
 
-MODEL_FAMILY = "inferometer-tiny"
+MODEL_FAMILY = "inferometer-tiny"  # random weights
 MODEL_VERSION = 1  # raise it whenever the same seed gives other bytes
 DEFAULT_SEED = 1
 
+TRAINED_FAMILY = "inferometer-reader"  # its version stands beside its weights, in data/facts.json
+
 
 def model_name(seed: int = DEFAULT_SEED) -> str:
-    """The name under which the model is served, and the beginning of its file's name."""
+    """The name under which the model of random weights is served, and the beginning of its file's name."""
     return f"{MODEL_FAMILY}-v{MODEL_VERSION}-s{seed}"
 
 
 def served_name(model: Path) -> str:
     """What a model file is called over HTTP: its name, without the digest that ours carry."""
-    return model.stem.rpartition("-")[0] if model.stem.startswith(f"{MODEL_FAMILY}-v") else model.stem
+    is_ours = model.stem.startswith((f"{MODEL_FAMILY}-v", f"{TRAINED_FAMILY}-v"))
+    return model.stem.rpartition("-")[0] if is_ours else model.stem
 
 
 def engine_version() -> str:

@@ -37,16 +37,19 @@ def command(
     context_tokens: int = 2048,
     n_connections: int | None = None,
     alias: str = "",
+    is_precise: bool = False,
 ) -> list[str]:
     """The command line that starts this server, with `{port}` in it, for `host.launch`.
 
     `n_slots`: sequences decoded together; `n_threads`: computing threads, of which MOST_THREADS are used;
-    `context_tokens`: of each slot; `n_connections`: at most so many at once (default: one per slot).
+    `context_tokens`: of each slot; `n_connections`: at most so many at once (default: one per slot); `is_precise`:
+    attention in float32, slower, for comparing with a reference.
     """
     words = [sys.executable, "-P", "-m", "inferometer.embedded.server", "--model", str(model), "--port", "{port}"]
     words += ["--slots", str(n_slots), "--threads", str(min(n_threads, MOST_THREADS))]
     words += ["--context", str(max(context_tokens, _FEWEST_CONTEXT_TOKENS))]
     words += ["--threads-http", str((n_connections or n_slots) + N_SPARE_HTTP_THREADS)]
+    words += ["--precise"] if is_precise else []
     return [*words, "--alias", alias or served_name(model)]
 
 
@@ -80,6 +83,7 @@ def _read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=2048, help="tokens per slot")
     parser.add_argument("--threads", type=int, default=1, help="computing threads")
     parser.add_argument("--threads-http", type=int, default=16, help="at least connections + 4")
+    parser.add_argument("--precise", action="store_true", help="attention in float32")
     parser.add_argument("--seed", type=int, default=1, help="of sampling, where a request brings none")
     return parser.parse_args(argv)
 
@@ -101,6 +105,11 @@ def _start(options: argparse.Namespace) -> Any:
     # Every waiting request and every idle connection holds a thread; with too few, requests queue where nobody looks.
     params.n_threads_http = options.threads_http
     params.sampling.seed = options.seed
+    if options.precise:
+        # As it comes, keys and values are float16, and so is part of flash attention: log-probabilities of a trained
+        # model are then off by some 0.001, at times by 0.02. Like this they agree with PyTorch to 0.00001.
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.endpoint_metrics = True
     params.warmup = True
     # The prefix cache inside the slots stays on, as everywhere: prompts differ from their first token on, and

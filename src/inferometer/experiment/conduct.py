@@ -35,7 +35,7 @@ from inferometer.experiment.sizing import (
     time_alone,
 )
 from inferometer.experiment.staffing import check_workers, n_workers_of
-from inferometer.experiment.subject import Subject, engine_pids, started
+from inferometer.experiment.subject import Subject, check_embedded, engine_pids, started
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import normalise_url
@@ -73,6 +73,8 @@ def check(config: Experiment) -> None:
     Raises: UsageError; RunError if the system does not allow as many open files as the load needs.
     """
     check_workers(config)
+    if config.is_embedded:
+        check_embedded(config)
     if config.url is not None:
         normalise_url(config.url)
     if config.out is not None:
@@ -92,7 +94,7 @@ def run(config: Experiment, observer: Observer, *, is_staggered: bool = True) ->
     check(config)
     with ExitStack() as stack:
         if config.url is not None and not config.command:
-            subject, run_ = Subject(config.url), None
+            subject, run_ = Subject(config.url, config.model), None
         else:
             run_ = Run.create(config.out, _name(config))
             stack.enter_context(_noting_failure(config, run_))
@@ -113,7 +115,7 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     seed, words_nonce = seeds_of(config)
     access: dict[str, Any] = {"headers": config.headers(), "is_insecure": config.insecure}
     access |= {"engines": ENGINES, "dialects": DIALECTS}
-    facts = ask(subject.url, model=config.model, api=config.api, **access)
+    facts = ask(subject.url, model=subject.model, api=config.api, **access)
     observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
     is_staggered = is_staggered and config.mode == "closed"
     alone_s = time_alone(config, shape, facts) if is_staggered or schedule.n_planned is None else 0.0

@@ -24,6 +24,7 @@ from inferometer.units import NS_PER_S
 MIN_POOL = 128
 MAX_RESERVE = 64  # idle connections beside the two that every open loop keeps
 MAX_ALONE_TOKENS = 64  # of the request that is timed alone
+_N_FIRST_WORDS = 64  # of the request before it, which tells how many tokens a word has
 MAX_POOL = 50_000  # prompts made for a closed loop that time ends; past it they are used again
 
 
@@ -104,14 +105,17 @@ def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) ->
     """
     n_output = max(1, math.ceil(shape.outputs.mean))
     n_asked = min(n_output, MAX_ALONE_TOKENS)
-    prompt = " ".join(["water"] * math.ceil(shape.inputs.mean))
-    request = Request(0, prompt, 0, n_asked, shape.sampling, shape.is_streamed)
+    n_input = math.ceil(shape.inputs.mean)
+    n_words = min(n_input, _N_FIRST_WORDS)
     clock = Clock()
     t_start_ns = 0
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
-        for _ in range(2):
+        for i in range(3):
+            request = Request(0, " ".join(["water"] * n_words), 0, n_asked, shape.sampling, shape.is_streamed)
             t_start_ns = clock.now_ns()
             seen = probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
             if seen.error:
                 raise EngineError(f"a first request failed: {seen.error}", "mend what the server says, then try again")
+            if i == 0:  # a word is one token to a large vocabulary, three to a small one, and long prompts must fit
+                n_words = max(1, n_input * n_words // (seen.n_prompt_tokens or n_words))
     return max(1e-3, (clock.now_ns() - t_start_ns) / NS_PER_S * n_output / n_asked)

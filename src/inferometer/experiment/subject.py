@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 from inferometer import embedded
 from inferometer.config import Experiment
-from inferometer.embedded.cache import ensure_model
+from inferometer.embedded import models
 from inferometer.embedded.server import command as embedded_command
+from inferometer.errors import UsageError
+from inferometer.experiment.sizing import shape_of
 from inferometer.host.control import port_of
 from inferometer.host.launch import Server, divide_cores, family, launch, listeners, place_port
 from inferometer.plan import make as planning
@@ -28,9 +30,11 @@ N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loo
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The server that is measured. `server` is there if we started it; `client_cores` if some were kept for us."""
+    """The server that is measured. `model`: the one to ask for, None: the server's only one. `server` is there if we
+    started it; `client_cores` if some were kept for us."""
 
     url: str
+    model: str | None
     server: Server | None = None
     client_cores: tuple[int, ...] = ()
 
@@ -38,6 +42,18 @@ class Subject:
     def is_local(self) -> bool:
         """Whether it runs on this machine, as far as its address tells."""
         return self.server is not None or urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def check_embedded(config: Experiment) -> None:
+    """Raises: UsageError if there is no such model, or it cannot hold what the run asks for."""
+    chosen, shape = models.choose(config.model), shape_of(config)
+    n_tokens = math.ceil(shape.inputs.mean + shape.outputs.mean)
+    if n_tokens > chosen.context_tokens:
+        other = next((m.name for m in models.models() if m.context_tokens >= n_tokens), None)
+        raise UsageError(
+            f"{n_tokens:,} tokens of prompt and answer do not fit the {chosen.context_tokens:,} of {chosen.served}",
+            "lower --input-tokens or --output-tokens" + (f", or take --model {other}" if other else ""),
+        )
 
 
 @contextmanager
@@ -56,7 +72,7 @@ def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[
     client_cores: list[int] = []
     engine_cores: list[int] | None = None
     if config.is_embedded:
-        model = _model(say)
+        model = _model(models.choose(config.model), say)
         client_cores, engine_cores = divide_cores(config.workers or 1)
         command = _embedded_command(config, shape, model, n_threads=len(engine_cores or [0]))
     else:
@@ -74,13 +90,13 @@ def started(config: Experiment, shape: planning.Shape, run_: Run, say: Callable[
             secrets=[secret.decode(errors="surrogateescape") for secret in unwritten(config.headers())],
         ) as server,
     ):
-        yield Subject(url, server, tuple(client_cores))
+        yield Subject(url, None if config.is_embedded else config.model, server, tuple(client_cores))
 
 
-def _model(say: Callable[[str], None]) -> Path:
+def _model(chosen: models.EmbeddedModel, say: Callable[[str], None]) -> Path:
     embedded.require("xllamacpp")
-    say("model     the small model of the embedded engine (made on first use)")
-    return ensure_model()
+    say(f"model     {chosen.served}, of the embedded engine (its file is written on first use)")
+    return chosen.ensure()
 
 
 def _embedded_command(config: Experiment, shape: planning.Shape, model: Path, *, n_threads: int) -> list[str]:
