@@ -216,7 +216,7 @@ def test_a_rate_is_a_number(rate):
         ({"burst": True, "for": "3s"}, "--burst", "--requests"),
         ({"timeout": "10 lightyears"}, "'10 lightyears' is not a duration", "500ms"),
         ({"warmup": "soon"}, "'soon' is not a duration", "500ms"),
-        ({"api": "grpc"}, "'grpc' is not known", "chat or completions"),
+        ({"api": "grpc"}, "'grpc' is not known", "native or native-chat"),
         ({"temperature": -1.0}, "--temperature must not be negative", "zero or more"),
         ({"header": ["Authorization Bearer sk-123456"]}, "NAME:VALUE", "X-Team"),
         ({"header": ["X-Name: Zo\u00eb"]}, "ASCII", "X-Team"),

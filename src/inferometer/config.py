@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inferometer.errors import UsageError
-from inferometer.kinds import APIS
+from inferometer.kinds import APIS, NATIVE_APIS
 from inferometer.secrecy import redact_argv, redact_url
 from inferometer.units import parse_duration_s
 
@@ -218,8 +218,8 @@ def _checked(e: Experiment) -> Experiment:
             "(open loop), --burst sends all at once; choose one",
         )
     _positive(e)
-    if e.api is not None and e.api not in APIS:
-        raise UsageError(f"--api {e.api!r} is not known", "choose chat or completions")
+    if e.api is not None and e.api not in (*APIS, *NATIVE_APIS):
+        raise UsageError(f"--api {e.api!r} is not known", f"choose {', '.join(APIS)}, {' or '.join(NATIVE_APIS)}")
     if e.rate is None and e.arrivals != ARRIVALS:
         raise UsageError("--arrivals is a law for an open loop", "say how many per second with --rate R")
     if e.burst and e.for_s is not None:

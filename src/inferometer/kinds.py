@@ -51,5 +51,6 @@ class ChunkKind(IntEnum):
 
 
 APIS = ("chat", "completions")  # of a server, by preference: a chat is what people use
+NATIVE_APIS = ("native", "native-chat")  # an engine's own, which must be asked for
 
 TOKEN_BEARING = (ChunkKind.CONTENT, ChunkKind.REASONING, ChunkKind.TOOL)

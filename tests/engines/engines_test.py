@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from inferometer.engines import ENGINES, generic, llamacpp, vllm
+from inferometer.engines import DIALECTS, ENGINES, generic, llamacpp, vllm
 from inferometer.engines.engine import Call, DialectError, Identity, Tokens
+from inferometer.kinds import APIS, NATIVE_APIS
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 LLAMA, VLLM = "llama-server-0c1e570", "vllm-0.32.0"
@@ -120,4 +121,15 @@ def test_an_answer_of_another_shape_is_refused(answer):
 
 def test_what_is_recorded_of_an_engine_is_json():
     for engine in ENGINES:
-        assert json.loads(json.dumps([engine.length_extras, engine.count_extras]))
+        for speech in engine.speaks.values():
+            extras = [speech.length_extras, speech.count_extras]
+            assert json.loads(json.dumps(extras)) == extras
+
+
+def test_what_engines_speak_is_known_by_name():
+    for engine in ENGINES:
+        assert engine.speaks
+        assert set(engine.speaks) <= {*APIS, *NATIVE_APIS}
+        for speech in engine.speaks.values():
+            assert DIALECTS[speech.dialect.name] is speech.dialect
+            assert not (speech.dialect.is_chat and speech.takes_token_ids)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferometer.engines import DIALECTS
 from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Delta, DialectError, Usage
 from inferometer.engines.openai import CHAT, COMPLETIONS
 from inferometer.kinds import ChunkKind as K
@@ -380,7 +379,3 @@ def test_what_a_route_cannot_carry_is_a_bug_of_the_caller():
         CHAT.encode(Request(0, (1, 2), 2, 7), "tiny", {})
     with pytest.raises(ValueError, match="not messages"):
         COMPLETIONS.encode(Request(0, "", 2, 7, messages=(("user", "Hi"),)), "tiny", {})
-
-
-def test_the_table_of_dialects():
-    assert DIALECTS == {"chat": CHAT, "completions": COMPLETIONS}

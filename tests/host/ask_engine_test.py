@@ -30,7 +30,7 @@ def url(tmp_path_factory):
         yield base_url
 
 
-@pytest.fixture(scope="module", params=["chat", "completions"])
+@pytest.fixture(scope="module", params=["chat", "completions", "native"])
 def facts(url, request):
     return ask(url, api=request.param, **ACCESS)
 
@@ -42,7 +42,7 @@ def test_llama_cpp_as_it_is(facts):
     assert facts.context_tokens == 2048
     assert facts.n_slots == 2
     assert facts.n_template_tokens == (1 if facts.api == "chat" else 0)
-    assert facts.takes_token_ids == (facts.api == "completions")
+    assert facts.takes_token_ids == (facts.api != "chat")
     assert facts.notes == ()
 
 

@@ -64,6 +64,41 @@ def test_llama_cpp_is_recognised_and_counts_with_its_tokenizer():
     assert facts.evidence[0] == "/props names the build b1-0c1e570"
 
 
+def test_an_engines_own_api_is_used_when_it_is_asked_for():
+    def complete(body, headers):
+        is_ids = isinstance(body["prompt"], list)
+        n_prompt, n_output = len(body["prompt"] if is_ids else body["prompt"].split()), body["n_predict"]
+        n_output = n_output if body.get("ignore_eos") else min(2, n_output)
+        counts = {"tokens_predicted": n_output, "tokens_evaluated": n_prompt}
+        whole = {"content": " ok" * n_output, "stop": True, "stop_type": "limit"} | counts
+        if not body["stream"]:
+            return Answer(whole)
+        events = [{"content": " ok", "stop": False, "tokens_predicted": i + 1} for i in range(n_output)]
+        lines = [f"data: {json.dumps(event)}\n\n" for event in [*events, whole | {"content": ""}]]
+        return Answer("".join(lines).encode(), headers={"content-type": "text/event-stream"})
+
+    seen = []
+    routes = llama_routes(FakeEngine()) | {"POST /completion": complete}
+    with serving(routes, seen) as url:
+        facts = ask(url, api="native")
+        with asking.counting(facts, **ACCESS) as counter:
+            assert counter.count("water river") == 2
+    assert (facts.api, facts.apis) == ("llamacpp-completion", ("llamacpp-completion",))
+    assert (facts.is_length_forced, facts.usage_in_stream, facts.streams) == (True, True, True)
+    assert (facts.counts_by, facts.n_template_tokens, facts.notes) == ("server", 0, ())
+    assert facts.extras == {"ignore_eos": True}
+    assert not any(name.startswith("POST /v1/") for name, _ in seen)
+
+
+def test_an_api_that_an_engine_does_not_speak_is_refused_with_those_it_does():
+    with (
+        serving(FakeEngine().routes()) as url,
+        pytest.raises(UsageError, match="the native API of OpenAI-comp") as caught,
+    ):
+        ask(url, api="native")
+    assert caught.value.remedy == "choose chat or completions with --api"
+
+
 def test_vllm_is_recognised_and_takes_token_ids():
     def tokenize(body, headers):
         text = body.get("prompt") or f"<|u|> {body['messages'][0]['content']} <|e|> <|a|> <|x|>"

@@ -31,7 +31,12 @@ Model = Annotated[
 ]
 Api = Annotated[
     str | None,
-    _option("--api", metavar="chat|completions", help="API to use; default: chat if the server has it.", panel=SERVER),
+    _option(
+        "--api",
+        metavar="chat|completions|native|native-chat",
+        help="API to use; default: chat if the server has it. native: the engine's own.",
+        panel=SERVER,
+    ),
 ]
 Concurrency = Annotated[
     int | None,

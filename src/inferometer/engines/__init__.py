@@ -3,9 +3,11 @@
 
 from inferometer.engines import generic, llamacpp, vllm
 from inferometer.engines.engine import Dialect, Engine
-from inferometer.engines.openai import CHAT, COMPLETIONS
-
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (CHAT, COMPLETIONS)}
 
 # In the order in which they are asked whether a server is theirs; the last takes whatever is left.
 ENGINES: tuple[Engine, ...] = (llamacpp.ENGINE, vllm.ENGINE, generic.ENGINE)
+
+# By the name that a run's manifest keeps.
+DIALECTS: dict[str, Dialect] = {
+    speech.dialect.name: speech.dialect for engine in ENGINES for speech in engine.speaks.values()
+}

@@ -17,7 +17,7 @@ import msgspec
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
-# As a value in `length_extras`: put the request's own number of output tokens here.
+# As a value of an extra: put the request's own number of output tokens here.
 OUTPUT_TOKENS_ASKED = "{output_tokens}"
 
 Messages: TypeAlias = tuple[tuple[str, str], ...]  # (role, content), as in plan.request.Request
@@ -60,11 +60,10 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A protocol spoken over HTTP.
+    """A protocol spoken over HTTP. `name` is unique among all dialects: a run's manifest names its own by it.
 
-    encode(request, model, extras) -> Encoded; `extras` are merged into the body (e.g. {"ignore_eos": True}): a value
-    None takes a field out, OUTPUT_TOKENS_ASKED stands for the request's own wish. JSON-like, so that a manifest can
-    hold them. Raises ValueError for what the route cannot carry (token ids in a chat, messages in a completion).
+    encode(request, model, extras) -> Encoded; `extras` are merged into the body, see `body.encoded`. Raises ValueError
+    for what the route cannot carry (token ids in a chat, messages in a completion).
     start() -> the decoder's state before the first event.
     decode(state, event type, event data) -> (state, deltas). Raises DialectError.
     decode_body(body) -> deltas of an answer that did not come as a stream. Raises DialectError.
@@ -79,16 +78,33 @@ class Dialect:
     decode: Callable[[Any, str, bytes], tuple[Any, list[Delta]]]
     decode_body: Callable[[bytes], list[Delta]]
     error_text: Callable[[bytes], str]
+    is_chat: bool = False  # takes messages, and puts the model's chat template around a text
+    takes_text: bool = True  # False: nothing but token ids
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A dialect as one engine speaks it. All extras are fields for the body of a request, see `body.encoded`.
+
+    length_extras: force the exact output length; none where the engine has no means for it.
+    count_extras: make each event tell its tokens, where events do not by themselves.
+    """
+
+    dialect: Dialect
+    length_extras: Mapping[str, Any] = field(default_factory=dict)
+    count_extras: Mapping[str, Any] = field(default_factory=dict)
+    takes_token_ids: bool = False  # also as a prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who answered, out of the documents of its control plane. `evidence`: for people, one line each."""
+    """Who answered, out of the documents of its control plane. `evidence`, `notes`: for people, one line each."""
 
     evidence: tuple[str, ...]
     version: str = ""
     context_tokens: int | None = None  # of one request: prompt and output together
     n_slots: int | None = None  # requests served at a time, where the server says so
+    notes: tuple[str, ...] = ()  # what cannot be known of this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +127,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One engine. `answers` of `recognise`: path -> decoded JSON of every control path that answered 200."""
+    """One engine.
+
+    recognise(answers) -> who that is, or None if it is not this engine. `answers`: control path -> decoded JSON, of
+    every path that answered 200.
+    speaks: by the word for --api (kinds.APIS, kinds.NATIVE_APIS), what people want most first.
+    """
 
     name: str
     title: str
     recognise: Callable[[Mapping[str, Any]], Identity | None]
+    speaks: Mapping[str, Speech]
     asks: tuple[str, ...] = ()  # control paths (GET) beside /v1/models that tell it apart
-    length_extras: Mapping[str, Any] = field(default_factory=dict)  # body fields that force the exact output length
-    count_extras: Mapping[str, Any] = field(default_factory=dict)  # body fields that make each event tell its tokens
-    takes_token_ids: bool = False  # /v1/completions accepts prompt: [ints]
     tokenize_text: Callable[[str, str], Call] | None = None  # (model, text): as a completion's prompt is seen
     tokenize_bare: Callable[[str, str], Call] | None = None  # (model, text): no special tokens; with pieces if possible
     tokenize_chats: tuple[Callable[[str, Messages], Call], ...] = ()  # (model, messages): template applied; best first

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferometer.engines import vllm
-from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Engine, Identity, document, first_model, whole_number
+from inferometer.engines.engine import (
+    OUTPUT_TOKENS_ASKED,
+    Engine,
+    Identity,
+    Speech,
+    document,
+    first_model,
+    whole_number,
+)
+from inferometer.engines.openai import CHAT, COMPLETIONS
 
 _CONTEXT_NAMES = ("max_model_len", "context_length", "context_window", "max_context_length")
 
@@ -26,11 +35,12 @@ def _recognise(answers: Mapping[str, Any]) -> Identity:
     )
 
 
+_LENGTH = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED}
 ENGINE = Engine(
     name="openai",
     title="OpenAI-compatible server",
     recognise=_recognise,
-    length_extras={"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED},
+    speaks={"chat": Speech(CHAT, _LENGTH), "completions": Speech(COMPLETIONS, _LENGTH)},
     # Several servers took over vLLM's route; its counts are believed only if they agree with an answer's usage.
     tokenize_text=vllm.ENGINE.tokenize_text,
     tokenize_bare=vllm.ENGINE.tokenize_bare,

@@ -1,22 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""llama.cpp's `llama-server`, also that inside `xllamacpp`. Checked with 0.5.0-dev; see tests/transcripts."""
+"""llama.cpp's `llama-server`, also that inside `xllamacpp`. Checked with 0.5.0-dev; see tests/transcripts.
+
+Its own route is `/completion`: every event tells how many tokens there are so far, so that a token held back for being
+no whole character is counted with the event that brings it. The last event has `stop` and all counts; no [DONE].
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET, Struct, UnsetType
+
+from inferometer.engines.body import encoded
+from inferometer.engines.decoding import beside, growth, is_told, parser, possible
 from inferometer.engines.engine import (
     Call,
+    Delta,
+    Dialect,
     DialectError,
+    Encoded,
     Engine,
     Identity,
     Messages,
+    Speech,
     Tokens,
+    Usage,
     document,
     first_model,
     whole_number,
 )
+from inferometer.engines.error_text import error_text
+from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.kinds import ChunkKind
+from inferometer.plan.request import Request
+
+COMPLETION_PATH = "/completion"
+
+# --- who is it -----------------------------------------------------------------------------------------------------
 
 
 def _recognise(answers: Mapping[str, Any]) -> Identity | None:
@@ -37,6 +58,9 @@ def _recognise(answers: Mapping[str, Any]) -> Identity | None:
         context_tokens=whole_number(slot_context) or whole_number(model_context),
         n_slots=whole_number(props.get("total_slots")),
     )
+
+
+# --- tokenizer -----------------------------------------------------------------------------------------------------
 
 
 def _tokenize_text(model: str, text: str) -> Call:
@@ -92,14 +116,88 @@ def _piece(token: Mapping[str, Any]) -> str:
     return piece if isinstance(piece, str) else "\N{REPLACEMENT CHARACTER}"
 
 
+# --- /completion ---------------------------------------------------------------------------------------------------
+
+
+def _encode(request: Request, model: str, extras: Mapping[str, Any]) -> Encoded:
+    """Raises: ValueError for messages, which need the chat route."""
+    if request.messages is not None:
+        raise ValueError("/completion takes a prompt, not messages")
+    body: dict[str, Any] = {"model": model, "prompt": request.prompt, "n_predict": request.max_output_tokens}
+    body["temperature"] = request.sampling.temperature
+    if request.sampling.seed is not None:
+        body["seed"] = request.sampling.seed
+    body["stream"] = request.is_streamed
+    return encoded(COMPLETION_PATH, body, request, extras)
+
+
+class _Timings(Struct):
+    cache_n: int | None = None  # prompt tokens taken from the slot's cache
+
+
+class _Event(Struct, gc=False):
+    content: str | UnsetType = UNSET
+    stop: bool = False
+    stop_type: str | None = None  # limit, eos or word
+    tokens_predicted: int | None = None  # so far
+    tokens_evaluated: int | None = None  # the prompt, cached or not
+    timings: _Timings | None = None
+    error: Any = None
+
+
+_parse = parser(_Event, "an answer of /completion")
+
+
+def _decode(state: int, event_type: str, data: bytes) -> tuple[int, list[Delta]]:
+    """`state`: tokens told of so far."""
+    if (other := beside(event_type, data)) is not None:
+        return state, other
+    event = _parse(data)
+    if is_told(event.error):
+        return state, [Delta(ChunkKind.ERROR, error_text(data))]
+    if event.content is UNSET:
+        raise DialectError("an event of /completion with no content and no error")
+    state, n_tokens = growth(state, event.tokens_predicted)
+    if event.content or n_tokens:
+        kind = ChunkKind.CONTENT
+    else:  # the progress of the prompt, or the end
+        kind, n_tokens = (ChunkKind.EMPTY if event.stop else ChunkKind.ROLE), None
+    if not event.stop:
+        return state, [Delta(kind, event.content, n_tokens)]
+    n_cached = event.timings.cache_n if event.timings is not None else None
+    usage = Usage(possible(event.tokens_evaluated), possible(event.tokens_predicted), possible(n_cached))
+    return state, [Delta(kind, event.content, n_tokens, event.stop_type, usage), Delta(ChunkKind.DONE)]
+
+
+def _decode_body(body: bytes) -> list[Delta]:
+    if not body.strip():
+        raise DialectError("the answer is empty")
+    return _decode(0, "message", body)[1]
+
+
+COMPLETION = Dialect(
+    name="llamacpp-completion",
+    path=COMPLETION_PATH,
+    streams_as="text/event-stream",
+    encode=_encode,
+    start=lambda: 0,
+    decode=_decode,
+    decode_body=_decode_body,
+    error_text=error_text,
+)
+
+_LENGTH = {"ignore_eos": True}
+_COUNT = {"timings_per_token": True}
 ENGINE = Engine(
     name="llama.cpp",
     title="llama.cpp",
     recognise=_recognise,
+    speaks={
+        "chat": Speech(CHAT, _LENGTH, _COUNT),
+        "completions": Speech(COMPLETIONS, _LENGTH, _COUNT, takes_token_ids=True),
+        "native": Speech(COMPLETION, _LENGTH, takes_token_ids=True),
+    },
     asks=("/props",),
-    length_extras={"ignore_eos": True},
-    count_extras={"timings_per_token": True},
-    takes_token_ids=True,
     tokenize_text=_tokenize_text,
     tokenize_bare=_tokenize_bare,
     tokenize_chats=(_count_chat, _tokenize_chat),
@@ -108,5 +206,8 @@ ENGINE = Engine(
         "a token that is no whole character yet sends no event",
         "a prompt that fits together with an output that does not is shortened without a word",
         "an unknown model name is served with the model that is loaded",
+        "with a unified KV cache that runs full, answers end with an error event under status 200",
+        "a waiting request holds an HTTP thread: with too few, requests queue where nobody counts them",
+        "unknown body fields are ignored without a word",
     ),
 )

@@ -9,25 +9,20 @@ Rule 3: tokens of an event are told by its token ids, or by the growth of a runn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Delta, Dialect, DialectError, Encoded, Usage
+from inferometer.engines.body import encoded
+from inferometer.engines.decoding import COUNT_UNKNOWN, MAX_CHUNK_TOKENS, beside, is_told, parser, possible
+from inferometer.engines.engine import Delta, Dialect, DialectError, Encoded, Usage
 from inferometer.engines.error_text import error_text
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETIONS_PATH = "/v1/completions"
-
-# State of the decoder: output tokens told of so far, up to the last event that bore any; or this.
-_COUNT_UNKNOWN = -1
-_MAX_CHUNK_TOKENS = 32_767  # what the records can hold of one event (int16)
-_MAX_TOKENS = 2_147_483_647  # and of one request (int32)
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
@@ -58,16 +53,9 @@ def _encode(path: str, body: dict[str, Any], request: Request, extras: Mapping[s
     if request.is_streamed:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-    for name, value in extras.items():
-        if name == "stream_options" and not request.is_streamed:
-            continue
-        if value is None:
-            body.pop(name, None)
-        elif isinstance(value, Mapping) and isinstance(body.get(name), dict):
-            body[name] = body[name] | value
-        else:
-            body[name] = request.max_output_tokens if value == OUTPUT_TOKENS_ASKED else value
-    return Encoded(path, msgspec.json.encode(body))
+    else:
+        extras = {name: value for name, value in extras.items() if name != "stream_options"}
+    return encoded(path, body, request, extras)
 
 
 # --- answers -------------------------------------------------------------------------------------------------------
@@ -130,52 +118,21 @@ class _Event(Struct, gc=False):
     message: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Event)
+_parse = parser(_Event, "an OpenAI answer")
 _CONTENT = ChunkKind.CONTENT  # looked up once: an enum member takes as long to find as a Delta to make
 
 
-def _parse(data: bytes) -> _Event:
-    try:
-        return _DECODER.decode(data)
-    except msgspec.ValidationError as error:
-        raise DialectError(f"not the shape of an OpenAI answer: {error}") from error
-    except msgspec.DecodeError as error:
-        return _parse_slowly(data, error)
-    except UnicodeDecodeError as error:
-        raise DialectError("not JSON: the bytes are no UTF-8") from error
-    except RecursionError as error:
-        raise DialectError("not JSON that anybody sends: it is nested without end") from error
-
-
-def _parse_slowly(data: bytes, reason: msgspec.DecodeError) -> _Event:
-    """The compiled decoder refuses half a surrogate pair (an emoji split over two events), which JSON allows."""
-    try:
-        return msgspec.convert(json.loads(data), _Event)
-    except msgspec.ValidationError as error:
-        raise DialectError(f"not the shape of an OpenAI answer: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise DialectError(f"not JSON: {reason}") from error
-
-
 def _start() -> int:
+    """The state: output tokens told of so far, up to the last event that bore any; or COUNT_UNKNOWN."""
     return 0
 
 
 def _decode(state: int, event_type: str, data: bytes) -> tuple[int, list[Delta]]:
-    if data[:1] != b"{":
-        bare = data.strip()
-        if bare == b"[DONE]":
-            return state, [Delta(ChunkKind.DONE)]
-        if not bare:
-            return state, [Delta(ChunkKind.EMPTY)]
-    if event_type != "message":
-        if event_type == "error":
-            return state, [Delta(ChunkKind.ERROR, error_text(data))]
-        if event_type == "ping":
-            return state, [Delta(ChunkKind.PING)]
+    if (data[:1] != b"{" or event_type != "message") and (other := beside(event_type, data)) is not None:
+        return state, other
     event = _parse(data)
     if text := _plain_text(event):
-        return _COUNT_UNKNOWN, [Delta(_CONTENT, text)]
+        return COUNT_UNKNOWN, [Delta(_CONTENT, text)]
     if _is_error(event):
         return state, [Delta(ChunkKind.ERROR, error_text(data))]
     return _deltas(state, event)
@@ -211,7 +168,7 @@ def _decode_body(body: bytes) -> list[Delta]:
 
 def _is_error(event: _Event) -> bool:
     """`{"error": ...}`, or the flat `{"object": "error", "message": ...}`."""
-    if event.error is not None and event.error != "":
+    if is_told(event.error):
         return True
     return event.choices is UNSET and (event.object == "error" or isinstance(event.message, str))
 
@@ -274,13 +231,13 @@ def _count(state: int, ids: int | None, usage: Usage | None, n_bearing: int) -> 
     running = usage.n_output_tokens if usage is not None else None
     if ids:
         n_tokens = ids
-        state = running if running is not None else _COUNT_UNKNOWN if state == _COUNT_UNKNOWN else state + ids
-    elif running is None or state == _COUNT_UNKNOWN or running <= state:
-        return _COUNT_UNKNOWN, None
+        state = running if running is not None else COUNT_UNKNOWN if state == COUNT_UNKNOWN else state + ids
+    elif running is None or state == COUNT_UNKNOWN or running <= state:
+        return COUNT_UNKNOWN, None
     else:
         n_tokens = running - state
         state = running
-    return state, n_tokens if n_bearing == 1 and n_tokens <= _MAX_CHUNK_TOKENS else None
+    return state, n_tokens if n_bearing == 1 and n_tokens <= MAX_CHUNK_TOKENS else None
 
 
 def _usage(event: _Event) -> Usage | None:
@@ -298,12 +255,7 @@ def _usage(event: _Event) -> Usage | None:
             n_cached = told.prompt_tokens_details.cached_tokens
         if told.completion_tokens_details is not None:
             n_reasoning = told.completion_tokens_details.reasoning_tokens
-    return Usage(_possible(n_prompt), _possible(n_output), _possible(n_cached), _possible(n_reasoning))
-
-
-def _possible(count: int | None) -> int | None:
-    """A count that can be true and that the records can hold; nonsense is as good as not told."""
-    return count if count is not None and 0 <= count <= _MAX_TOKENS else None
+    return Usage(possible(n_prompt), possible(n_output), possible(n_cached), possible(n_reasoning))
 
 
 CHAT = Dialect(
@@ -315,6 +267,7 @@ CHAT = Dialect(
     decode=_decode,
     decode_body=_decode_body,
     error_text=error_text,
+    is_chat=True,
 )
 COMPLETIONS = Dialect(
     name="completions",

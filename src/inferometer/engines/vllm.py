@@ -13,11 +13,13 @@ from inferometer.engines.engine import (
     Engine,
     Identity,
     Messages,
+    Speech,
     Tokens,
     document,
     first_model,
     whole_number,
 )
+from inferometer.engines.openai import CHAT, COMPLETIONS
 
 
 def _recognise(answers: Mapping[str, Any]) -> Identity | None:
@@ -56,14 +58,17 @@ def _read_tokens(answer: Any) -> Tokens:
             raise DialectError("/tokenize gave no count")
 
 
+_LENGTH = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED}
+_COUNT = {"stream_options": {"continuous_usage_stats": True}}
 ENGINE = Engine(
     name="vllm",
     title="vLLM",
     recognise=_recognise,
+    speaks={
+        "chat": Speech(CHAT, _LENGTH, _COUNT),
+        "completions": Speech(COMPLETIONS, _LENGTH, _COUNT, takes_token_ids=True),
+    },
     asks=("/version",),
-    length_extras={"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED},
-    count_extras={"stream_options": {"continuous_usage_stats": True}},
-    takes_token_ids=True,
     tokenize_text=_tokenize_text,
     tokenize_bare=_tokenize_bare,
     tokenize_chats=(_tokenize_chat,),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Dialect, Engine, Identity, Tokens
+from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Dialect, Engine, Identity, Speech
 from inferometer.errors import EngineError, UsageError
 from inferometer.host.control import Control, Reply, normalise_url
 from inferometer.host.counting import SAMPLE_TEXT, NoCounter, ServerCounter, UsageCounter, tokenize
@@ -30,19 +30,19 @@ _N_PROBE_TOKENS = 8
 _MAX_REFUSALS = 6  # requests sent anew with less in them
 _OPTIONAL_FIELDS = ("stream_options", "temperature", "seed")
 _N_SHOWN = 10
-_ONE_TOKEN = Request(0, _PROBE_PROMPTS[0], 0, 1, is_streamed=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
     """Everything the rest of a run needs to know of a server. JSON-like through `facts()`; holds no secret.
 
-    `url`: without slash and /v1 at the end. `api`: the one to use; `apis`: all that answered. `extras`: body fields to
-    send, with OUTPUT_TOKENS_ASKED where each request's own number belongs; `count_extras`: further fields that make
-    every event tell its tokens, at a cost. `is_length_forced`: an answer had the length asked for, where it would have
-    been short. `counts_by`: "server", "usage" or "nothing". `n_template_tokens`: tokens before the user's words, the
-    same in every request. `n_slots`: requests served at a time. `notes`: remarks for the report, one line each;
-    `evidence`: why we think it is this engine.
+    `url`: without slash and /v1 at the end. `api`: the name of the dialect to use; `apis`: of all that answered, among
+    those tried. `extras`: body fields to send, with OUTPUT_TOKENS_ASKED where each request's own number belongs;
+    `count_extras`: further fields that make every event tell its tokens, at a cost. `is_length_forced`: an answer had
+    the length asked for, where it would have been short. `counts_by`: "server", "usage" or "nothing".
+    `n_template_tokens`: tokens before the user's words, the same in every request. `n_slots`: requests served at a
+    time. `sample_ids`: token ids of a few words, for a dialect that takes nothing but ids. `notes`: remarks for the
+    report, one line each; `evidence`: why we think it is this engine.
     """
 
     url: str
@@ -61,6 +61,7 @@ class ServerFacts:
     usage_in_stream: bool = False
     streams: bool = True
     takes_token_ids: bool = False
+    sample_ids: tuple[int, ...] = ()
     counts_by: str = "nothing"
     notes: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
@@ -83,7 +84,9 @@ def ask(
     """Find out all of `ServerFacts`: a few short questions and two to six small requests.
 
     `timeout_s`: of a short question; that nobody is there is known within it.
-    Raises: EngineError, one line, if there is no server or none that answers; UsageError if the model is not clear.
+    `api`: a word for --api; None: the first of kinds.APIS that answers.
+    Raises: EngineError, one line, if there is no server or none that answers; UsageError if the model is not clear, or
+    the engine does not speak that API.
     """
     with Control(normalise_url(url), headers=headers, is_insecure=is_insecure, timeout_s=timeout_s) as control:
         reply = control.get("/v1/models")
@@ -91,7 +94,7 @@ def ask(
         entries = _models(control.url, reply, said, has_key=any(name.lower() == "authorization" for name, _ in headers))
         name, entry = _choose(entries, model)
         engine, identity = _recognise(control, engines, entry)
-        return _examine(control, engine, identity, dialects, name, api)
+        return _examine(control, engine, identity, name, api)
 
 
 @contextmanager
@@ -111,8 +114,9 @@ def counting(
     """
     engine = next(engine for engine in engines if engine.name == facts.engine)
     with Control(facts.url, headers=headers, is_insecure=is_insecure, timeout_s=timeout_s) as control:
-        usage = UsageCounter(control, dialects[facts.api], facts.model, facts.extras)
-        server = ServerCounter(control, engine, facts.model, facts.api)
+        dialect = dialects[facts.api]
+        usage = UsageCounter(control, dialect, facts.model, facts.extras)
+        server = ServerCounter(control, engine, facts.model, is_chat=dialect.is_chat)
         if facts.counts_by == "server" and server.find_way():
             yield server
         elif tokenizer is not None:
@@ -219,37 +223,75 @@ def _document(control: Control, path: str) -> Any:
 class _Trial:
     """An API that was tried, with the extras that were left in the end."""
 
-    api: str
+    speech: Speech
     probe: Probe
     extras: Mapping[str, Any]
     notes: tuple[str, ...]
 
 
-def _examine(
-    control: Control,
-    engine: Engine,
-    identity: Identity,
-    dialects: Mapping[str, Dialect],
-    model: str,
-    api: str | None,
-) -> ServerFacts:
-    best, apis = _choose_api(control, engine, dialects, model, api)
-    dialect, seen = dialects[best.api], best.probe
-    notes = list(best.notes)
-    is_forced = _is_forced(best, engine, notes)
+class _Asker:
+    """Sends small requests to one model of one engine."""
+
+    def __init__(self, control: Control, engine: Engine, model: str) -> None:
+        self._control = control
+        self._engine = engine
+        self._model = model
+
+    def probe(
+        self,
+        dialect: Dialect,
+        extras: Mapping[str, Any],
+        text: str = _PROBE_PROMPTS[0],
+        n_tokens: int = _N_PROBE_TOKENS,
+        *,
+        is_streamed: bool = True,
+    ) -> Probe:
+        prompt = text if dialect.takes_text else self.ids(text)
+        request = Request(0, prompt, 0, n_tokens, is_streamed=is_streamed)
+        return probe(self._control, dialect, self._model, extras, request)
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Raises: EngineError if the server's tokenizer cannot be asked."""
+        if self._engine.tokenize_text is not None:
+            tokens = tokenize(self._control, self._engine.tokenize_text(self._model, text))
+            if tokens is not None and tokens.ids:
+                return tokens.ids
+        raise EngineError(
+            f"this API of {self._engine.title} takes nothing but token ids, and the server does not tokenize",
+            "measure another API, or turn the server's tokenizer on",
+        )
+
+    def takes_ids(self, dialect: Dialect) -> bool:
+        """Whether a prompt of token ids is counted as just those."""
+        if self._engine.tokenize_bare is None:
+            return False
+        tokens = tokenize(self._control, self._engine.tokenize_bare(self._model, SAMPLE_TEXT))
+        if tokens is None or not tokens.ids:
+            return False
+        request = Request(0, tokens.ids, 0, 1, is_streamed=False)
+        seen = probe(self._control, dialect, self._model, {}, request)
+        return not seen.error and seen.n_prompt_tokens == len(tokens.ids)
+
+
+def _examine(control: Control, engine: Engine, identity: Identity, model: str, api: str | None) -> ServerFacts:
+    asker = _Asker(control, engine, model)
+    best, apis = _choose_api(asker, control.url, engine, api)
+    speech, seen = best.speech, best.probe
+    dialect = speech.dialect
+    notes = [*identity.notes, *best.notes]
+    is_forced = _is_forced(best, notes)
     if not seen.is_streamed:
         notes.append("the server answered a streamed request in one piece: no first token, no gaps to measure")
     if seen.n_output_tokens is None:
         notes.append("the server tells no usage in a stream: output tokens are not known")
     n_told = seen.n_prompt_tokens
     if n_told is None:  # llama-cpp-python tells usage, but never in a stream
-        n_told = probe(control, dialect, model, best.extras, _ONE_TOKEN).n_prompt_tokens
-    server = ServerCounter(control, engine, model, best.api)
+        n_told = asker.probe(dialect, best.extras, n_tokens=1, is_streamed=False).n_prompt_tokens
+    server = ServerCounter(control, engine, model, is_chat=dialect.is_chat)
     counts_by = _counts_by(server, n_told, notes)
     n_template = _template_prefix(server) if counts_by == "server" else None
     if n_template is None:  # a prefix cache shows it, if nothing else is the same in two requests
-        strange = f"{secrets.token_hex(4)} {_PROBE_PROMPTS[1]}"
-        again = probe(control, dialect, model, best.extras, Request(0, strange, 0, 1))
+        again = asker.probe(dialect, best.extras, f"{secrets.token_hex(4)} {_PROBE_PROMPTS[1]}", 1)
         n_template = again.usage.n_cached_tokens if again.usage is not None else None
     return ServerFacts(
         url=control.url,
@@ -257,17 +299,18 @@ def _examine(
         title=engine.title,
         version=identity.version,
         model=model,
-        api=best.api,
+        api=dialect.name,
         apis=apis,
         extras=best.extras,
-        count_extras=engine.count_extras,
+        count_extras=speech.count_extras,
         context_tokens=identity.context_tokens,
         n_slots=identity.n_slots,
         n_template_tokens=n_template,
         is_length_forced=is_forced,
         usage_in_stream=seen.is_streamed and seen.n_output_tokens is not None,
         streams=seen.is_streamed,
-        takes_token_ids=best.api != "chat" and engine.takes_token_ids and _takes_ids(control, engine, dialect, model),
+        takes_token_ids=speech.takes_token_ids and asker.takes_ids(dialect),
+        sample_ids=() if dialect.takes_text else asker.ids(SAMPLE_TEXT),
         counts_by=counts_by,
         notes=tuple(notes),
         evidence=identity.evidence,
@@ -291,50 +334,56 @@ def _counts_by(server: ServerCounter, n_told: int | None, notes: list[str]) -> s
     return "usage"
 
 
-def _choose_api(
-    control: Control, engine: Engine, dialects: Mapping[str, Dialect], model: str, api: str | None
-) -> tuple[_Trial, tuple[str, ...]]:
-    """The API asked for, else the first that answers; and all that answer.
+def _choose_api(asker: _Asker, url: str, engine: Engine, api: str | None) -> tuple[_Trial, tuple[str, ...]]:
+    """The API asked for, else the first of those that all engines have, else the engine's first that answers; and all
+    that answer.
 
-    Raises: EngineError with the server's own words if none does.
+    Raises: UsageError if the engine does not speak it; EngineError with the server's own words if none answers.
     """
-    wanted = APIS if api is None else (api,)
+    if api is not None and api not in engine.speaks:
+        raise UsageError(
+            f"the {api} API of {engine.title} is not known, or there is none",
+            f"choose {' or '.join(engine.speaks)} with --api",
+        )
+    wanted = (
+        (api,) if api is not None else tuple(name for name in APIS if name in engine.speaks) or tuple(engine.speaks)
+    )
     best: _Trial | None = None
     answering, errors = [], []
     for name in wanted:
+        speech = engine.speaks[name]
         if best is None:
-            trial = _try(control, engine, dialects[name], model)
+            trial = _try(asker, speech)
             if not trial.probe.error:
                 best = trial
-                answering.append(name)
+                answering.append(speech.dialect.name)
             else:
                 errors.append(f"{name}: {trial.probe.error}")
-        elif not probe(control, dialects[name], model, {}, _ONE_TOKEN).error:
-            answering.append(name)
+        elif not asker.probe(speech.dialect, {}, n_tokens=1, is_streamed=False).error:
+            answering.append(speech.dialect.name)
     if best is None:
         has_other = api is not None
         remedy = "does the model serve this API? try the other with --api" if has_other else "see the server's own log"
         if any("HTTP 401" in error or "HTTP 403" in error for error in errors):
             remedy = "give the key by --api-key-env NAME"
-        raise EngineError(f"{control.url} does not answer a request ({'; '.join(errors)})", remedy)
+        raise EngineError(f"{url} does not answer a request ({'; '.join(errors)})", remedy)
     return best, tuple(answering)
 
 
-def _try(control: Control, engine: Engine, dialect: Dialect, model: str) -> _Trial:
+def _try(asker: _Asker, speech: Speech) -> _Trial:
     """Probe with everything we would like to send; what the server refuses is left out, with a note."""
-    extras: dict[str, Any] = dict(engine.length_extras)
+    extras: dict[str, Any] = dict(speech.length_extras)
     notes: list[str] = []
-    request = Request(0, _PROBE_PROMPTS[0], 0, _N_PROBE_TOKENS)
     for _ in range(_MAX_REFUSALS):
-        seen = probe(control, dialect, model, extras, request)
+        seen = asker.probe(speech.dialect, extras)
         if seen.status not in (400, 422) or not (change := _milder(extras, seen.error)):
             break
         extras |= change
-        for name in engine.length_extras:
+        for name in speech.length_extras:
             if extras.get(name, name) is None:
                 del extras[name]
         notes.append(f"the server refuses {' and '.join(change)}: left out ({seen.error})")
-    return _Trial(dialect.name, seen, extras, tuple(notes))
+    return _Trial(speech, seen, extras, tuple(notes))
 
 
 def _milder(extras: Mapping[str, Any], error: str) -> dict[str, Any]:
@@ -343,13 +392,13 @@ def _milder(extras: Mapping[str, Any], error: str) -> dict[str, Any]:
         return {"max_tokens": None, "max_completion_tokens": OUTPUT_TOKENS_ASKED}
     forcing = [name for name, value in extras.items() if value is not None and not name.startswith("max_")]
     optional = [name for name in _OPTIONAL_FIELDS if name not in extras]
-    named = [name for name in (*forcing, *optional) if name in error]
+    named = [name for name in (*forcing, *optional) if name.rpartition(".")[2] in error]
     return dict.fromkeys(named or forcing)
 
 
-def _is_forced(trial: _Trial, engine: Engine, notes: list[str]) -> bool:
+def _is_forced(trial: _Trial, notes: list[str]) -> bool:
     n_given = trial.probe.n_output_tokens
-    fields = [name for name in engine.length_extras if name in trial.extras]
+    fields = [name for name in trial.speech.length_extras if name in trial.extras]
     if n_given is None:
         return False
     if n_given != _N_PROBE_TOKENS:
@@ -362,17 +411,6 @@ def _is_forced(trial: _Trial, engine: Engine, notes: list[str]) -> bool:
     if not fields:
         notes.append("output lengths cannot be forced: answers may end early")
     return bool(fields)
-
-
-def _takes_ids(control: Control, engine: Engine, dialect: Dialect, model: str) -> bool:
-    """Whether a prompt of token ids is counted as just those."""
-    if engine.tokenize_bare is None:
-        return False
-    tokens: Tokens | None = tokenize(control, engine.tokenize_bare(model, SAMPLE_TEXT))
-    if tokens is None or not tokens.ids:
-        return False
-    seen = probe(control, dialect, model, {}, Request(0, tokens.ids, 0, 1, is_streamed=False))
-    return not seen.error and seen.n_prompt_tokens == len(tokens.ids)
 
 
 def _template_prefix(counter: ServerCounter) -> int | None:

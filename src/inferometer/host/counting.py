@@ -38,11 +38,11 @@ def tokenize(control: Control, call: Call) -> Tokens | None:
 class ServerCounter:
     """Asks the server's own tokenise routes; a `plan.words.TokenCounter`."""
 
-    def __init__(self, control: Control, engine: Engine, model: str, api: str) -> None:
+    def __init__(self, control: Control, engine: Engine, model: str, *, is_chat: bool) -> None:
         self._control = control
         self._engine = engine
         self._model = model
-        self._api = api
+        self._is_chat = is_chat
         self._i_way = 0
         self.source = "the server's tokenizer"
         self.cost_s = 0.0
@@ -50,7 +50,7 @@ class ServerCounter:
 
     def find_way(self) -> bool:
         """Whether the server can be asked; settles by which of its ways, and what a count costs."""
-        n_ways = len(self._engine.tokenize_chats) if self._api == "chat" else 1
+        n_ways = len(self._engine.tokenize_chats) if self._is_chat else 1
         for self._i_way in range(n_ways):
             if self.count(SAMPLE_TEXT) is not None:
                 clock = Clock()
@@ -66,7 +66,7 @@ class ServerCounter:
 
     def ids(self, prompt: str) -> tuple[int, ...]:
         """Token ids of the whole request, template included; empty where no way shows them."""
-        n_ways = len(self._engine.tokenize_chats) if self._api == "chat" else 1
+        n_ways = len(self._engine.tokenize_chats) if self._is_chat else 1
         for i_way in range(n_ways):
             tokens = self._tokens(prompt, i_way)
             if tokens is not None and tokens.ids:
@@ -82,7 +82,7 @@ class ServerCounter:
         return list(zip(tokens.ids, tokens.pieces, strict=True))
 
     def _tokens(self, prompt: str | Messages, i_way: int) -> Tokens | None:
-        if self._api == "chat":
+        if self._is_chat:
             if i_way >= len(self._engine.tokenize_chats):
                 return None
             messages = (("user", prompt),) if isinstance(prompt, str) else prompt
