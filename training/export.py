@@ -33,7 +33,7 @@ from training.mute import mute
 
 FILE_TYPES = ("F16", "Q8_0", "Q4_0")
 MOST_BYTES = 16 * 2**20  # of the weights, in the package
-_LEAST_COMMON = 0.2  # below it a muted token would have a logit above -12
+_LEAST_MARGIN = 16.0  # of a muted token's logit: once in ten million tokens, in the worst of states
 
 
 def make_package(trained: Path, folder: Path, version: int) -> None:
@@ -41,9 +41,8 @@ def make_package(trained: Path, folder: Path, version: int) -> None:
     model = load_weights(trained / "model.safetensors")
     tokenizer = Tokenizer.from_file(str(trained / TOKENIZER))
     muted = mute(model, tokenizer)
-    least = f"the state that has the least of the common direction has {muted.least:.2f} of it"
-    print(f"{muted.n_muted} tokens are muted; {least}", flush=True)
-    if muted.least < _LEAST_COMMON:
+    print(f"{muted.n_muted} tokens are muted, by {muted.margin:.0f} at least", flush=True)
+    if muted.margin < _LEAST_MARGIN:
         sys.exit("hidden states have too little in common for a head that keeps to clean text")
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: values.numpy().astype(np.float16) for name, values in model.state_dict().items()}

@@ -23,7 +23,7 @@ from inferometer.embedded.words import SPECIALS
 from inferometer.plan.words import common_words
 from inferometer.tasks import Split, Task, make_passage, prompt
 from training.model import Llama
-from training.reference import END_ID, hidden, trained_head
+from training.reference import END_ID, hidden
 from training.tokenizer import encode_prompt
 
 MUTED_LOGIT = -60.0  # of a state like the others; those of tokens that are said lie between about -20 and 40
@@ -36,14 +36,15 @@ _RIDGE = 1e-2  # keeps the direction out of channels that hardly vary
 
 @dataclass(frozen=True, slots=True)
 class Muted:
-    """`head`: float32[tokens, hidden]. `least`: length of the state that has the least of the common direction, among
-    those it was not fitted to; 1 is usual."""
+    """`head`: float32[tokens, hidden]. `margin`: how far a muted logit lies below the best of the others in the state
+    where that is least, among states that the direction was not fitted to."""
 
     head: Tensor
     n_muted: int
-    least: float
+    margin: float
 
 
+@torch.no_grad()
 def mute(model: Llama, tokenizer: Tokenizer, seed: int = 1) -> Muted:
     """The head that the model was trained with, muted. About a minute."""
     said = sayable(tokenizer)
@@ -51,9 +52,11 @@ def mute(model: Llama, tokenizer: Tokenizer, seed: int = 1) -> Muted:
     fitted = torch.cat([part[: len(part) * 3 // 4] for part in states]).double()
     others = torch.cat([part[len(part) * 3 // 4 :] for part in states]).double()
     common = _common_direction(fitted)
-    head = trained_head(model).clone()
+    head = model.lm_head.weight.detach().clone()
     head[~said] = (MUTED_LOGIT * common).to(head.dtype)
-    return Muted(head, int((~said).sum()), float((others @ common).min()))
+    logits = others @ head.double().T
+    margin = logits[:, said].max(-1).values - logits[:, ~said].max(-1).values
+    return Muted(head, int((~said).sum()), float(margin.min()))
 
 
 def sayable(tokenizer: Tokenizer) -> Tensor:
@@ -92,7 +95,7 @@ def _states(model: Llama, prompts: list[list[int]], said: Tensor, seed: int) -> 
             ids[i, : len(row)] = torch.tensor(row)
         last = torch.tensor([[len(row) - 1] for row in rows])
         states.append(hidden(model, ids, last)[:, 0])
-        logits = states[-1] @ trained_head(model).T
+        logits = model.lm_head(states[-1])
         drawn = torch.multinomial(logits.masked_fill(forbidden, -torch.inf).softmax(-1), 1, generator=generator)
         for row, token in zip(rows, drawn[:, 0].tolist(), strict=True):
             row.append(token)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -31,7 +30,7 @@ _N_MOST = 64  # tokens of an answer; the longest right one has about 40
 
 
 class Reference:
-    """The model of `folder`. Without a head of its own the embeddings are the head."""
+    """The model of `folder`."""
 
     def __init__(self, folder: Path) -> None:
         weights = {
@@ -39,13 +38,13 @@ class Reference:
         }
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self.model = Llama(shape_of(json.loads((folder / CONFIG).read_text(encoding="utf-8"))))
-        self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
-        self.head = weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
+        self.model.load_state_dict(weights)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def logits(self, ids: Tensor, wanted: Tensor | None = None) -> Tensor:
         """float32[batch, n or m, tokens], as Llama.forward."""
-        return F.linear(hidden(self.model, ids, wanted), self.head)
+        logits: Tensor = self.model(ids, wanted)
+        return logits
 
     def greedy(self, ids: Sequence[int], n_most: int = _N_MOST) -> list[int]:
         """The likeliest continuation, without the end token."""
@@ -92,7 +91,7 @@ class Reference:
         return str(self.tokenizer.decode(told))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def hidden(model: Llama, ids: Tensor, wanted: Tensor | None = None) -> Tensor:
     """What the head reads, float32[batch, n or m, hidden]."""
     seen: list[Tensor] = []
@@ -102,9 +101,3 @@ def hidden(model: Llama, ids: Tensor, wanted: Tensor | None = None) -> Tensor:
     finally:
         hook.remove()
     return seen[-1]
-
-
-def trained_head(model: Llama) -> Tensor:
-    """float32[tokens, hidden]: the embeddings, unless it was trained with a head of its own."""
-    weights = model.state_dict()
-    return weights.get("lm_head.weight", weights["model.embed_tokens.weight"])

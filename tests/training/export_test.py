@@ -21,19 +21,18 @@ from training.export import install, make_hf, make_package  # noqa: E402
 from training.model import Llama, Shape, load_weights, save_weights  # noqa: E402
 from training.mute import mute, sayable  # noqa: E402
 from training.parity import compare  # noqa: E402
-from training.reference import END_ID, Reference, hidden, trained_head  # noqa: E402
+from training.reference import END_ID, Reference, hidden  # noqa: E402
 from training.tokenizer import encode_prompt  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def trained(tokenizer, tmp_path_factory):
-    """A folder as training leaves it, of a model that has learnt nothing; its states have a direction in common, as
-    those of trained models have."""
+    """A folder as training leaves it, of a model that has learnt nothing but says something all the same."""
     folder = tmp_path_factory.mktemp("trained")
     shape = Shape(n_hidden=128, n_layers=2, n_heads=2, n_kv_heads=1, n_feed_forward=128, n_context=256)
     model = Llama(shape, seed=1)
     with torch.no_grad():
-        model.model.embed_tokens.weight += 0.05
+        model.lm_head.weight.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(2))
     save_weights(model, folder / "model.safetensors")
     tokenizer.save(str(folder / TOKENIZER))
     return folder
@@ -66,9 +65,9 @@ def test_a_muted_head_says_only_text_and_leaves_the_rest_as_it_was(trained, toke
     model = load_weights(trained / "model.safetensors")
     muted = mute(model, tokenizer)
     said = sayable(tokenizer)
-    assert torch.equal(muted.head[said], trained_head(model)[said])
+    assert torch.equal(muted.head[said], model.lm_head.weight[said])
     assert muted.n_muted == int((~said).sum())
-    assert 0 < muted.least <= 1.5
+    assert muted.margin > 16
     ids = torch.randint(6, tokenizer.get_vocab_size(), (8, 30), generator=torch.Generator().manual_seed(9))
     logits = hidden(model, ids) @ muted.head.T
     assert float(logits.softmax(-1)[..., ~said].sum(-1).max()) < 1e-3
