@@ -31,7 +31,7 @@ MUTED_LOGIT = -60.0  # of a state like the others; those of tokens that are said
 _N_PROMPTS = 12  # of each task, and of as many words as five tasks have
 _N_SAID = 40  # tokens after each prompt
 _N_LONGEST = 160  # tokens of a prompt
-_RIDGE = 1e-2  # keeps the direction out of channels that hardly vary
+_RIDGE = 0.1  # keeps the direction out of channels that hardly vary
 
 
 @dataclass(frozen=True, slots=True)
