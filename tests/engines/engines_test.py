@@ -1,75 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines: each knows itself by its own recorded documents, and its tokenise calls read its recorded answers."""
+"""Engines: tokenise calls read recorded answers; what is said of an engine can be kept and used."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from inferometer.engines import DIALECTS, ENGINES, generic, llamacpp, vllm
-from inferometer.engines.engine import Call, DialectError, Identity, Tokens
+from inferometer.engines import DIALECTS, ENGINES, llamacpp, llamacpp_python, vllm
+from inferometer.engines.engine import Call, DialectError, Tokens
 from inferometer.kinds import APIS, NATIVE_APIS
 
-TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
+from .planes import document
+
 LLAMA, VLLM = "llama-server-0c1e570", "vllm-0.32.0"
-
-
-def document(name):
-    """The JSON of a recorded answer, if it is a good one."""
-    head, _, body = (TRANSCRIPTS / f"{name}.http").read_bytes().partition(b"\r\n\r\n")
-    return json.loads(body) if head.startswith(b"HTTP/1.1 200") else None
-
-
-LLAMA_ANSWERS = {"/v1/models": document(f"{LLAMA}-models"), "/props": document(f"{LLAMA}-props"), "/version": None}
-VLLM_ANSWERS = {"/v1/models": document(f"{VLLM}-models"), "/props": None, "/version": document(f"{VLLM}-version")}
-OTHER_ANSWERS = {"/v1/models": document("llama-cpp-python-0.3.36-models"), "/props": None, "/version": None}
-
-
-def recognised(answers):
-    for engine in ENGINES:
-        if (identity := engine.recognise(answers)) is not None:
-            return engine.name, identity
-    raise AssertionError("nobody took it")
-
-
-def test_llama_cpp_knows_itself():
-    assert recognised(LLAMA_ANSWERS) == (
-        "llama.cpp",
-        Identity(
-            ("/props names the build b1-0c1e570", "/v1/models says owned_by llamacpp"), "b1-0c1e570", 4096, n_slots=4
-        ),
-    )
-
-
-def test_llama_cpp_is_known_without_its_props():
-    name, identity = recognised({"/v1/models": LLAMA_ANSWERS["/v1/models"], "/props": None})
-    assert (name, identity.version, identity.context_tokens) == ("llama.cpp", "", 4096)
-
-
-def test_vllm_knows_itself():
-    assert recognised(VLLM_ANSWERS) == (
-        "vllm",
-        Identity(("/v1/models says owned_by vllm", "/version says 0.32.0"), "0.32.0", 4096),
-    )
-
-
-def test_anything_else_is_generic():
-    name, identity = recognised(OTHER_ANSWERS)
-    assert (name, identity) == ("openai", Identity(("answers the OpenAI routes", "/v1/models says owned_by me")))
-    assert recognised({})[0] == "openai"
-    assert recognised({"/v1/models": {"data": [{"id": "m", "context_length": 32768}]}})[1].context_tokens == 32768
-
-
-@pytest.mark.parametrize("junk", [None, 3, "x", [], {"data": 3}, {"data": [3]}, {"data": [{"id": 1, "meta": 3}]}])
-def test_strange_documents_are_not_stumbled_over(junk):
-    assert recognised({"/v1/models": junk, "/props": junk, "/version": junk})[0] == "openai"
-
-
-def test_strange_values_are_not_taken():
-    answers = {"/props": {"build_info": 7, "default_generation_settings": {"n_ctx": "many"}, "total_slots": -1}}
-    assert recognised(answers)[1] == Identity(("/props names the build 7",), "7")
 
 
 # -- tokenise calls -------------------------------------------------------------------------------------------------
@@ -109,11 +53,18 @@ def test_vllm_tokenises():
     assert chat.read(document(f"{VLLM}-tokenize-chat")) == Tokens(7, (0, 3, 282, 81, 361, 1, 4))
 
 
+def test_llama_cpp_python_tokenises_but_shows_no_pieces():
+    text = llamacpp_python.ENGINE.tokenize_text("m", "def main(): return 1")
+    assert (text.path, text.body) == ("/extras/tokenize", {"model": "m", "input": "def main(): return 1"})
+    assert text.read(document("llama-cpp-python-0.3.36-tokenize")) == Tokens(5, (464, 2423, 866, 335, 404))
+    assert llamacpp_python.ENGINE.tokenize_bare is None
+
+
 @pytest.mark.parametrize("answer", [None, {}, [], {"tokens": 3}, {"count": "x"}, {"prompt": 1}, {"input_tokens": None}])
 def test_an_answer_of_another_shape_is_refused(answer):
-    for engine in (llamacpp.ENGINE, vllm.ENGINE, generic.ENGINE):
-        calls = [engine.tokenize_text("m", "a"), engine.tokenize_bare("m", "a")]
-        calls += [way("m", (("user", "a"),)) for way in engine.tokenize_chats]
+    for engine in ENGINES:
+        ways = [way for way in (engine.tokenize_text, engine.tokenize_bare) if way is not None]
+        calls = [way("m", "a") for way in ways] + [way("m", (("user", "a"),)) for way in engine.tokenize_chats]
         for call in calls:
             with pytest.raises(DialectError):
                 call.read(answer)

@@ -13,21 +13,31 @@ import pytest
 from inferometer.drive.answer import Answer
 from inferometer.engines import DIALECTS
 from inferometer.engines.engine import Delta, Dialect, DialectError
-from inferometer.wire.sse import EventReader
+from inferometer.wire.streams import reader_of
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 GENERATIONS = ("stream", "complet", "chat", "generate", "reasoning", "tool-call", "error", "prefix")
 # A word in the name of a transcript, and the dialect it is of; the first that fits.
-NATIVE = {"llama-server-0c1e570-native": "llamacpp-completion"}
+NATIVE = {
+    "llama-server-0c1e570-native": "llamacpp-completion",
+    "vllm-0.32.0-native": "vllm-tokens",
+    "sglang-native": "sglang-generate",
+    "lmdeploy-native": "lmdeploy-generate",
+    "tgi-native": "tgi-generate",
+    "ollama-native-chat": "ollama-chat",
+    "ollama-native": "ollama-generate",
+    "triton-native": "triton-generate",
+}
 N_SPLITS = 12
 
 
 def read_answers():
-    """Recorded answers to requests for text (not those of the control plane): name, head, body."""
-    for path in sorted(TRANSCRIPTS.glob("*.http")):
+    """Recorded and made answers to requests for text (not those of the control plane): name, head, body."""
+    for path in sorted(TRANSCRIPTS.rglob("*.http")):
         if any(word in path.stem for word in GENERATIONS) and "tokenize" not in path.stem:
             head, _, body = path.read_bytes().partition(b"\r\n\r\n")
-            yield pytest.param(path.stem, head.decode().lower(), body, id=path.stem)
+            name = path.stem if path.parent == TRANSCRIPTS else f"{path.parent.name}-{path.stem}"
+            yield pytest.param(name, head.decode().lower(), body, id=name)
 
 
 ANSWERS = list(read_answers())
@@ -57,8 +67,10 @@ def decoded(dialect, head: str, body: bytes) -> str:
     lines = []
     try:
         if dialect.streams_as in head:
-            reader, state = EventReader(), dialect.start()
+            reader, state = reader_of(dialect.streams_as), dialect.start()
             for event in [*reader.feed(body, 0), *reader.close(0)]:
+                if event.is_comment:
+                    continue
                 state, deltas = dialect.decode(state, event.type, event.data)
                 lines += map(line_of, deltas)
         else:

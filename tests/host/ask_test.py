@@ -18,6 +18,7 @@ from .fake_server import Answer, FakeEngine, recorded, serving
 
 ACCESS = {"engines": ENGINES, "dialects": DIALECTS}
 LLAMA, VLLM = "llama-server-0c1e570", "vllm-0.32.0"
+UNKNOWN = "no engine that is known here: its own API, its gauges, its traps, its context length cannot be known"
 
 
 def ask(url, **more):
@@ -142,7 +143,7 @@ def test_a_generic_server_that_does_it_all():
     assert (facts.engine, facts.model, facts.version) == ("openai", "m", "")
     assert facts.is_length_forced
     assert (facts.counts_by, facts.n_template_tokens) == ("usage", 3)
-    assert facts.notes == ()
+    assert facts.notes == (UNKNOWN,)
     generations = [body for name, body in seen if name.startswith("POST /v1/")]
     assert generations[0]["max_tokens"] == generations[0]["min_tokens"] == 8
     assert len(generations) <= 3
@@ -153,6 +154,7 @@ def test_fields_that_are_refused_are_left_out_and_said():
     assert facts.extras == {"min_tokens": OUTPUT_TOKENS_ASKED}
     assert facts.is_length_forced
     assert facts.notes == (
+        UNKNOWN,
         "the server refuses ignore_eos: left out (HTTP 400: Unrecognized request argument: ignore_eos)",
     )
 
@@ -184,6 +186,7 @@ def test_fields_that_are_ignored_are_found_out():
     facts = asked_of(FakeEngine(obeys=()))
     assert not facts.is_length_forced
     assert facts.notes == (
+        UNKNOWN,
         "8 output tokens were asked for and 2 came in spite of ignore_eos and min_tokens: "
         "output lengths are not as asked",
     )
@@ -194,6 +197,7 @@ def test_without_usage_nothing_is_claimed():
     assert (facts.counts_by, facts.is_length_forced, facts.usage_in_stream) == ("nothing", False, False)
     assert facts.n_template_tokens is None
     assert facts.notes == (
+        UNKNOWN,
         "the server tells no usage in a stream: output tokens are not known",
         "the server does not count prompts: input lengths are a guess",
     )
@@ -211,13 +215,13 @@ def test_usage_that_is_told_of_whole_answers_only_sizes_prompts():
     engine.generate = generate
     facts = asked_of(engine)
     assert (facts.counts_by, facts.usage_in_stream) == ("usage", False)
-    assert facts.notes == ("the server tells no usage in a stream: output tokens are not known",)
+    assert facts.notes == (UNKNOWN, "the server tells no usage in a stream: output tokens are not known")
 
 
 def test_a_server_that_does_not_stream_is_found_out():
     facts = asked_of(FakeEngine(streams=False))
     assert (facts.streams, facts.usage_in_stream, facts.is_length_forced) == (False, False, True)
-    assert "in one piece" in facts.notes[0]
+    assert "in one piece" in facts.notes[1]
 
 
 def test_without_chat_completions_are_used():
@@ -230,7 +234,7 @@ def test_a_tokenizer_that_disagrees_with_usage_is_not_believed():
     routes = {"POST /tokenize": lambda body, headers: Answer({"count": 3, "tokens": [1, 2, 3]})}
     facts = asked_of(FakeEngine(), routes)
     assert facts.counts_by == "usage"
-    assert "counts 3 tokens where its answer says 10" in facts.notes[0]
+    assert "counts 3 tokens where its answer says 10" in facts.notes[1]
     assert facts.n_template_tokens is None
 
 

@@ -169,6 +169,15 @@ def test_messages_need_the_chat_api(english, file):
         made(english, f"file:{file}", n=2, takes_messages=False)
 
 
+def test_a_server_of_token_ids_alone_needs_its_tokenizer_and_no_file(english, file):
+    with pytest.raises(UsageError, match="takes nothing but token ids, and the server does not show its own"):
+        made(english, "40", n=2, takes_text=False)
+    with pytest.raises(UsageError, match="holds text, and this API takes nothing but token ids"):
+        made(english, f"file:{file}", n=2, takes_text=False, takes_token_ids=True)
+    plan = made(english, "40", n=2, takes_text=False, takes_token_ids=True)
+    assert [len(request.prompt) for request in plan.requests] == [40, 40]
+
+
 def test_a_shared_prefix_and_a_file_exclude_each_other(english, file):
     with pytest.raises(UsageError, match="--shared-prefix"):
         made(english, f"file:{file}", n=2, shaped={"n_shared": 3})

@@ -73,11 +73,11 @@ def _reads_of(run: Run, ids: set[int]) -> dict[int, Reads]:
 def _sending(trace: Trace, plan: Plan, request_id: int) -> Sending:
     """The request as it was sent, made again from the plan."""
     wire: dict[str, Any] = trace.meta["wire"]
-    body = None
-    path = DIALECTS[trace.meta["dialect"]].path
+    dialect = DIALECTS[trace.meta["dialect"]]
+    body, path = None, dialect.path.replace("{model}", wire["model"])
     if wire["keeps_content"]:
-        request = plan.requests[request_id % len(plan.requests)]
-        body = DIALECTS[trace.meta["dialect"]].encode(request, wire["model"], wire["extras"]).body
+        encoded = dialect.encode(plan.requests[request_id % len(plan.requests)], wire["model"], wire["extras"])
+        body, path = encoded.body, encoded.path
     return Sending(
         url=wire["url"].rstrip("/") + path,
         headers=tuple((name, value) for name, value in wire["headers"]),

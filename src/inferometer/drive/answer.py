@@ -18,12 +18,13 @@ from inferometer.engines.engine import Delta, Dialect, DialectError, Usage
 from inferometer.kinds import TOKEN_BEARING, ChunkKind, Outcome
 from inferometer.wire.errors import RemoteProtocolError
 from inferometer.wire.http1 import Framing, Head
-from inferometer.wire.sse import EventReader, ServerEvent
+from inferometer.wire.sse import ServerEvent
+from inferometer.wire.streams import SSE, Reader, reader_of
 
 MAX_BODY_BYTES = 64 << 20  # of an answer that is not a stream; far above any real one, so that memory stays bounded
 MAX_ERROR_CHARS = 300
 _CONTENT = ChunkKind.CONTENT
-_OPENINGS = (b"data:", b"event:", b":")  # how a stream of events begins
+_OPENINGS = (b"data:", b"event:", b":")  # how a stream of server-sent events begins
 _OPENING_BYTES = max(map(len, _OPENINGS))
 _RETRY_AFTER = re.compile(r"[0-9]{1,9}|[A-Za-z0-9,: ]{1,40}", re.ASCII)  # seconds, or a date
 
@@ -58,7 +59,7 @@ class Answer:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._framing = Framing()
-        self._events: EventReader | None = None
+        self._events: Reader | None = None
         self._body: list[bytes] | None = None
         self._n_body_bytes = 0
         self._opening: bytes | None = None  # of a body, while it may yet turn out to be a stream
@@ -125,11 +126,11 @@ class Answer:
             self._begin_stream()
         else:
             self._body = []
-            self._opening = b"" if head.status == 200 else None
+            self._opening = b"" if head.status == 200 and self._dialect.streams_as == SSE else None
         return True
 
     def _begin_stream(self) -> None:
-        self._events = EventReader()
+        self._events = reader_of(self._dialect.streams_as)
         self._body = None
         self.is_streamed = True
 
@@ -194,6 +195,7 @@ class Answer:
     def _finish(self, read_id: int) -> None:
         self.is_complete = True
         if self._events is not None:
+            self.is_done_seen |= self._dialect.ends_with_body
             for event in self._events.close(read_id):
                 if not event.is_comment and event.data:
                     self._decode(event.type, event.data, event.read_id)

@@ -71,7 +71,7 @@ class Dialect:
     """
 
     name: str
-    path: str
+    path: str  # of a streamed request, with {model} where the model's name belongs
     streams_as: str  # content type of a streamed answer
     encode: Callable[[Request, str, Mapping[str, Any]], Encoded]
     start: Callable[[], Any]
@@ -80,6 +80,7 @@ class Dialect:
     error_text: Callable[[bytes], str]
     is_chat: bool = False  # takes messages, and puts the model's chat template around a text
     takes_text: bool = True  # False: nothing but token ids
+    ends_with_body: bool = False  # a stream has no end marker but the end of the HTTP message
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,14 @@ class Speech:
     """A dialect as one engine speaks it. All extras are fields for the body of a request, see `body.encoded`.
 
     length_extras: force the exact output length; none where the engine has no means for it.
+    usage_extras: make the answer tell its counts, where neither engine nor dialect does so anyway.
     count_extras: make each event tell its tokens, where events do not by themselves.
     """
 
     dialect: Dialect
     length_extras: Mapping[str, Any] = field(default_factory=dict)
     count_extras: Mapping[str, Any] = field(default_factory=dict)
+    usage_extras: Mapping[str, Any] = field(default_factory=dict)
     takes_token_ids: bool = False  # also as a prompt
 
 

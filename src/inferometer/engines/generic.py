@@ -27,11 +27,16 @@ def _recognise(answers: Mapping[str, Any]) -> Identity:
     if isinstance(owner := model.get("owned_by"), str):
         evidence.append(f"/v1/models says owned_by {owner}")
     contexts = (whole_number(model.get(name)) for name in _CONTEXT_NAMES)
+    context_tokens = next((n_tokens for n_tokens in contexts if n_tokens is not None), None)
     version = document(answers, "/version").get("version")
+    unknown = "its own API, its gauges, its traps"
+    if context_tokens is None:
+        unknown += ", its context length"
     return Identity(
         evidence=tuple(evidence),
         version=version if isinstance(version, str) else "",
-        context_tokens=next((n_tokens for n_tokens in contexts if n_tokens is not None), None),
+        context_tokens=context_tokens,
+        notes=(f"no engine that is known here: {unknown} cannot be known",),
     )
 
 

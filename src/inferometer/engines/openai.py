@@ -86,7 +86,8 @@ class _Choice(Struct, gc=False):
     message: _Message | None = None
     text: str | None = None
     finish_reason: str | None = None
-    token_ids: list[int] | None = None  # vLLM, on request
+    token_ids: list[int] | None = None  # vLLM and TensorRT-LLM, on request
+    output_ids: list[int] | None = None  # LMDeploy, on request
 
 
 class _Details(Struct):
@@ -122,12 +123,13 @@ _parse = parser(_Event, "an OpenAI answer")
 _CONTENT = ChunkKind.CONTENT  # looked up once: an enum member takes as long to find as a Delta to make
 
 
-def _start() -> int:
-    """The state: output tokens told of so far, up to the last event that bore any; or COUNT_UNKNOWN."""
+def start() -> int:
+    """As Dialect.start. State: output tokens told of so far, up to the last event that bore any; or COUNT_UNKNOWN."""
     return 0
 
 
-def _decode(state: int, event_type: str, data: bytes) -> tuple[int, list[Delta]]:
+def decode(state: int, event_type: str, data: bytes) -> tuple[int, list[Delta]]:
+    """As Dialect.decode."""
     if (data[:1] != b"{" or event_type != "message") and (other := beside(event_type, data)) is not None:
         return state, other
     event = _parse(data)
@@ -146,7 +148,7 @@ def _plain_text(event: _Event) -> str | None:
     if event.error is not None:
         return None
     choice = choices[0]
-    if choice.finish_reason or choice.token_ids:
+    if choice.finish_reason or choice.token_ids or choice.output_ids:
         return None
     message = choice.delta
     if message is None:
@@ -156,13 +158,14 @@ def _plain_text(event: _Event) -> str | None:
     return message.content
 
 
-def _decode_body(body: bytes) -> list[Delta]:
+def decode_body(body: bytes) -> list[Delta]:
+    """As Dialect.decode_body."""
     if not body.strip():
         raise DialectError("the answer is empty")
     event = _parse(body)
     if _is_error(event):
         return [Delta(ChunkKind.ERROR, error_text(body))]
-    _, deltas = _deltas(_start(), event)
+    _, deltas = _deltas(start(), event)
     return [*deltas, Delta(ChunkKind.DONE)]  # the end of the body is its end marker
 
 
@@ -183,8 +186,8 @@ def _deltas(state: int, event: _Event) -> tuple[int, list[Delta]]:
     ids = None
     for choice in event.choices:
         _collect(choice, said)
-        if choice.token_ids:
-            ids = len(choice.token_ids) + (ids or 0)
+        if told := choice.token_ids or choice.output_ids:
+            ids = len(told) + (ids or 0)
     usage = _usage(event) if event.usage is not None or event.timings is not None else None
     n_bearing = sum(kind in _BEARING for kind, _, _ in said)
     if ids and not n_bearing:  # a token whose text is held back: it is there, it only cannot be read yet
@@ -263,9 +266,9 @@ CHAT = Dialect(
     path=CHAT_PATH,
     streams_as="text/event-stream",
     encode=_encode_chat,
-    start=_start,
-    decode=_decode,
-    decode_body=_decode_body,
+    start=start,
+    decode=decode,
+    decode_body=decode_body,
     error_text=error_text,
     is_chat=True,
 )
@@ -274,8 +277,8 @@ COMPLETIONS = Dialect(
     path=COMPLETIONS_PATH,
     streams_as="text/event-stream",
     encode=_encode_completion,
-    start=_start,
-    decode=_decode,
-    decode_body=_decode_body,
+    start=start,
+    decode=decode,
+    decode_body=decode_body,
     error_text=error_text,
 )

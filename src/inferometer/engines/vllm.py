@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vLLM's OpenAI-compatible server. Checked with 0.32.0; see tests/transcripts."""
+"""vLLM's OpenAI-compatible server. Checked with 0.32.0; see tests/transcripts.
+
+Its own route takes token ids and answers with token ids, without a word of text. Its events look like those of a
+completion, so the same decoder reads them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from inferometer.engines import openai
+from inferometer.engines.body import encoded
 from inferometer.engines.engine import (
     OUTPUT_TOKENS_ASKED,
     Call,
+    Dialect,
     DialectError,
+    Encoded,
     Engine,
     Identity,
     Messages,
@@ -19,7 +27,11 @@ from inferometer.engines.engine import (
     first_model,
     whole_number,
 )
+from inferometer.engines.error_text import error_text
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.plan.request import Request
+
+GENERATE_PATH = "/inference/v1/generate"
 
 
 def _recognise(answers: Mapping[str, Any]) -> Identity | None:
@@ -58,6 +70,30 @@ def _read_tokens(answer: Any) -> Tokens:
             raise DialectError("/tokenize gave no count")
 
 
+def _encode(request: Request, model: str, extras: Mapping[str, Any]) -> Encoded:
+    """Raises: ValueError for text and messages."""
+    if request.messages is not None or isinstance(request.prompt, str):
+        raise ValueError(f"{GENERATE_PATH} takes token ids, neither text nor messages")
+    sampling: dict[str, Any] = {"max_tokens": request.max_output_tokens, "temperature": request.sampling.temperature}
+    if request.sampling.seed is not None:
+        sampling["seed"] = request.sampling.seed
+    body: dict[str, Any] = {"model": model, "token_ids": request.prompt, "sampling_params": sampling}
+    if request.is_streamed:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return encoded(GENERATE_PATH, body, request, extras)
+
+
+TOKENS = Dialect(
+    name="vllm-tokens",
+    path=GENERATE_PATH,
+    streams_as="text/event-stream",
+    encode=_encode,
+    start=openai.start,
+    decode=openai.decode,
+    decode_body=openai.decode_body,
+    error_text=error_text,
+    takes_text=False,
+)
 _LENGTH = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED}
 _COUNT = {"stream_options": {"continuous_usage_stats": True}}
 ENGINE = Engine(
@@ -67,6 +103,9 @@ ENGINE = Engine(
     speaks={
         "chat": Speech(CHAT, _LENGTH, _COUNT),
         "completions": Speech(COMPLETIONS, _LENGTH, _COUNT, takes_token_ids=True),
+        "native": Speech(
+            TOKENS, {f"sampling_params.{name}": value for name, value in _LENGTH.items()}, takes_token_ids=True
+        ),
     },
     asks=("/version",),
     tokenize_text=_tokenize_text,
@@ -77,5 +116,8 @@ ENGINE = Engine(
         "one event can hold several tokens, or a token and no text",
         "a prompt that fits together with an output that does not is shortened without a word",
         "the model's own generation_config.json may set sampling defaults",
+        "with a tool or reasoning parser an answer may have tokens and not one piece of text",
+        "unknown body fields are ignored without a word",
+        "its own route answers 403 unless it was started with --enable-scale-out",
     ),
 )

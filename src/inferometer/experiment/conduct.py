@@ -124,7 +124,8 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
             counter=counter,
             context_tokens=facts.context_tokens,
             takes_token_ids=facts.takes_token_ids,
-            takes_messages=facts.api == "chat",
+            takes_messages=DIALECTS[facts.api].is_chat,
+            takes_text=DIALECTS[facts.api].takes_text,
         )
         n_requests = n_requests_of(schedule, alone_s)
         plan = planning.make(shape, schedule, server, n_requests=n_requests, seed=seed, words_nonce=words_nonce)

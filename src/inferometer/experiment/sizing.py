@@ -111,7 +111,7 @@ def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) ->
     t_start_ns = 0
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         for i in range(3):
-            request = Request(0, " ".join(["water"] * n_words), 0, n_asked, shape.sampling, shape.is_streamed)
+            request = Request(0, _prompt(facts, n_words), 0, n_asked, shape.sampling, shape.is_streamed)
             t_start_ns = clock.now_ns()
             seen = probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
             if seen.error:
@@ -119,3 +119,11 @@ def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) ->
             if i == 0:  # a word is one token to a large vocabulary, three to a small one, and long prompts must fit
                 n_words = max(1, n_input * n_words // (seen.n_prompt_tokens or n_words))
     return max(1e-3, (clock.now_ns() - t_start_ns) / NS_PER_S * n_output / n_asked)
+
+
+def _prompt(facts: ServerFacts, n_words: int) -> str | tuple[int, ...]:
+    """So many words, or as many token ids for a dialect that takes nothing else."""
+    if DIALECTS[facts.api].takes_text:
+        return " ".join(["water"] * n_words)
+    ids = facts.sample_ids
+    return (ids * math.ceil(n_words / len(ids)))[:n_words]

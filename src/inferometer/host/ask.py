@@ -372,14 +372,15 @@ def _choose_api(asker: _Asker, url: str, engine: Engine, api: str | None) -> tup
 
 def _try(asker: _Asker, speech: Speech) -> _Trial:
     """Probe with everything we would like to send; what the server refuses is left out, with a note."""
-    extras: dict[str, Any] = dict(speech.length_extras)
+    ours = {**speech.length_extras, **speech.usage_extras}
+    extras: dict[str, Any] = dict(ours)
     notes: list[str] = []
     for _ in range(_MAX_REFUSALS):
         seen = asker.probe(speech.dialect, extras)
         if seen.status not in (400, 422) or not (change := _milder(extras, seen.error)):
             break
         extras |= change
-        for name in speech.length_extras:
+        for name in ours:
             if extras.get(name, name) is None:
                 del extras[name]
         notes.append(f"the server refuses {' and '.join(change)}: left out ({seen.error})")

@@ -15,7 +15,7 @@ from inferometer.host.control import Control
 from inferometer.kinds import TOKEN_BEARING, ChunkKind
 from inferometer.plan.request import Request
 from inferometer.wire.errors import RemoteProtocolError
-from inferometer.wire.sse import EventReader
+from inferometer.wire.streams import SSE, reader_of
 
 TIMEOUT_S = 120.0  # some servers load their model with the first request
 
@@ -51,7 +51,8 @@ def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, A
         said = dialect.error_text(reply.body)
         where = f" to {reply.location}" if 300 <= reply.status < 400 and reply.location else ""
         return Probe(reply.status, f"HTTP {reply.status}{where}: {said}".rstrip(": "))
-    is_streamed = reply.content_type.startswith(dialect.streams_as) or reply.body.lstrip().startswith(b"data:")
+    is_streamed = reply.content_type.startswith(dialect.streams_as)
+    is_streamed |= dialect.streams_as == SSE and reply.body.lstrip().startswith(b"data:")
     try:
         deltas = _streamed(dialect, reply.body) if is_streamed else dialect.decode_body(reply.body)
     except (DialectError, RemoteProtocolError) as error:
@@ -67,7 +68,7 @@ def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, A
 
 
 def _streamed(dialect: Dialect, body: bytes) -> list[Delta]:
-    reader, state, deltas = EventReader(), dialect.start(), []
+    reader, state, deltas = reader_of(dialect.streams_as), dialect.start(), []
     for event in [*reader.feed(body, 0), *reader.close(0)]:
         if not event.is_comment:
             state, said = dialect.decode(state, event.type, event.data)

@@ -31,6 +31,7 @@ NOT_TOLD = -1  # Request.n_prompt_tokens where nobody counted a prompt out of a 
 _INPUTS_KEY, _OUTPUTS_KEY, _PROMPTS_KEY = (1,), (2,), (3,)
 _GREEDY = Sampling()
 _COUNT_BUDGET_S = 10.0  # for prompts of a file
+_OTHER_API = "choose another one with --api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the server can take. `context_tokens`: for prompt and output together; None: not known."""
+    """What the server can take. `context_tokens`: for prompt and output together; None: not known. `takes_text`: if
+    not, nothing but token ids."""
 
     counter: TokenCounter
     context_tokens: int | None = None
     takes_token_ids: bool = False
     takes_messages: bool = True
+    takes_text: bool = True
 
 
 def make(shape: Shape, schedule: Schedule, server: Server, *, n_requests: int, seed: int, words_nonce: int = 0) -> Plan:
@@ -88,6 +91,8 @@ def _synthetic(
     """Prompts with the input and output lengths, int64[n_requests] each. `seeds`: the run's, and the nonce of words."""
     vocabulary = learn(server.counter)
     uses_ids = server.takes_token_ids and bool(vocabulary.ids)
+    if not uses_ids and not server.takes_text:
+        raise UsageError("this API takes nothing but token ids, and the server does not show its own", _OTHER_API)
     n_fixed = 0 if uses_ids else vocabulary.n_fixed
     n_least = n_fixed + shape.n_shared + 1
     _check_room(shape, server.context_tokens, n_fixed, n_least)
@@ -148,6 +153,8 @@ def _from_file(shape: Shape, server: Server, n_requests: int, seed: int, notes: 
     prompts, n_prompts = shape.inputs.prompts, len(shape.inputs.prompts)
     if shape.n_shared:
         raise UsageError("--shared-prefix has no meaning for prompts from a file", "leave it out")
+    if not server.takes_text:
+        raise UsageError(f"{shape.inputs.spec} holds text, and this API takes nothing but token ids", _OTHER_API)
     if not server.takes_messages and any(prompt.messages is not None for prompt in prompts):
         raise UsageError(f"{shape.inputs.spec} holds messages, which need the chat API", "leave out --api completions")
     if n_requests > n_prompts:
