@@ -27,6 +27,7 @@ import typer
 
 from inferometer import config, errors, kinds, records
 from inferometer.cli.main import app
+from inferometer.engines import ENGINES
 from inferometer.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -230,6 +231,26 @@ def test_every_check_of_the_doctor_is_explained():
     source = (ROOT / "src" / "inferometer" / "host" / "doctor.py").read_text()
     codes = set(re.findall(r"Check\(\s*\"([\w-]+)\"", source)) | set(re.findall(r"code = \"([\w-]+)\"", source))
     assert codes == {words(row[0])[0] for row in table("guides/trust.md", "| check | asks")}
+
+
+def test_every_engine_is_documented():
+    assert [words(row[0]) for row in table("reference/engines.md", "<!-- engines -->")] == [[e.name] for e in ENGINES]
+
+
+def test_every_dialect_is_documented_with_the_fields_it_is_sent():
+    rows = table("reference/engines.md", "<!-- dialects -->")
+    spoken = [(engine.name, api, speech) for engine in ENGINES for api, speech in engine.speaks.items()]
+    for row, (name, api, speech) in zip(rows, spoken, strict=True):
+        dialect = speech.dialect
+        assert [words(cell)[0] for cell in row[:4]] == [name, api, dialect.name, dialect.path]
+        assert words(row[4]) == list(speech.length_extras)
+        assert speech.length_extras or row[4] == "none"
+        assert bool(speech.count_extras) == row[6].startswith("on request")
+
+
+def test_the_traps_of_every_engine_are_listed(page_block):
+    rows = [f"| `{engine.name}` | {quirk} |\n" for engine in ENGINES for quirk in engine.quirks]
+    page_block("reference/engines.md", "traps", "| engine | trap |\n|---|---|\n" + "".join(rows))
 
 
 def test_the_glossary_is_in_order():

@@ -26,7 +26,7 @@ import numpy as np
 
 from inferometer import clock, records
 from inferometer.drive.decode import Asked, Decoded, decode
-from inferometer.engines import DIALECTS
+from inferometer.engines.registry import dialects
 from inferometer.errors import FormatError, RunError, UsageError
 from inferometer.kinds import Phase
 from inferometer.plan.plan import Plan, load
@@ -130,7 +130,13 @@ class Run:
             [request.n_prompt_tokens for request in plan.requests],
             [request.max_output_tokens for request in plan.requests],
         )
-        return decode(all_paths(self.path / RECORDER), DIALECTS[self.manifest()["dialect"]], asked)
+        name = self.manifest()["dialect"]
+        if name not in dialects():
+            raise FormatError(
+                f"{self.path} was answered in the dialect {name!r}, which no engine speaks that is known here",
+                "install the package that brings that engine",
+            )
+        return decode(all_paths(self.path / RECORDER), dialects()[name], asked)
 
     def write_tables(self) -> Decoded:
         """Recorder to Parquet."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inferometer.engines import DIALECTS
+from inferometer.engines.registry import dialects
 from inferometer.errors import UsageError
 from inferometer.kinds import Phase
 from inferometer.plan.plan import Plan
@@ -73,7 +73,7 @@ def _reads_of(run: Run, ids: set[int]) -> dict[int, Reads]:
 def _sending(trace: Trace, plan: Plan, request_id: int) -> Sending:
     """The request as it was sent, made again from the plan."""
     wire: dict[str, Any] = trace.meta["wire"]
-    dialect = DIALECTS[trace.meta["dialect"]]
+    dialect = dialects()[trace.meta["dialect"]]
     body, path = None, dialect.path.replace("{model}", wire["model"])
     if wire["keeps_content"]:
         encoded = dialect.encode(plan.requests[request_id % len(plan.requests)], wire["model"], wire["extras"])

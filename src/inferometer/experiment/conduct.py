@@ -21,7 +21,7 @@ from inferometer.clock import Clock
 from inferometer.config import Experiment
 from inferometer.drive.loop import Options
 from inferometer.drive.progress import Observer
-from inferometer.engines import DIALECTS, ENGINES
+from inferometer.engines.registry import dialects, engines
 from inferometer.errors import InferometerError, RunError
 from inferometer.experiment.manifest import begun, ended, known
 from inferometer.experiment.sending import headers_of, payloads_of, target_of
@@ -114,7 +114,7 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     shape, schedule = shape_of(config), schedule_of(config)
     seed, words_nonce = seeds_of(config)
     access: dict[str, Any] = {"headers": config.headers(), "is_insecure": config.insecure}
-    access |= {"engines": ENGINES, "dialects": DIALECTS}
+    access |= {"engines": engines(), "dialects": dialects()}
     facts = ask(subject.url, model=subject.model, api=config.api, **access)
     observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
     is_staggered = is_staggered and config.mode == "closed"
@@ -124,8 +124,8 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
             counter=counter,
             context_tokens=facts.context_tokens,
             takes_token_ids=facts.takes_token_ids,
-            takes_messages=DIALECTS[facts.api].is_chat,
-            takes_text=DIALECTS[facts.api].takes_text,
+            takes_messages=dialects()[facts.api].is_chat,
+            takes_text=dialects()[facts.api].takes_text,
         )
         n_requests = n_requests_of(schedule, alone_s)
         plan = planning.make(shape, schedule, server, n_requests=n_requests, seed=seed, words_nonce=words_nonce)
@@ -189,7 +189,7 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
     with reserve(run_.path) as release, _pinned(subject.client_cores):
         recorder = Writer(run_.path / RECORDER)
         samplers = _samplers(subject, prepared.n_workers)
-        task = (target, payloads, plan.schedule, DIALECTS[facts.api], recorder, clock, options, samplers, observer)
+        task = (target, payloads, plan.schedule, dialects()[facts.api], recorder, clock, options, samplers, observer)
         if prepared.n_workers == 1:
             measured = Measurement(*task).run()
         else:

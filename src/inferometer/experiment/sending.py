@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from inferometer import __version__
 from inferometer.config import Experiment
 from inferometer.drive.connection import Target
-from inferometer.engines import DIALECTS
+from inferometer.engines.registry import dialects
 from inferometer.errors import EngineError
 from inferometer.host.ask import ServerFacts
 from inferometer.host.control import port_of
@@ -37,7 +37,7 @@ def headers_of(url: str, own: Sequence[tuple[str, str]]) -> list[tuple[str, str]
 
 def payloads_of(plan: Plan, facts: ServerFacts, headers: Sequence[tuple[str, str]], nonce: str) -> list[bytes]:
     """Every request of the plan as the bytes that go out."""
-    dialect, prefix = DIALECTS[facts.api], urlsplit(facts.url).path
+    dialect, prefix = dialects()[facts.api], urlsplit(facts.url).path
     payloads = []
     for request in plan.requests:
         encoded = dialect.encode(request, facts.model, facts.extras)

@@ -10,7 +10,7 @@ from functools import partial
 from inferometer.clock import Clock
 from inferometer.config import Experiment, Warmup
 from inferometer.drive.loop import SWEEP_NS
-from inferometer.engines import DIALECTS
+from inferometer.engines.registry import dialects
 from inferometer.errors import EngineError
 from inferometer.host.ask import ServerFacts
 from inferometer.host.control import Control
@@ -113,7 +113,7 @@ def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) ->
         for i in range(3):
             request = Request(0, _prompt(facts, n_words), 0, n_asked, shape.sampling, shape.is_streamed)
             t_start_ns = clock.now_ns()
-            seen = probe(control, DIALECTS[facts.api], facts.model, facts.extras, request)
+            seen = probe(control, dialects()[facts.api], facts.model, facts.extras, request)
             if seen.error:
                 raise EngineError(f"a first request failed: {seen.error}", "mend what the server says, then try again")
             if i == 0:  # a word is one token to a large vocabulary, three to a small one, and long prompts must fit
@@ -123,7 +123,7 @@ def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) ->
 
 def _prompt(facts: ServerFacts, n_words: int) -> str | tuple[int, ...]:
     """So many words, or as many token ids for a dialect that takes nothing else."""
-    if DIALECTS[facts.api].takes_text:
+    if dialects()[facts.api].takes_text:
         return " ".join(["water"] * n_words)
     ids = facts.sample_ids
     return (ids * math.ceil(n_words / len(ids)))[:n_words]
