@@ -167,6 +167,22 @@ def test_a_count_that_stops_running_tells_nothing_from_there_on():
     assert counts(*events) == [1, 2, None, None]
 
 
+def test_tokens_that_never_became_text_are_counted_with_the_finish_reason():
+    """An end-of-sequence token, or a character that the length cut in two."""
+    events = [chunk({"content": "a"}, usage=running(1)), chunk({"content": "b"}, usage=running(2))]
+    assert counts(*events, chunk({}, finish="length", usage=running(5))) == [1, 1, 3]
+    assert counts(*events, chunk({}, finish="length", usage=running(2))) == [1, 1, None]
+    assert counts(*events, chunk({}, usage=running(5))) == [1, 1, None]
+
+
+def test_an_answer_of_swallowed_tokens_has_no_first_one():
+    events = [
+        chunk({"role": "assistant", "content": ""}, usage=running(0)),
+        chunk({}, finish="length", usage=running(60)),
+    ]
+    assert [d.kind for d in decode(*events)] == [K.ROLE, K.EMPTY]
+
+
 def test_token_ids_are_tokens_also_without_text():
     deltas = decode(
         chunk({"content": ""}, token_ids=[235]), chunk({"content": "é!"}, token_ids=[169, 0]), chunk({}, token_ids=[])

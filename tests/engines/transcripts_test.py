@@ -19,6 +19,7 @@ TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 GENERATIONS = ("stream", "complet", "chat", "generate", "reasoning", "tool-call", "error", "prefix")
 # A word in the name of a transcript, and the dialect it is of; the first that fits.
 NATIVE = {
+    "xllamacpp-2026.10-native": "llamacpp-completion",
     "llama-server-0c1e570-native": "llamacpp-completion",
     "vllm-0.32.0-native": "vllm-tokens",
     "sglang-native": "sglang-generate",

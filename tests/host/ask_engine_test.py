@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from inferometer.embedded.cache import ensure_model
@@ -12,9 +14,12 @@ from inferometer.host.ask import ask, counting
 from inferometer.host.control import Control
 from inferometer.host.launch import launch, place_port
 from inferometer.host.probe import probe
+from inferometer.kinds import ChunkKind
 from inferometer.plan.lengths import parse_lengths
 from inferometer.plan.make import Server, Shape, make
+from inferometer.plan.request import Request, Sampling
 from inferometer.plan.schedule import closed
+from inferometer.wire.streams import reader_of
 
 pytestmark = pytest.mark.engine
 
@@ -64,18 +69,40 @@ def test_lengths_are_as_the_server_counts_them_and_no_prefix_is_cached(facts, n_
         assert cached[2:] == [facts.n_template_tokens + n_shared] * (N_REQUESTS - 2)  # both slots have it by then
 
 
+def deltas(facts, request, extras):
+    """What the answer says, event by event, with every event asked for its tokens."""
+    dialect = DIALECTS[facts.api]
+    encoded = dialect.encode(request, facts.model, {**facts.extras, **facts.count_extras, **extras})
+    with Control(facts.url) as control:
+        body = control.post(encoded.path, encoded.body, 30.0).body
+    reader, state, said = reader_of(dialect.streams_as), dialect.start(), []
+    for event in [*reader.feed(body, 0), *reader.close(0)]:
+        state, more = dialect.decode(state, event.type, event.data)
+        said += more
+    return said
+
+
 def test_every_event_tells_its_tokens_if_asked(facts):
     """llama.cpp: one event per token of this model, and its own running count says so."""
     with counting(facts, **ACCESS) as counter:
         server = Server(counter, takes_token_ids=facts.takes_token_ids)
         shape = Shape(parse_lengths("30"), parse_lengths("20"))
         (request,) = make(shape, closed(1, n_requests=1), server, n_requests=1, seed=1).requests
-    encoded = DIALECTS[facts.api].encode(request, facts.model, {**facts.extras, **facts.count_extras})
-    with Control(facts.url) as control:
-        body = control.post(encoded.path, encoded.body, 30.0).body
-    dialect, state, counts = DIALECTS[facts.api], DIALECTS[facts.api].start(), []
-    for line in body.split(b"\n\n"):
-        if line:
-            state, deltas = dialect.decode(state, "message", line.removeprefix(b"data: "))
-            counts += [delta.n_tokens for delta in deltas if delta.text]
+    counts = [delta.n_tokens for delta in deltas(facts, request, {}) if delta.text]
     assert sum(counts) == 20
+    assert set(counts) == {1}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_tokens_that_are_no_whole_character_are_counted_with_the_event_that_brings_it(facts, seed):
+    """The model is made to answer in the single bytes of two characters: events then hold several tokens, and the last
+    tokens may never become text. The counts of the events add up to the engine's own all the same; only a chat tells
+    of such last tokens with its usage alone, which is no event of an answer."""
+    with Control(facts.url) as control:
+        tokens = control.post("/tokenize", json.dumps({"content": "é\N{SLIGHTLY SMILING FACE}"}).encode()).document
+    bias = {"logit_bias": [[token, 60.0] for token in tokens["tokens"]], "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+    said = deltas(facts, Request(0, "water river", 0, 60, Sampling(1.0, seed)), bias)
+    counts = [delta.n_tokens for delta in said if delta.kind is ChunkKind.CONTENT]
+    assert max(counts) > 1, "several tokens in one event"
+    assert sum(counts) == 60 or (facts.api == "chat" and said[-3].finish and sum(counts) < 60)
+    assert [delta.usage.n_output_tokens for delta in said if delta.usage is not None][-1] == 60

@@ -4,7 +4,8 @@
 Rule 1: one decoder for both routes; they differ in what is asked, and in where an answer keeps its text.
 Rule 2: unknown fields are ignored, unknown shapes are not: an event with nothing we know in it raises DialectError.
 Rule 3: tokens of an event are told by its token ids, or by the growth of a running count since the last event that
-    bore any. A count that stands in some events only, or stands still, is no running count.
+    bore any. A count that stands in some events only, or stands still, is no running count. Where it has grown once
+    more with the finish reason, the last tokens never became text; they are tokens all the same.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ def _deltas(state: int, event: _Event) -> tuple[int, list[Delta]]:
             ids = len(told) + (ids or 0)
     usage = _usage(event) if event.usage is not None or event.timings is not None else None
     n_bearing = sum(kind in _BEARING for kind, _, _ in said)
-    if ids and not n_bearing:  # a token whose text is held back: it is there, it only cannot be read yet
+    if not n_bearing and (ids or _is_tail(state, said, usage)):  # tokens without text: not yet, or never
         said[0] = (ChunkKind.CONTENT, "", said[0][2])
         n_bearing = 1
     state, n_tokens = _count(state, ids, usage, n_bearing)
@@ -225,6 +226,12 @@ def _collect(choice: _Choice, said: list[tuple[ChunkKind, str, str | None]]) -> 
     elif finish:
         kind, text, _ = said[-1]
         said[-1] = (kind, text, finish)
+
+
+def _is_tail(state: int, said: list[tuple[ChunkKind, str, str | None]], usage: Usage | None) -> bool:
+    """Whether an event that ends an answer of counted tokens, and has no text, counts more of them."""
+    running = usage.n_output_tokens if usage is not None else None
+    return state > 0 and running is not None and running > state and len(said) == 1 and said[0][2] is not None
 
 
 def _count(state: int, ids: int | None, usage: Usage | None, n_bearing: int) -> tuple[int, int | None]:
