@@ -66,6 +66,7 @@ class Experiment:
     shared_prefix: int = 0
     tokenizer: str | None = None
     is_streamed: bool = True
+    count_tokens: bool = False
     temperature: float = 0.0
     seed: int | None = None
     slo: str = ""

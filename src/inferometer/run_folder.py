@@ -126,11 +126,13 @@ class Run:
     def decode(self) -> Decoded:
         """Decode the recorder again, whatever tables are there."""
         plan = self.plan()
+        manifest = self.manifest()
         asked = Asked(
             [request.n_prompt_tokens for request in plan.requests],
             [request.max_output_tokens for request in plan.requests],
+            is_obeyed=manifest.get("plan", {}).get("counts_outputs_by") == "length",
         )
-        name = self.manifest()["dialect"]
+        name = manifest["dialect"]
         if name not in dialects():
             raise FormatError(
                 f"{self.path} was answered in the dialect {name!r}, which no engine speaks that is known here",

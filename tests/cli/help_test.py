@@ -20,6 +20,7 @@ FLAGS = [
     "--input-tokens",
     "--output-tokens",
     "--shared-prefix",
+    "--count-tokens",
     "--no-stream",
     "--temperature",
     "--seed",

@@ -37,11 +37,11 @@ FIRST, SECOND = chunk(event(" a")), chunk(event(" b", '"length"'))
 def record(tmp_path):
     """`record(write)`: what becomes of the frames that `write(recorder)` writes, two tokens being asked of each."""
 
-    def run(write, n_output_tokens=2):
+    def run(write, n_output_tokens=2, is_obeyed=False):
         recorder = Writer(tmp_path / "recorder.bin")
         write(recorder)
         recorder.close()
-        return decode([tmp_path / "recorder.bin"], CHAT, Asked([5], [n_output_tokens]))
+        return decode([tmp_path / "recorder.bin"], CHAT, Asked([5], [n_output_tokens], is_obeyed))
 
     return run
 
@@ -60,6 +60,20 @@ def begin(recorder, request_id=0, t_ms=0, conn=0):
 
 def outcome_of(decoded, i=0):
     return Outcome(decoded.requests["outcome"][i])
+
+
+@pytest.mark.parametrize(("is_obeyed", "counts"), [(False, [NOT_TOLD, NOT_TOLD, 2]), (True, [3, NOT_TOLD, 2])])
+def test_an_answer_that_nobody_counts_is_as_long_as_asked_if_the_server_obeys(record, is_obeyed, counts):
+    def write(recorder):
+        early = chunk(event(" b", '"stop"'))
+        for request_id, rest in enumerate((SECOND, early, SECOND + chunk(USAGE))):
+            begin(recorder, request_id, t_ms=20 * request_id)
+            reads(recorder, request_id, HEAD, FIRST, rest, chunk(DONE) + END, t_ms=20 * request_id + 5)
+            recorder.end(request_id, Outcome.OK, (20 * request_id + 13) * MS)
+
+    decoded = record(write, n_output_tokens=3, is_obeyed=is_obeyed)
+    assert decoded.requests["n_output_tokens"].tolist() == counts
+    assert decoded.requests["outcome"].tolist() == [Outcome.OK] * 3
 
 
 def test_a_good_answer_fills_every_column(record):

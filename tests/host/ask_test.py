@@ -215,7 +215,40 @@ def test_usage_that_is_told_of_whole_answers_only_sizes_prompts():
     engine.generate = generate
     facts = asked_of(engine)
     assert (facts.counts_by, facts.usage_in_stream) == ("usage", False)
-    assert facts.notes == (UNKNOWN, "the server tells no usage in a stream: output tokens are not known")
+    assert (facts.is_length_forced, facts.counts_outputs_by) == (True, "length")
+    assert facts.notes[1].startswith(
+        "the server tells no usage in a stream: an answer that ends by its length is taken"
+    )
+    engine.obeys = ()
+    loose = asked_of(engine)
+    assert (loose.is_length_forced, loose.counts_outputs_by) == (False, "nothing")
+    assert loose.notes[-1] == "the server tells no usage in a stream: output tokens are not known"
+
+
+def test_every_event_tells_its_tokens_if_that_is_asked_for():
+    """A running usage, as vLLM gives on request."""
+
+    class Counting(FakeEngine):
+        def generate(self, body, n_prompt, choice):
+            answer = super().generate(body, n_prompt, choice)
+            if not (body.get("stream") and body["stream_options"].get("continuous_usage_stats")):
+                return answer
+            *events, done = answer.body.decode().split("data: ")[1:]
+            told = []
+            for i, event in enumerate(map(json.loads, events)):
+                usage = {"prompt_tokens": n_prompt, "completion_tokens": min(i + 1, len(events) - 1)}
+                told.append(json.dumps(event | {"usage": usage}) + "\n\n")
+            return Answer("".join(f"data: {e}" for e in [*told, done]).encode(), headers=answer.headers)
+
+    routes = {"GET /v1/models": recorded(f"{VLLM}-models"), "GET /version": recorded(f"{VLLM}-version")}
+    seen = []
+    facts = asked_of(Counting(), routes, seen, count_tokens=True)
+    assert facts.extras["stream_options"] == facts.count_extras["stream_options"] == {"continuous_usage_stats": True}
+    assert facts.notes == ()
+    assert seen[-1][1]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert "stream_options" not in asked_of(Counting(), routes).extras
+    assert "gaps are per event" in asked_of(FakeEngine(), routes, count_tokens=True).notes[-1]
+    assert "gaps are per event" in asked_of(FakeEngine(), count_tokens=True).notes[-1]
 
 
 def test_a_server_that_does_not_stream_is_found_out():

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.engine
         ("--for", "2s", "--warmup", "0.5s"),
         ("--concurrency", "2", "--requests", "8", "--api", "completions", "--shared-prefix", "16"),
         ("--concurrency", "2", "--requests", "6", "--api", "native"),
+        ("--concurrency", "2", "--requests", "6", "--count-tokens"),
         ("--rate", "4", "--requests", "8", "--output-tokens", "uniform:5-20"),
         ("--burst", "--requests", "8", "--no-stream", "--no-content"),
         ("--requests", "4", "--repeats", "2", "--input-tokens", "lognormal:60,0.3", "--temperature", "0.7"),

@@ -38,6 +38,14 @@ Api = Annotated[
         panel=SERVER,
     ),
 ]
+CountTokens = Annotated[
+    bool | None,
+    _option(
+        "--count-tokens",
+        help="Have every event tell its tokens, where the engine can: gaps per token, longer answers.",
+        panel=LENGTH,
+    ),
+]
 Concurrency = Annotated[
     int | None,
     _option("--concurrency", metavar="N", help="Closed loop: keep N requests in flight. Default 4.", panel=LOAD),

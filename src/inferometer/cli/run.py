@@ -29,6 +29,7 @@ def run(
     output_tokens: flags.OutputTokens = None,
     shared_prefix: flags.SharedPrefix = None,
     tokenizer: flags.Tokenizer = None,
+    count_tokens: flags.CountTokens = None,
     no_stream: flags.NoStream = None,
     temperature: flags.Temperature = None,
     seed: flags.Seed = None,

@@ -28,16 +28,22 @@ from inferometer.recorder import Due, End, Note, Read, Sent, Tail, read_frames
 from inferometer.records import CHUNK, NEVER, NOT_TOLD, SAMPLE, Array, empty_requests
 
 _FINISH = re.compile(r"[A-Za-z_]{0,16}")  # the words servers use; anything else could be anything
+_BY_LENGTH = "length"  # the finish reason of an answer that has all the tokens asked for
 _IS_TOKEN = np.isin(np.arange(128), [int(kind) for kind in TOKEN_BEARING])
 _IS_ANSWER = np.isin(np.arange(128), [int(ChunkKind.CONTENT), int(ChunkKind.TOOL)])
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the plan asked of request id i: token counts by position in the pool (ids past its end wrap around)."""
+    """What the plan asked of request id i: token counts by position in the pool (ids past its end wrap around).
+
+    is_obeyed: nobody counts the answers, but the server was seen to give exactly the length asked for; an answer that
+    ended by its length is then taken to have it.
+    """
 
     n_prompt_tokens: Sequence[int]
     n_output_tokens: Sequence[int]
+    is_obeyed: bool = False
 
 
 @dataclass(slots=True)
@@ -187,6 +193,8 @@ class _Pass:
         record["n_output_tokens_asked"] = asked.n_output_tokens[request_id % len(asked.n_output_tokens)]
         record["chunk_start"], record["n_chunks"] = self._spill.append(chunks), len(chunks)
         _fill(record, row, stamps[:, 1], chunks)
+        if asked.is_obeyed and record["n_output_tokens"] == NOT_TOLD and record["finish"] == _BY_LENGTH:
+            record["n_output_tokens"] = record["n_output_tokens_asked"]
 
     def decoded(self) -> Decoded:
         """All of it, in the order of the tables."""

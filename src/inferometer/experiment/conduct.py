@@ -115,7 +115,7 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     seed, words_nonce = seeds_of(config)
     access: dict[str, Any] = {"headers": config.headers(), "is_insecure": config.insecure}
     access |= {"engines": engines(), "dialects": dialects()}
-    facts = ask(subject.url, model=subject.model, api=config.api, **access)
+    facts = ask(subject.url, model=subject.model, api=config.api, count_tokens=config.count_tokens, **access)
     observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
     is_staggered = is_staggered and config.mode == "closed"
     alone_s = time_alone(config, shape, facts) if is_staggered or schedule.n_planned is None else 0.0

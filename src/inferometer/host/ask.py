@@ -38,11 +38,13 @@ class ServerFacts:
 
     `url`: without slash and /v1 at the end. `api`: the name of the dialect to use; `apis`: of all that answered, among
     those tried. `extras`: body fields to send, with OUTPUT_TOKENS_ASKED where each request's own number belongs;
-    `count_extras`: further fields that make every event tell its tokens, at a cost. `is_length_forced`: an answer had
-    the length asked for, where it would have been short. `counts_by`: "server", "usage" or "nothing".
-    `n_template_tokens`: tokens before the user's words, the same in every request. `n_slots`: requests served at a
-    time. `sample_ids`: token ids of a few words, for a dialect that takes nothing but ids. `notes`: remarks for the
-    report, one line each; `evidence`: why we think it is this engine.
+    `count_extras`: those that make every event tell its tokens, at a cost, sent if that was asked for.
+    `is_length_forced`: an answer had the length asked for, where it would have been short. `counts_by`: who counts
+    prompts: "server", "usage" or "nothing". `counts_outputs_by`: who counts answers: "usage" (or their events),
+    "length" (nobody, but lengths are as asked) or "nothing". `n_template_tokens`: tokens before the user's words, the
+    same in every request. `n_slots`: requests served at a time. `sample_ids`: token ids of a few words, for a dialect
+    that takes nothing but ids. `notes`: remarks for the report, one line each; `evidence`: why we think it is this
+    engine.
     """
 
     url: str
@@ -63,6 +65,7 @@ class ServerFacts:
     takes_token_ids: bool = False
     sample_ids: tuple[int, ...] = ()
     counts_by: str = "nothing"
+    counts_outputs_by: str = "nothing"
     notes: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
 
@@ -79,12 +82,14 @@ def ask(
     is_insecure: bool = False,
     model: str | None = None,
     api: str | None = None,
+    count_tokens: bool = False,
     timeout_s: float = 5.0,
 ) -> ServerFacts:
     """Find out all of `ServerFacts`: a few short questions and two to six small requests.
 
     `timeout_s`: of a short question; that nobody is there is known within it.
-    `api`: a word for --api; None: the first of kinds.APIS that answers.
+    `api`: a word for --api; None: the first of kinds.APIS that answers. `count_tokens`: every event is to tell its
+    tokens, if the engine has a way.
     Raises: EngineError, one line, if there is no server or none that answers; UsageError if the model is not clear, or
     the engine does not speak that API.
     """
@@ -94,7 +99,7 @@ def ask(
         entries = _models(control.url, reply, said, has_key=any(name.lower() == "authorization" for name, _ in headers))
         name, entry = _choose(entries, model)
         engine, identity = _recognise(control, engines, entry)
-        return _examine(control, engine, identity, name, api)
+        return _examine(control, engine, identity, name, api, count_tokens=count_tokens)
 
 
 @contextmanager
@@ -273,20 +278,31 @@ class _Asker:
         return not seen.error and seen.n_prompt_tokens == len(tokens.ids)
 
 
-def _examine(control: Control, engine: Engine, identity: Identity, model: str, api: str | None) -> ServerFacts:
+def _examine(
+    control: Control, engine: Engine, identity: Identity, model: str, api: str | None, *, count_tokens: bool
+) -> ServerFacts:
     asker = _Asker(control, engine, model)
-    best, apis = _choose_api(asker, control.url, engine, api)
+    best, apis = _choose_api(asker, control.url, engine, api, count_tokens=count_tokens)
     speech, seen = best.speech, best.probe
     dialect = speech.dialect
     notes = [*identity.notes, *best.notes]
-    is_forced = _is_forced(best, notes)
+    whole = seen
+    if seen.n_prompt_tokens is None or seen.n_output_tokens is None:  # some tell usage, but never in a stream
+        whole = asker.probe(dialect, best.extras, is_streamed=False)
+    is_forced = _is_forced(best, seen if seen.n_output_tokens is not None else whole, notes)
+    outputs_by = "usage" if seen.n_output_tokens is not None else "length" if is_forced else "nothing"
     if not seen.is_streamed:
         notes.append("the server answered a streamed request in one piece: no first token, no gaps to measure")
-    if seen.n_output_tokens is None:
+    if outputs_by == "length":
+        notes.append(
+            "the server tells no usage in a stream: an answer that ends by its length is taken to have the length "
+            "asked for, as whole answers had"
+        )
+    elif outputs_by == "nothing":
         notes.append("the server tells no usage in a stream: output tokens are not known")
-    n_told = seen.n_prompt_tokens
-    if n_told is None:  # llama-cpp-python tells usage, but never in a stream
-        n_told = asker.probe(dialect, best.extras, n_tokens=1, is_streamed=False).n_prompt_tokens
+    if count_tokens and seen.is_streamed and seen.n_counted is None:
+        notes.append("events do not tell their tokens, although they were to: gaps are per event")
+    n_told = whole.n_prompt_tokens if seen.n_prompt_tokens is None else seen.n_prompt_tokens
     server = ServerCounter(control, engine, model, is_chat=dialect.is_chat)
     counts_by = _counts_by(server, n_told, notes)
     n_template = _template_prefix(server) if counts_by == "server" else None
@@ -312,6 +328,7 @@ def _examine(control: Control, engine: Engine, identity: Identity, model: str, a
         takes_token_ids=speech.takes_token_ids and asker.takes_ids(dialect),
         sample_ids=() if dialect.takes_text else asker.ids(SAMPLE_TEXT),
         counts_by=counts_by,
+        counts_outputs_by=outputs_by,
         notes=tuple(notes),
         evidence=identity.evidence,
     )
@@ -334,7 +351,9 @@ def _counts_by(server: ServerCounter, n_told: int | None, notes: list[str]) -> s
     return "usage"
 
 
-def _choose_api(asker: _Asker, url: str, engine: Engine, api: str | None) -> tuple[_Trial, tuple[str, ...]]:
+def _choose_api(
+    asker: _Asker, url: str, engine: Engine, api: str | None, *, count_tokens: bool
+) -> tuple[_Trial, tuple[str, ...]]:
     """The API asked for, else the first of those that all engines have, else the engine's first that answers; and all
     that answer.
 
@@ -353,7 +372,7 @@ def _choose_api(asker: _Asker, url: str, engine: Engine, api: str | None) -> tup
     for name in wanted:
         speech = engine.speaks[name]
         if best is None:
-            trial = _try(asker, speech)
+            trial = _try(asker, speech, count_tokens=count_tokens)
             if not trial.probe.error:
                 best = trial
                 answering.append(speech.dialect.name)
@@ -370,9 +389,9 @@ def _choose_api(asker: _Asker, url: str, engine: Engine, api: str | None) -> tup
     return best, tuple(answering)
 
 
-def _try(asker: _Asker, speech: Speech) -> _Trial:
+def _try(asker: _Asker, speech: Speech, *, count_tokens: bool) -> _Trial:
     """Probe with everything we would like to send; what the server refuses is left out, with a note."""
-    ours = {**speech.length_extras, **speech.usage_extras}
+    ours = {**speech.length_extras, **speech.usage_extras, **(speech.count_extras if count_tokens else {})}
     extras: dict[str, Any] = dict(ours)
     notes: list[str] = []
     for _ in range(_MAX_REFUSALS):
@@ -397,8 +416,9 @@ def _milder(extras: Mapping[str, Any], error: str) -> dict[str, Any]:
     return dict.fromkeys(named or forcing)
 
 
-def _is_forced(trial: _Trial, notes: list[str]) -> bool:
-    n_given = trial.probe.n_output_tokens
+def _is_forced(trial: _Trial, seen: Probe, notes: list[str]) -> bool:
+    """Whether an answer had the length asked for, by the fields that are meant to force it."""
+    n_given = seen.n_output_tokens
     fields = [name for name in trial.speech.length_extras if name in trial.extras]
     if n_given is None:
         return False

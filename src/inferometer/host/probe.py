@@ -22,12 +22,14 @@ TIMEOUT_S = 120.0  # some servers load their model with the first request
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came back. `error`: why it is no answer, one line, "" if it is one; `n_chunks`: token-bearing ones."""
+    """What came back. `error`: why it is no answer, one line, "" if it is one; `n_chunks`: token-bearing ones;
+    `n_counted`: the sum of what these tell of themselves, None if one does not tell."""
 
     status: int
     error: str = ""
     is_streamed: bool = False
     n_chunks: int = 0
+    n_counted: int | None = None
     finish: str = ""
     usage: Usage | None = None
 
@@ -37,7 +39,8 @@ class Probe:
 
     @property
     def n_output_tokens(self) -> int | None:
-        return self.usage.n_output_tokens if self.usage is not None else None
+        told = self.usage.n_output_tokens if self.usage is not None else None
+        return self.n_counted if told is None else told
 
 
 def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, Any], request: Request) -> Probe:
@@ -58,13 +61,15 @@ def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, A
     except (DialectError, RemoteProtocolError) as error:
         return Probe(reply.status, str(error), is_streamed)
     errors = [delta.text for delta in deltas if delta.kind is ChunkKind.ERROR]
-    n_chunks = sum(delta.kind in TOKEN_BEARING for delta in deltas)
+    counts = [delta.n_tokens for delta in deltas if delta.kind in TOKEN_BEARING]
+    told = [count for count in counts if count is not None]
+    n_counted = sum(told) if counts and len(told) == len(counts) else None
     finish = next((delta.finish for delta in reversed(deltas) if delta.finish), "")
     usage = next((delta.usage for delta in reversed(deltas) if delta.usage is not None), None)
     n_output_tokens = usage.n_output_tokens if usage is not None else 0
-    if not errors and not n_chunks and not n_output_tokens:
+    if not errors and not counts and not n_output_tokens:
         errors = ["the answer holds no token"]
-    return Probe(reply.status, errors[0] if errors else "", is_streamed, n_chunks, finish, usage)
+    return Probe(reply.status, errors[0] if errors else "", is_streamed, len(counts), n_counted, finish, usage)
 
 
 def _streamed(dialect: Dialect, body: bytes) -> list[Delta]:
