@@ -15,6 +15,7 @@ from inferometer.engines import DIALECTS
 from inferometer.secrecy import Scrubber
 from inferometer.wire.errors import RemoteProtocolError
 from inferometer.wire.http1 import MAX_HEAD_BYTES, Framing
+from inferometer.wire.ndjson import LineReader
 from inferometer.wire.sse import MAX_EVENT_BYTES, EventReader
 
 FACTOR = 8  # so many times the bytes may take
@@ -56,6 +57,11 @@ def _reader() -> Callable[[bytes], object]:
     return lambda data: reader.feed(data, 0)
 
 
+def _lines() -> Callable[[bytes], object]:
+    reader = LineReader()
+    return lambda data: reader.feed(data, 0)
+
+
 def _scrubber() -> Callable[[bytes], object]:
     return Scrubber(SECRETS).feed
 
@@ -73,6 +79,8 @@ FEEDS = (
     Feed("one event of empty lines, byte by byte", _answer, _STREAM, b"data\n", 1),
     Feed("events, byte by byte", _answer, _STREAM, _EVENT, 1),
     Feed("events in one read", _answer, _STREAM, _EVENT, 1 << 30),
+    Feed("one line of JSON, byte by byte", _lines, b"", b"x", 1),
+    Feed("empty lines of JSON in one read", _lines, b"", b"\n", 1 << 30),
     Feed("comments in one read", _answer, _STREAM, b":\n", 1 << 30),
     Feed("line ends in one read", _answer, _STREAM, b"\n", 1 << 30),
     Feed("CR, byte by byte", _answer, _STREAM, b"\r", 1),

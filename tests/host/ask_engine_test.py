@@ -93,6 +93,21 @@ def test_every_event_tells_its_tokens_if_asked(facts):
     assert set(counts) == {1}
 
 
+def test_the_engines_own_api_gives_the_same_words_and_counts(url):
+    """Greedy, the same ids as the prompt: the routes are two ways to ask for one answer."""
+    heard = []
+    for api in ("completions", "native"):
+        facts = ask(url, api=api, **ACCESS)
+        with Control(url) as control:
+            content = json.dumps({"content": "water river stone"}).encode()
+            ids = tuple(control.post("/tokenize", content).document["tokens"])
+        said = deltas(facts, Request(0, ids, len(ids), 24), {})
+        usage = [delta.usage for delta in said if delta.usage is not None][-1]
+        heard.append(("".join(delta.text for delta in said), usage.n_prompt_tokens, usage.n_output_tokens))
+    assert heard[0] == heard[1]
+    assert heard[0][2] == 24
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_tokens_that_are_no_whole_character_are_counted_with_the_event_that_brings_it(facts, seed):
     """The model is made to answer in the single bytes of two characters: events then hold several tokens, and the last
