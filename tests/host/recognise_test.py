@@ -5,6 +5,7 @@ then spoken to in its own way."""
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from tests.engines.planes import PLANES
@@ -43,6 +44,24 @@ def test_it_is_known_wherever_it_listens(one, other):
             served.clear()
             served.update(swapped)
         assert (ask(first_url).engine, ask(second_url).engine) == (other, one)
+
+
+def test_a_server_that_hangs_on_strange_paths_is_not_asked_all_of_them():
+    def hang(body, headers):
+        time.sleep(0.7)
+        return Answer({}, 404)
+
+    seen, strange = [], {path for engine in ENGINES for path in engine.asks}
+    with serving(FakeEngine().routes() | {f"GET {path}": hang for path in strange}, seen) as url:
+        facts = asking.ask(url, **ACCESS, timeout_s=0.3)
+    assert facts.engine == "openai"
+    assert len({name for name, _ in seen if name.removeprefix("GET ") in strange}) == 2
+
+
+def test_an_empty_list_of_models_is_a_list():
+    routes = {"GET /v1/models": lambda body, headers: Answer({"object": "list", "data": None})}
+    with serving(routes) as url, pytest.raises(UsageError, match="does not list its models"):
+        ask(url)
 
 
 def streamed(events, content_type="text/event-stream", end="data: [DONE]\n\n"):
@@ -105,6 +124,7 @@ def test_triton_is_measured_without_a_list_of_models_and_without_the_counts_it_r
         return streamed(events, end="") if body["stream"] else Answer(events[0])
 
     routes = {f"GET {path}": lambda body, headers: Answer(PLANES["triton"]["/v2"]) for path in PLANES["triton"]}
+    routes["GET /v1/models"] = lambda body, headers: Answer(b"", 400)  # to what it does not know it says no word
     routes |= {f"POST /v2/models/ensemble/{name}": generate for name in ("generate", "generate_stream")}
     with serving(routes) as url:
         facts = ask(url, model="ensemble")

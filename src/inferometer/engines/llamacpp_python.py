@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""llama-cpp-python's server (`python -m llama_cpp.server`). Checked with 0.3.36; see tests/transcripts."""
+"""llama-cpp-python's server (`python -m llama_cpp.server`). Checked with 0.3.36; see tests/transcripts.
+
+Its routes were seen; the title of its OpenAPI document is from its source (llama_cpp/server/app.py).
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 """vLLM's OpenAI-compatible server. Checked with 0.32.0; see tests/transcripts.
 
 Its own route takes token ids and answers with token ids, without a word of text. Its events look like those of a
-completion, so the same decoder reads them.
+completion, so the same decoder reads them. That it tells usage in a stream if asked is from its source
+(entrypoints/serve/disagg); the rest was seen.
 """
 
 from __future__ import annotations
