@@ -39,7 +39,7 @@ from inferometer.drive.decode import Asked, decode
 from inferometer.drive.loop import Options
 from inferometer.engines.openai import CHAT
 from inferometer.kinds import Outcome
-from inferometer.measurement import Measured, Measurement
+from inferometer.measurement import Job, Measured, Measurement
 from inferometer.metrics.estimates import chunk_statistics, request_statistics
 from inferometer.metrics.registry import METRICS
 from inferometer.metrics.tokens import indexed
@@ -181,7 +181,7 @@ def drive(
     with tempfile.TemporaryDirectory(prefix="inferometer-faults-") as folder:
         path = Path(folder) / "recorder.bin"
         with closing(Writer(path)) as recorder:
-            measured = Measurement(target, payloads, schedule, CHAT, recorder, clock, OPTIONS, [], None).run()
+            measured = Measurement(Job(target, payloads, schedule, CHAT, recorder, clock, OPTIONS)).run()
         decoded = decode([path], CHAT, Asked([2], [n_tokens]))
         trace = Trace(decoded.requests, decoded.chunks, decoded.samples, {"clock": {"origin_ns": clock.origin_ns}})
     return Driven(measured, trace, clock.origin_ns)

@@ -34,7 +34,7 @@ from inferometer.drive.connection import Target
 from inferometer.drive.loop import Options
 from inferometer.engines.openai import CHAT
 from inferometer.host.sample import ClientSampler, HostSampler
-from inferometer.measurement import Measured, Measurement
+from inferometer.measurement import Job, Measured, Measurement
 from inferometer.plan.request import Request
 from inferometer.plan.schedule import Schedule, Stage
 from inferometer.recorder import Writer
@@ -183,7 +183,7 @@ def measure(port: int, schedule: Schedule, recorder: Writer, options: Options) -
     target = Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1")
     samplers = (ClientSampler(), HostSampler())
     try:
-        return Measurement(target, payloads, schedule, CHAT, recorder, Clock(), options, samplers, None).run()
+        return Measurement(Job(target, payloads, schedule, CHAT, recorder, Clock(), options, samplers)).run()
     finally:
         recorder.close()
         for sampler in samplers:

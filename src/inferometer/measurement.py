@@ -85,46 +85,59 @@ class Counts:
     latest: list[Latency] = field(default_factory=list)
 
 
-class Part:
-    """What one process does of a measurement: its loop, its recorder, its gauges.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be driven, at whom, and where it is written down. The payloads are whole HTTP requests."""
 
-    `is_watched`: somebody shows latencies while it lasts, so answers are decoded in slack.
-    """
+    target: Target
+    payloads: Sequence[bytes]
+    schedule: Schedule
+    dialect: Dialect
+    recorder: Writer
+    clock: Clock
+    options: Options
+    samplers: Sequence[Sampler] = ()
+    observer: Observer | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Somebody shows latencies while it lasts, so answers are decoded in slack."""
+        return self.observer is not None and self.observer.wants_latencies
+
+
+class Part:
+    """What one process does of a job: its loop, its recorder, its gauges."""
 
     def __init__(
         self,
-        target: Target,
-        payloads: Sequence[bytes],
-        dialect: Dialect,
+        job: Job,
         recorder: Writer,
-        clock: Clock,
         options: Options,
         samplers: Sequence[Sampler],
         ticks: Sequence[Tick] = (),
         *,
         source: str = "client",
-        is_watched: bool = False,
     ) -> None:
         self._recorder = recorder
-        self._clock = clock
+        self._clock = job.clock
         self._samplers = samplers
         self._source = source
         self._keeps_content = options.keeps_content
-        self._glance = Glance() if is_watched else None
+        self._glance = Glance() if job.is_watched else None
         self._latest: list[Latency] = []
         self._sampling_ns = 0
         self._is_judging = True  # until one answer is good
         self._n_bad = 0
-        follows_all = is_watched or not options.keeps_content
+        follows_all = job.is_watched or not options.keeps_content
         digest = Digest(
-            dialect,
+            job.dialect,
             self._n_wanted,
             self._on_answer,
             must_take_all=not options.keeps_content,
             n_followed=ALL if follows_all else MAX_FAILURES_AT_FIRST,
         )
         ticks = [Tick(SAMPLE_PERIOD_NS, self.sample), *ticks]
-        self.loop = Loop(target, payloads, recorder, clock, options, ticks, digest)
+        self.loop = Loop(job.target, job.payloads, recorder, job.clock, options, ticks, digest)
 
     def sample(self, now_ns: int) -> None:
         note_samples(self._recorder, now_ns, self._samplers)
@@ -243,36 +256,16 @@ class Teller:
 
 
 class Measurement:
-    """One plan, one target, one recorder, one process. `run()` once."""
+    """A job, driven by this process. `run()` once."""
 
-    def __init__(
-        self,
-        target: Target,
-        payloads: Sequence[bytes],
-        schedule: Schedule,
-        dialect: Dialect,
-        recorder: Writer,
-        clock: Clock,
-        options: Options,
-        samplers: Sequence[Sampler],
-        observer: Observer | None,
-    ) -> None:
-        self._schedule = schedule
-        self._recorder = recorder
-        self._clock = clock
-        self._wall_clock = WallClock(clock)
-        self._teller = None if observer is None else Teller(observer, schedule)
-        self._part = Part(
-            target,
-            payloads,
-            dialect,
-            recorder,
-            clock,
-            options,
-            [*samplers, self._wall_clock],
-            [] if observer is None else [Tick(PROGRESS_PERIOD_NS, self._tell)],
-            is_watched=observer is not None and observer.wants_latencies,
-        )
+    def __init__(self, job: Job) -> None:
+        self._schedule = job.schedule
+        self._recorder = job.recorder
+        self._clock = job.clock
+        self._wall_clock = WallClock(job.clock)
+        self._teller = None if job.observer is None else Teller(job.observer, job.schedule)
+        ticks = [] if self._teller is None else [Tick(PROGRESS_PERIOD_NS, self._tell)]
+        self._part = Part(job, job.recorder, job.options, [*job.samplers, self._wall_clock], ticks)
 
     def run(self) -> Measured:
         """Drive all trials. Ctrl-C once ends the run with what is there; twice ends the process."""

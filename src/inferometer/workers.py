@@ -25,12 +25,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from inferometer.clock import Clock
 from inferometer.drive.arrivals import Window
-from inferometer.drive.connection import Target
-from inferometer.drive.loop import Options, Tick, without_collector
-from inferometer.drive.progress import Observer
-from inferometer.engines.engine import Dialect
+from inferometer.drive.loop import Tick, without_collector
 from inferometer.errors import RunError
 from inferometer.kinds import Outcome, Phase
 from inferometer.measurement import (
@@ -38,6 +34,7 @@ from inferometer.measurement import (
     PROGRESS_PERIOD_NS,
     SAMPLE_PERIOD_NS,
     Counts,
+    Job,
     Measured,
     Part,
     Sampler,
@@ -48,7 +45,7 @@ from inferometer.measurement import (
     note_window,
     stopping_gently,
 )
-from inferometer.plan.schedule import Schedule, Stage
+from inferometer.plan.schedule import Stage
 from inferometer.plan.shares import Share, share_of
 from inferometer.recorder import Due, Writer, read_frames, worker_path
 from inferometer.units import NS_PER_MS, NS_PER_S
@@ -110,7 +107,7 @@ class Hand:
 
 
 class Crew:
-    """The leader: same task as a `Measurement`, with `n_workers` processes. `run()` once.
+    """The leader: the same job as for a `Measurement`, with `n_workers` processes. `run()` once.
 
     `client_sampler` makes the sampler of a worker's own process, inside it, from the name of its source.
     `cores`: one for each worker, or none.
@@ -118,34 +115,22 @@ class Crew:
 
     def __init__(
         self,
-        target: Target,
-        payloads: Sequence[bytes],
-        schedule: Schedule,
-        dialect: Dialect,
-        recorder: Writer,
-        clock: Clock,
-        options: Options,
-        samplers: Sequence[Sampler],
-        observer: Observer | None,
+        job: Job,
         *,
         n_workers: int,
         client_sampler: Callable[[str], Sampler],
         cores: Sequence[int] = (),
     ) -> None:
-        self._target = target
-        self._payloads = payloads
-        self._schedule = schedule
-        self._dialect = dialect
-        self._recorder = recorder
-        self._clock = clock
-        self._options = options
-        self._wall_clock = WallClock(clock)
-        self._samplers = [*samplers, self._wall_clock]
+        self._job = job
+        self._schedule = job.schedule
+        self._recorder = job.recorder
+        self._clock = job.clock
+        self._wall_clock = WallClock(job.clock)
+        self._samplers = [*job.samplers, self._wall_clock]
         self._client_sampler = client_sampler
         self._n_workers = n_workers
         self._cores = cores
-        self._is_watched = observer is not None and observer.wants_latencies
-        self._teller = None if observer is None else Teller(observer, schedule)
+        self._teller = None if job.observer is None else Teller(job.observer, job.schedule)
         self._hands: list[Hand] = []
         self._stop_reason = ""
         self._is_own_fault = False
@@ -378,21 +363,10 @@ class Crew:
 
     def part_of(self, number: int, recorder: Writer, ticks: Sequence[Tick]) -> Part:
         """The part that worker `number` drives."""
-        rank, stagger_ns = number - 1, self._options.stagger_ns
-        options = replace(self._options, stagger_ns=stagger_ns * self._n_workers, first_slot_ns=stagger_ns * rank)
+        rank, stagger_ns = number - 1, self._job.options.stagger_ns
+        options = replace(self._job.options, stagger_ns=stagger_ns * self._n_workers, first_slot_ns=stagger_ns * rank)
         source = f"client-{number}"
-        part = Part(
-            self._target,
-            self._payloads,
-            self._dialect,
-            recorder,
-            self._clock,
-            options,
-            [self._client_sampler(source)],
-            ticks,
-            source=source,
-            is_watched=self._is_watched,
-        )
+        part = Part(self._job, recorder, options, [self._client_sampler(source)], ticks, source=source)
         part.loop.next_conn, part.loop.stride = rank, self._n_workers
         return part
 

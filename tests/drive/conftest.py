@@ -16,7 +16,7 @@ from inferometer.drive.decode import Asked, Decoded, decode
 from inferometer.drive.loop import Options
 from inferometer.engines.openai import CHAT
 from inferometer.host.launch import free_port
-from inferometer.measurement import Measured, Measurement
+from inferometer.measurement import Job, Measured, Measurement
 from inferometer.plan.request import Request
 from inferometer.plan.schedule import Schedule, Stage
 from inferometer.recorder import Writer
@@ -74,8 +74,8 @@ def measure(
     recorder = disk(path)
     target = target or Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1", secrets=secrets)
     schedule = Schedule("closed", "test", ((stage,),))
-    measurement = Measurement(target, payloads(truths, headers), schedule, CHAT, recorder, clock, options, [], observer)
-    measured = measurement.run()
+    job = Job(target, payloads(truths, headers), schedule, CHAT, recorder, clock, options, observer=observer)
+    measured = Measurement(job).run()
     recorder.close()
     return measured, clock.origin_ns
 

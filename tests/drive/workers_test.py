@@ -22,7 +22,7 @@ from inferometer.engines.openai import CHAT
 from inferometer.host.launch import free_port
 from inferometer.host.sample import ClientSampler
 from inferometer.kinds import Outcome, Phase
-from inferometer.measurement import Measured
+from inferometer.measurement import Job, Measured
 from inferometer.plan.request import Request
 from inferometer.plan.schedule import Schedule, Stage, open_loop, parse_arrivals
 from inferometer.recorder import Writer, all_paths
@@ -61,11 +61,9 @@ def crew_at(path, port, trials, n_workers, *, truth=QUICK, n_pool=40, observer=N
     target = Target(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1")
     payloads = [payload(i, truth) for i in range(n_pool)]
     wanted = Options(timeout_ns=10 * NS_PER_S, stall_timeout_ns=5 * NS_PER_S, **options)
-    crew = Crew(
-        *(target, payloads, Schedule(mode, "test", trials), CHAT, recorder, clock, wanted, [], observer),
-        n_workers=n_workers,
-        client_sampler=ClientSampler,
-    )
+    schedule = Schedule(mode, "test", trials)
+    job = Job(target, payloads, schedule, CHAT, recorder, clock, wanted, observer=observer)
+    crew = Crew(job, n_workers=n_workers, client_sampler=ClientSampler)
     measured = crew.run()
     recorder.close()
     return measured, clock.origin_ns

@@ -41,7 +41,7 @@ from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import normalise_url
 from inferometer.host.disk import refuse_unwritable, reserve
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
-from inferometer.measurement import BY_USER, Measurement, Sampler
+from inferometer.measurement import BY_USER, Job, Measurement, Sampler
 from inferometer.plan import make as planning
 from inferometer.plan.plan import Plan
 from inferometer.plan.plan import save as save_plan
@@ -189,12 +189,13 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
     with reserve(run_.path) as release, _pinned(subject.client_cores):
         recorder = Writer(run_.path / RECORDER)
         samplers = _samplers(subject, prepared.n_workers)
-        task = (target, payloads, plan.schedule, dialects()[facts.api], recorder, clock, options, samplers, observer)
+        dialect = dialects()[facts.api]
+        job = Job(target, payloads, plan.schedule, dialect, recorder, clock, options, samplers, observer)
         if prepared.n_workers == 1:
-            measured = Measurement(*task).run()
+            measured = Measurement(job).run()
         else:
             cores = subject.client_cores
-            crew = Crew(*task, n_workers=prepared.n_workers, client_sampler=ClientSampler, cores=cores)
+            crew = Crew(job, n_workers=prepared.n_workers, client_sampler=ClientSampler, cores=cores)
             measured = crew.run()
         for sampler in samplers:
             sampler.close()
