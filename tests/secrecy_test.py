@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import combinations
 from urllib.parse import quote, quote_plus
 
@@ -153,6 +154,13 @@ def test_only_a_tail_that_may_become_a_secret_is_held_back():
     assert scrubber.flush() == b""
 
 
+def test_an_answer_that_breaks_off_in_mid_secret_shows_no_more_than_a_few_bytes_of_it():
+    for n_bytes in range(1, len(KEY)):
+        shown = scrub([b"key: ", KEY[:n_bytes]])
+        assert shown == b"key: " + (stars(KEY[:n_bytes]) if n_bytes >= MIN_SECRET_BYTES else KEY[:n_bytes])
+    assert scrub([KEY[:4] + b"\r\n1a\r\n" + KEY[4:8] + b"\r\n"]) == b"****\r\n1a\r\n****\r\n"
+
+
 def test_a_held_tail_is_released_by_the_first_byte_that_does_not_fit():
     for i in range(1, len(KEY)):
         scrubber = Scrubber([KEY])
@@ -203,8 +211,12 @@ PIECES = st.one_of(
 )
 
 
+GAP_BEGINNING = re.compile(rb"(\r(\n([0-9A-Fa-f]{1,16}\r?)?)?)?")
+
+
 def spans_of_secrets(text: bytes) -> list[bool]:
-    """Which bytes of `text` belong to a secret, found the slow way: every spelling at every place, gaps skipped."""
+    """Which bytes of `text` belong to a secret, found the slow way: every spelling at every place, gaps skipped;
+    and those that the end of the text cuts off, if they are long enough."""
     is_secret = [False] * len(text)
     gap = b"\r\n1a\r\n"
     for at in range(len(text)):
@@ -214,6 +226,9 @@ def spans_of_secrets(text: bytes) -> list[bool]:
                 if where and text[i : i + len(gap)] == gap:
                     i += len(gap)
                 if text[i : i + 1] != bytes([byte]):
+                    is_cut = GAP_BEGINNING.fullmatch(text, i) is not None
+                    for i in where if is_cut and len(where) >= MIN_SECRET_BYTES else ():
+                        is_secret[i] = True
                     break
                 where.append(i)
                 i += 1

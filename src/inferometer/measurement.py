@@ -196,6 +196,8 @@ class Part:
         """An answer can be whole, with status 200, and worthless: a run of nothing else ends as if they had failed."""
         # How long it was to be is not known here: one that ends as it should is good enough.
         outcome, error = answer.outcome(answer.n_output_tokens or 0)
+        if not self._keeps_content:  # the server's words are content
+            error = outcome.name.lower()
         self._is_judging = outcome is not Outcome.OK
         self._n_bad += self._is_judging
         if self._n_bad >= MAX_FAILURES_AT_FIRST:

@@ -48,7 +48,7 @@ class Scrubber:
         return self._scan(self._raw + data, bytearray(self._shown + data), is_last=False)
 
     def flush(self) -> bytes:
-        """What was held back: the stream is over."""
+        """What was held back: the stream is over. What may have become a secret is masked too, if it is long enough."""
         if not self._raw:
             return b""
         return self._scan(self._raw, bytearray(self._shown), is_last=True)
@@ -60,22 +60,21 @@ class Scrubber:
         while match is not None:
             at = match.start()
             for form in self._forms:
-                pieces = _match(raw, at, form)
-                if pieces is None:
+                pieces, is_cut = _match(raw, at, form)
+                if is_cut and not is_last:
                     held_from = min(held_from, at)
-                else:
+                elif not is_cut or sum(stop - start for start, stop in pieces) >= MIN_SECRET_BYTES:
                     for start, stop in pieces:
                         shown[start:stop] = b"*" * (stop - start)
             match = self._find.search(raw, at + 1)
-        if is_last:
-            held_from = len(raw)
         self._raw = raw[held_from:]
         self._shown = bytes(shown[held_from:])
         return bytes(shown[:held_from])
 
 
-def _match(data: bytes, at: int, form: bytes) -> list[tuple[int, int]] | None:
-    """Spans of `data` that spell `form` from `at` on, gaps left out; [] if they do not; None if it ends too soon."""
+def _match(data: bytes, at: int, form: bytes) -> tuple[list[tuple[int, int]], bool]:
+    """Spans of `data` that spell `form` from `at` on, gaps left out, none if they do not; and whether it ends too soon
+    to tell: the spans are then those so far."""
     pieces: list[tuple[int, int]] = []
     n_matched = 0
     while True:
@@ -84,14 +83,14 @@ def _match(data: bytes, at: int, form: bytes) -> list[tuple[int, int]] | None:
             at += 1
             n_matched += 1
             if n_matched == len(form):
-                return [*pieces, (start, at)]
+                return [*pieces, (start, at)], False
         if at == len(data):
-            return None
+            return [*pieces, (start, at)], True
         if at == start:
-            return []  # not a byte of it here; chunks are not empty, so no gap follows a gap
+            return [], False  # not a byte of it here; chunks are not empty, so no gap follows a gap
         gap = _GAP.match(data, at)
         if gap is None:
-            return None if _GAP_BEGINNING.match(data, at) else []
+            return ([*pieces, (start, at)], True) if _GAP_BEGINNING.match(data, at) else ([], False)
         pieces.append((start, at))
         at = gap.end()
 
