@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from inferometer.tasks import Item, Passage, Split, Task, Turn, make_passage
-from inferometer.tasks.fresh import Fresh
+from inferometer.tasks import Item, Split, Task, make_passage
+from training.drill import drill
 from training.tokenizer import Chat, encode_chat
 
 Ints = npt.NDArray[np.int64]
@@ -35,10 +35,6 @@ NOT_WANTED = -100  # what torch's cross entropy leaves out
 _PAD_ID = 2
 
 _N_AHEAD = 2  # courses
-_WORDS = (
-    *("=", ":", "-", "is", "has", "the", "a", "of", "for", "to", "was", "what", "which", "does", "here", "now"),
-    *("text", "list", "code", "number", "town", "word", "in", "by"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +46,20 @@ class Diet:
     n_least: int = 64  # shortest row throughout, about
     n_first: int = 96  # longest row at the beginning
     n_last: int = 608  # longest row at the end: a prompt of 512 and then some
-    grow_from: float = 0.12
+    grow_from: float = 0.15
     grow_until: float = 0.60
     shares: tuple[float, ...] = (0.24, 0.10, 0.12, 0.34, 0.20)  # in the order of Task
     n_turns_most: int = 8
     plain_share: float = 0.5  # of rows without the instruction in the beginning; none from `grow_until` on
-    drill_share: float = 0.5  # of rows that are drill in the beginning; none from `grow_from` on
+    drill_share: float = 0.8  # of rows that are drill in the beginning; none from `drill_until` on
+    drill_until: float = 0.25
 
     def growth(self, progress: float) -> float:
         return min(1.0, max(0.0, (progress - self.grow_from) / (self.grow_until - self.grow_from)))
 
     def drilled(self, progress: float) -> float:
         """Share of rows that are drill."""
-        return self.drill_share * max(0.0, 1.0 - progress / self.grow_from)
+        return self.drill_share * max(0.0, 1.0 - progress / self.drill_until)
 
     def longest(self, progress: float) -> int:
         """Longest row: grows by the same factor in the same time."""
@@ -129,7 +126,8 @@ class Kitchen:
             # Uniform in the logarithm, but for a sixth, which is spent on the longest.
             n_long = round(diet.n_least * (n_longest / diet.n_least) ** min(1.0, rng.random() * 1.2))
             if rng.random() < diet.drilled(progress):
-                rows.append((Task.RETRIEVAL, self._drill(rng, n_long)))
+                passage = drill(rng, n_long)
+                rows.append((passage.task, encode_chat(self._tokenizer, passage)))
             else:
                 task = rng.choices(TASKS, diet.shares)[0]
                 rows.append((task, self._row(task, rng, n_long, rng.random() < plain_share)))
@@ -157,24 +155,6 @@ class Kitchen:
             n_facts = max(_smallest(task), n_facts * 3 // 4)
         end = chat.answers[0][1]
         return Chat(chat.ids[:end], chat.answers[:1])
-
-    def _drill(self, rng: Random, n_long: int) -> Chat:
-        """Retrieval without sense: names and what belongs to them, each name asked for, among words of no meaning.
-
-        In some rows there is none of these words, and what stands where is always the same; in some up to six.
-        """
-        fresh, n_most = Fresh(Split.TRAIN, rng), rng.randrange(7)
-
-        def words() -> str:
-            return "".join(f" {rng.choice(_WORDS)}" for _ in range(rng.randint(0, n_most)))
-
-        kind = rng.choice((fresh.name, fresh.word, lambda: fresh.number(3)))
-        pairs = [(fresh.name(), kind()) for _ in range(max(2, n_long // (19 + 4 * n_most)))]
-        joint = words()
-        context = "".join(f"{words()} {name}{joint} {value}." for name, value in pairs)
-        asked = rng.sample(pairs, len(pairs))
-        turns = tuple(Turn(f"{words()} {name}{words()}?", value, Task.RETRIEVAL) for name, value in asked)
-        return encode_chat(self._tokenizer, Passage("", context, turns, Task.RETRIEVAL))
 
     def _size(self, task: Task, rng: Random, n_long: int) -> tuple[int, int]:
         """Facts and turns that take about `n_long` tokens, rather a few more than a few less."""
