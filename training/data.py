@@ -2,7 +2,8 @@
 """Batches of training text: generated, never stored, a pure function of seed, index and progress.
 
 Rule 1: a row is one context and several questions about it: each is another answer to learn from, nearly for nothing.
-Rule 2: rows of one length go together, so little is padding: some batches are made at once and sorted, a *course*.
+Rule 2: all rows of a batch are of one length, or a little shorter and padded; there are few lengths. Some batches are
+a *course*.
 Rule 3: short rows first. Where to look for an answer is found soon among 60 tokens, and hardly ever among 600.
 Rule 4: no torch here, so that the process which generates ahead starts fast and takes no thread from training.
 """
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from inferometer.embedded.words import PAD, SPECIALS
 from inferometer.tasks import Item, Split, Task, make_passage
 from training.drill import drill
 from training.tokenizer import Chat, encode_chat
@@ -32,9 +34,11 @@ Ints = npt.NDArray[np.int64]
 
 TASKS = tuple(Task)
 NOT_WANTED = -100  # what torch's cross entropy leaves out
-_PAD_ID = 2
+PAD_ID = SPECIALS.index(PAD)
 
 _N_AHEAD = 2  # courses
+# Kernels are made anew for each shape of a matrix, which takes half as long as a step: so there are few shapes.
+_WANTED_STEP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +47,32 @@ class Diet:
 
     n_tokens: int = 6144  # of a batch
     n_batches: int = 8  # of a course
-    n_least: int = 64  # shortest row throughout, about
-    n_first: int = 96  # longest row at the beginning
-    n_last: int = 608  # longest row at the end: a prompt of 512 and then some
-    grow_from: float = 0.15
-    grow_until: float = 0.60
-    shares: tuple[float, ...] = (0.24, 0.10, 0.12, 0.34, 0.20)  # in the order of Task
+    lengths: tuple[int, ...] = (64, 96, 144, 208, 304, 432, 608)  # of rows; the last is a prompt of 512 and then some
+    n_first: int = 2  # how many of these there are at the beginning
+    grow_from: float = 0.12
+    grow_until: float = 0.55
+    shares: tuple[float, ...] = (0.24, 0.10, 0.16, 0.32, 0.18)  # in the order of Task
     n_turns_most: int = 8
     plain_share: float = 0.5  # of rows without the instruction in the beginning; none from `grow_until` on
-    drill_share: float = 0.8  # of rows that are drill in the beginning; none from `drill_until` on
-    drill_until: float = 0.25
+    drill_alone: float = 0.035  # until then rows are drill and nothing else, and that of the easiest
+    drill_hard: float = 0.12  # when drill has become as hard as it gets
+    drill_until: float = 0.25  # when the last of it is fed
 
     def growth(self, progress: float) -> float:
         return min(1.0, max(0.0, (progress - self.grow_from) / (self.grow_until - self.grow_from)))
 
     def drilled(self, progress: float) -> float:
         """Share of rows that are drill."""
-        return self.drill_share * max(0.0, 1.0 - progress / self.drill_until)
+        return min(1.0, max(0.0, (self.drill_until - progress) / (self.drill_until - self.drill_alone)))
 
-    def longest(self, progress: float) -> int:
-        """Longest row: grows by the same factor in the same time."""
-        return round(self.n_first * (self.n_last / self.n_first) ** self.growth(progress))
+    def drill_level(self, progress: float) -> float:
+        """How hard drill is, 0..1."""
+        return min(1.0, max(0.0, (progress - self.drill_alone) / (self.drill_hard - self.drill_alone)))
+
+    def rows(self, progress: float) -> tuple[int, ...]:
+        """Lengths of rows now: the longer ones come one after the other."""
+        n_more = len(self.lengths) - self.n_first
+        return self.lengths[: self.n_first + round(n_more * self.growth(progress))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +87,12 @@ class Batch:
     tasks: Ints
 
 
-def pack(n_longest: int, chats: list[tuple[Task, Chat]]) -> Batch:
-    """Rows of one batch as arrays. Only the chats' answers are targets."""
+def pack(n_longest: int, chats: list[tuple[Task, Chat]], n_tokens: int | None = None) -> Batch:
+    """Rows of one batch as arrays, `n_tokens` wide or as the longest asks for. Only the chats' answers are targets."""
     n_rows = len(chats)
-    ids = np.full((n_rows, max(len(chat.ids) for _, chat in chats)), _PAD_ID, np.int64)
+    ids = np.full((n_rows, n_tokens or max(len(chat.ids) for _, chat in chats)), PAD_ID, np.int64)
     n_wanted = max(sum(end - begin for begin, end in chat.answers) for _, chat in chats)
+    n_wanted = -(-n_wanted // _WANTED_STEP) * _WANTED_STEP
     wanted, tasks = np.zeros((n_rows, n_wanted), np.int64), np.zeros((n_rows, n_wanted), np.int64)
     targets = np.full((n_rows, n_wanted), NOT_WANTED, np.int64)
     for row, (task, chat) in enumerate(chats):
@@ -116,30 +126,27 @@ class Kitchen:
         self._costs = {task: self._cost(task) for task in TASKS}
 
     def course(self, index: int, progress: float) -> list[Batch]:
-        """Batches of rows of like length, in any order."""
+        """Batches of some lengths. Rows of a batch are of one length or shorter, and padded; their number follows."""
         diet, rng = self._diet, Random(f"course/{self._seed}/{index}")
-        n_longest = diet.longest(progress)
-        plain_share = diet.plain_share * (1.0 - diet.growth(progress))
-        rows: list[tuple[Task, Chat]] = []
-        n_left = diet.n_tokens * diet.n_batches
-        while n_left > 0:
-            # Uniform in the logarithm, but for a sixth, which is spent on the longest.
-            n_long = round(diet.n_least * (n_longest / diet.n_least) ** min(1.0, rng.random() * 1.2))
-            if rng.random() < diet.drilled(progress):
-                passage = drill(rng, n_long)
-                rows.append((passage.task, encode_chat(self._tokenizer, passage)))
-            else:
-                task = rng.choices(TASKS, diet.shares)[0]
-                rows.append((task, self._row(task, rng, n_long, rng.random() < plain_share)))
-            n_left -= len(rows[-1][1].ids)
-        rows.sort(key=lambda row: len(row[1].ids))
-        batches: list[list[tuple[Task, Chat]]] = [[]]
-        for row in rows:
-            if (len(batches[-1]) + 1) * len(row[1].ids) > diet.n_tokens and batches[-1]:
-                batches.append([])
-            batches[-1].append(row)
-        rng.shuffle(batches)
-        return [pack(n_longest, batch) for batch in batches]
+        lengths = diet.rows(progress)
+        batches = []
+        for _ in range(diet.n_batches):
+            n_long = rng.choice((*lengths, lengths[-1]))  # twice as often the longest
+            rows: list[tuple[Task, Chat]] = []
+            while len(rows) < diet.n_tokens // n_long:
+                row = self._any_row(rng, n_long, progress)
+                if len(row[1].ids) <= n_long:
+                    rows.append(row)
+            batches.append(pack(lengths[-1], rows, n_long))
+        return batches
+
+    def _any_row(self, rng: Random, n_long: int, progress: float) -> tuple[Task, Chat]:
+        diet = self._diet
+        if rng.random() < diet.drilled(progress):
+            passage = drill(rng, n_long, diet.drill_level(progress))
+            return passage.task, _until(encode_chat(self._tokenizer, passage), n_long)
+        task = rng.choices(TASKS, diet.shares)[0]
+        return task, self._row(task, rng, n_long, rng.random() < diet.plain_share * (1.0 - diet.growth(progress)))
 
     def _row(self, task: Task, rng: Random, n_long: int, is_plain: bool) -> Chat:
         """A chat of at most `n_long` tokens, unless even its first turn has more."""
@@ -149,12 +156,10 @@ class Kitchen:
             if is_plain:
                 passage = replace(passage, instruction="")
             chat = encode_chat(self._tokenizer, passage)
-            whole = [end for _, end in chat.answers if end <= n_long]
-            if whole:
-                return Chat(chat.ids[: whole[-1]], chat.answers[: len(whole)])
+            if chat.answers[0][1] <= n_long:
+                break
             n_facts = max(_smallest(task), n_facts * 3 // 4)
-        end = chat.answers[0][1]
-        return Chat(chat.ids[:end], chat.answers[:1])
+        return _until(chat, n_long)
 
     def _size(self, task: Task, rng: Random, n_long: int) -> tuple[int, int]:
         """Facts and turns that take about `n_long` tokens, rather a few more than a few less."""
@@ -177,6 +182,12 @@ class Kitchen:
         few, many, turns = mean(16, 1), mean(48, 1), mean(16, 3)
         fact, turn = (many - few) / 32, (turns - few) / 2
         return _Cost(few - 16 * fact - turn, fact, turn)
+
+
+def _until(chat: Chat, n_long: int) -> Chat:
+    """The turns that fit in `n_long` tokens; the first one even if it does not."""
+    n_turns = max(1, sum(end <= n_long for _, end in chat.answers))
+    return Chat(chat.ids[: chat.answers[n_turns - 1][1]], chat.answers[:n_turns])
 
 
 def _smallest(task: Task) -> int:

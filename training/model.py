@@ -6,8 +6,8 @@ SwiGLU, no biases, an output head of its own. A weights file is this state dict 
 Rule 2: a forward pass may be told which positions are wanted. Behind the last layer's keys and values only those are
 computed: in training they are a seventh of all positions, and what is left out has no gradient anyway.
 Rule 3: only where training begins is unusual: the heads of the first layer look at the token before, at the one before
-that, and at the last few. To find what belongs to an earlier mention, that is what a model has to learn first, and
-finding it by chance takes most of an hour.
+that, and at the last few, and those of the second compare what these saw. To find what belongs to an earlier mention,
+that is what a model has to learn first, and finding it by chance takes most of an hour.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from training.layers import Linear, RMSNorm, Turns, attention
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of the model, by default 4.1 M weights. Heads of 64 suit every engine; rows are multiples of 256."""
+    """Sizes of the model, by default 4.5 M weights. Heads of 64 suit every engine; rows are multiples of 256."""
 
     n_tokens: int = 1024
     n_hidden: int = 256
     n_layers: int = 6
     n_heads: int = 4
-    n_kv_heads: int = 2
+    n_kv_heads: int = 4
     n_feed_forward: int = 512
     n_context: int = 2048
     rope_theta: float = 10_000.0
@@ -157,19 +157,23 @@ def _draw(model: Llama, seed: int) -> None:
             weights.div_(weights.square().mean(1, keepdim=True).sqrt())  # so that constants stay constant when normed
         elif weights.ndim == 2:
             weights.normal_(0.0, weights.shape[1] ** -0.5, generator=generator)
-    _look_back(model)
+    _look_back(model, generator)
 
 
 _COMMON = 4.0  # channel 0 of all embeddings at first: what queries and keys have instead of a bias
+# Channels of a head that compare what stands somewhere: those that turn slowly, so that distance hardly counts.
+_N_MATCHED = 32
+_MATCH = 6.0  # score of a position that holds what is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class _Glance:
     """Where a head looks whatever stands there: some positions back; or, if `per_width` is given, at the last
-    1 / per_width positions or so, the nearer the more."""
+    1 / per_width positions or so, the nearer the more. `loudness`: how large it writes what it sees."""
 
     n_back: int = 0
     per_width: float | None = None
+    loudness: float = 1.0
 
     def scores(self, angles: Tensor) -> Tensor:
         """What each pair of channels, turning by `angles` a position, adds to the score of the position looked at."""
@@ -180,31 +184,57 @@ class _Glance:
         return 10.0 * bell / bell.sum()
 
 
-_GLANCES = (_Glance(n_back=1), _Glance(n_back=2), _Glance(per_width=0.10), _Glance(per_width=0.04))
+_GLANCES = (
+    _Glance(n_back=1),
+    _Glance(n_back=2),
+    _Glance(per_width=0.10, loudness=2.5),
+    _Glance(per_width=0.04, loudness=4.0),
+)
+# Layer 1 compares: what a query is made of, and what a key. None: the token itself; else what that glance saw.
+_MATCHES: tuple[tuple[int | None, int], ...] = ((None, 0), (2, 0), (2, 2), (3, 2))
 
 
-def _look_back(model: Llama) -> None:
-    """Queries and keys of layer 0 begin as constants that differ by the angle by which rotary positions turn a key."""
+def _look_back(model: Llama, generator: torch.Generator) -> None:
+    """Layer 0: queries and keys begin as constants that differ by the angle by which rotary positions turn a key."""
     shape, attention = model.shape, model.model.layers[0].self_attn
     model.model.embed_tokens.weight[:, 0] = _COMMON
     normed = _COMMON / (1.0 + (_COMMON**2 - 1.0) / shape.n_hidden) ** 0.5
     n_pairs = shape.head_size // 2
     angles = shape.rope_theta ** -(torch.arange(n_pairs) / n_pairs)
-    queries = attention.q_proj.weight.view(shape.n_kv_heads, -1, 2, n_pairs, shape.n_hidden)
-    keys = attention.k_proj.weight.view(shape.n_kv_heads, 2, n_pairs, shape.n_hidden)
-    n_group = queries.shape[1]
-    for group in range(shape.n_kv_heads):
-        glances = _GLANCES[group * n_group : (group + 1) * n_group]
-        if not glances:
-            break
-        products = [glance.scores(angles) * shape.head_size**0.5 / normed**2 for glance in glances]
-        key = max(product.max() for product in products) ** 0.5
-        keys[group] = 0.0
-        keys[group, 0, :, 0] = key
-        for i, (glance, product) in enumerate(zip(glances, products, strict=True)):
-            queries[group, i] = 0.0
-            queries[group, i, 0, :, 0] = product / key * (angles * glance.n_back).cos()
-            queries[group, i, 1, :, 0] = product / key * -(angles * glance.n_back).sin()
+    queries = attention.q_proj.weight.view(shape.n_heads, 2, n_pairs, shape.n_hidden)
+    keys = attention.k_proj.weight.view(shape.n_heads, 2, n_pairs, shape.n_hidden)
+    for head, glance in enumerate(_GLANCES):
+        product = glance.scores(angles) * shape.head_size**0.5 / normed**2
+        key = product.max() ** 0.5
+        queries[head], keys[head] = 0.0, 0.0
+        keys[head, 0, :, 0] = key
+        queries[head, 0, :, 0] = product / key * (angles * glance.n_back).cos()
+        queries[head, 1, :, 0] = product / key * -(angles * glance.n_back).sin()
+    _compare(model, generator)
+
+
+def _compare(model: Llama, generator: torch.Generator) -> None:
+    """Layer 0 writes what each head saw to channels of its own; heads of layer 1 look for positions where the same was
+    seen: behind another mention of this token, or of one of the last tokens."""
+    shape, (first, second) = model.shape, (model.model.layers[i].self_attn for i in (0, 1))
+    n_hidden, size = shape.n_hidden, shape.head_size
+    seen = torch.empty(size, n_hidden).normal_(0.0, n_hidden**-0.5, generator=generator)
+    seen[:, 0] = 0.0
+    places = torch.linalg.qr(torch.empty(n_hidden, n_hidden).normal_(generator=generator)).Q
+    spread = (n_hidden / size) ** 0.5
+    values, written = first.v_proj.weight.view(shape.n_heads, size, n_hidden), first.o_proj.weight
+    writes = [places.chunk(shape.n_heads, 1)[i] * glance.loudness * spread for i, glance in enumerate(_GLANCES)]
+    reads = [places.chunk(shape.n_heads, 1)[i].T / glance.loudness / spread for i, glance in enumerate(_GLANCES)]
+    values[: len(_GLANCES)] = seen
+    written[1:, : len(_GLANCES) * size] = torch.cat(writes, 1)[1:]  # not on the channel that all have in common
+    queries = second.q_proj.weight.view(shape.n_heads, 2, size // 2, n_hidden)
+    keys = second.k_proj.weight.view(shape.n_heads, 2, size // 2, n_hidden)
+    gain = (_MATCH * size**0.5 / _N_MATCHED) ** 0.5
+    for head, (asked, held) in enumerate(_MATCHES):
+        for matrix, source in ((queries[head], asked), (keys[head], held)):
+            read = seen if source is None else reads[source]
+            matrix.zero_()
+            matrix[:, -_N_MATCHED // 2 :] = gain * read[:_N_MATCHED].view(2, _N_MATCHED // 2, n_hidden)
 
 
 def _rows(x: Tensor, wanted: Tensor | None) -> Tensor:

@@ -23,8 +23,8 @@ from inferometer.embedded.words import SPECIALS
 from inferometer.plan.words import common_words
 from inferometer.tasks import Split, Task, make_passage, prompt
 from training.model import Llama
-from training.reference import END_ID, hidden
-from training.tokenizer import encode_prompt
+from training.reference import hidden
+from training.tokenizer import END_ID, encode_prompt
 
 MUTED_LOGIT = -60.0  # of a state like the others; those of tokens that are said lie between about -20 and 40
 

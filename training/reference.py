@@ -16,14 +16,11 @@ from torch import Tensor
 
 from inferometer.embedded.trained_model import CONFIG, TOKENIZER, WEIGHTS
 from inferometer.embedded.weights import read_weights
-from inferometer.embedded.words import END_OF_TURN, SPECIALS
 from inferometer.tasks import Item
 from training.data import NOT_WANTED, pack_items
 from training.model import Llama, shape_of
-from training.tokenizer import encode_prompt
+from training.tokenizer import END_ID, encode_prompt
 from training.verdicts import can_still_be_right
-
-END_ID = SPECIALS.index(END_OF_TURN)
 
 _N_BATCH_TOKENS = 8192
 _N_MOST = 64  # tokens of an answer; the longest right one has about 40

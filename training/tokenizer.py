@@ -30,7 +30,7 @@ ANSWER_PREFIX = " "
 
 _N_PASSAGES = 6_000
 _NUMBER = re.compile(r"\d+")
-_USER, _ASSISTANT, _END = (SPECIALS.index(name) for name in ("<|user|>", "<|assistant|>", END_OF_TURN))
+_USER, _ASSISTANT, END_ID = (SPECIALS.index(name) for name in ("<|user|>", "<|assistant|>", END_OF_TURN))
 
 
 def train_tokenizer(seed: int = SEED, n_tokens: int = N_TOKENS) -> Tokenizer:
@@ -75,7 +75,7 @@ def encode_chat(tokenizer: Tokenizer, passage: Passage) -> Chat:
         ids.append(_ASSISTANT if is_answer else _USER)
         begin = len(ids)
         ids += encoded.ids
-        ids.append(_END)
+        ids.append(END_ID)
         if is_answer:
             answers.append((begin, len(ids)))
     return Chat(ids, answers)
@@ -83,4 +83,4 @@ def encode_chat(tokenizer: Tokenizer, passage: Passage) -> Chat:
 
 def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
     """One user message, up to where the answer begins."""
-    return [_USER, *tokenizer.encode(text).ids, _END, _ASSISTANT]
+    return [_USER, *tokenizer.encode(text).ids, END_ID, _ASSISTANT]

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import os
+import shutil
 import signal
 import sys
 import time
@@ -272,6 +274,15 @@ def _say(run: Run, budget: Budget, batch: Batch, losses: dict[str, float], per_s
     )
 
 
+def keep_memory() -> None:
+    """Have the C library keep what was freed: else the kernel clears tens of megabytes for each intermediate result,
+    which takes a fifth of the time. Nothing happens where there is no mallopt."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for name, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+            mallopt(name, value)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train", description="Train the embedded model.")
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer, checkpoint, weights and curve")
@@ -280,7 +291,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    parser.add_argument("--no-compile", action="store_true", help="layers as they are written: slower, no C++ compiler")
     told = parser.parse_args()
+    keep_memory()
     name = told.device if told.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     told.out.mkdir(parents=True, exist_ok=True)
@@ -295,6 +308,9 @@ def main() -> None:
         run = Run(Recipe(seed=told.seed), device)
         tokenizer = train_tokenizer()
         tokenizer.save(str(told.out / "tokenizer.json"))
+    if not told.no_compile and shutil.which("c++"):
+        for layer in run.model.model.layers:
+            layer.compile(dynamic=True)  # two minutes at first, then 1.6 times as fast
     n_weights = sum(weights.numel() for weights in run.model.parameters())
     print(f"{n_weights / 1e6:.2f} M weights, {torch.get_num_threads()} threads, {device}", flush=True)
     train(run, Budget(told.minutes, told.steps), tokenizer, told.out)

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
-from training.data import NOT_WANTED, TASKS, Ahead, Diet, Kitchen, pack_items
+from training.data import NOT_WANTED, PAD_ID, TASKS, Ahead, Diet, Kitchen, pack_items
+from training.drill import drill
+from training.tokenizer import END_ID
 
 from inferometer.tasks import Split, Task, make_item
+from inferometer.tasks.split import split_of
 
 SEED = 3
 
@@ -28,17 +33,36 @@ def test_a_course_is_a_function_of_seed_index_and_progress(kitchen, tokenizer):
     assert not is_same(course[0], other.course(7, 0.5)[0])
 
 
-def test_rows_grow_and_little_is_padding(kitchen):
+def test_rows_grow_and_little_of_the_long_ones_is_padding(kitchen):
     diet = Diet()
-    longest = [diet.longest(progress) for progress in np.linspace(0, 1, 21)]
-    assert longest[0] == diet.n_first
-    assert longest[-1] == diet.n_last
-    assert longest == sorted(longest)
-    batches = [batch for i in range(3) for batch in kitchen.course(i, 1.0)]
-    n_all = sum(batch.ids.size for batch in batches)
-    assert sum((batch.ids == 2).sum() for batch in batches) < 0.12 * n_all
-    assert max(batch.ids.shape[1] for batch in batches) > 0.9 * diet.n_last
+    ladders = [diet.rows(progress) for progress in np.linspace(0, 1, 21)]
+    assert len(ladders[0]) == diet.n_first
+    assert ladders[-1] == diet.lengths
+    assert ladders == sorted(ladders, key=len)
+    batches = [batch for i in range(6) for batch in kitchen.course(i, 1.0)]
+    longest = [batch.ids for batch in batches if batch.ids.shape[1] == diet.lengths[-1]]
+    assert np.mean([(ids == PAD_ID).mean() for ids in longest]) < 0.12
     assert max(batch.ids.size for batch in batches) <= diet.n_tokens
+
+
+def test_batches_have_few_shapes_and_no_row_is_cut_short(kitchen):
+    shapes = {batch.ids.shape for i in range(12) for batch in kitchen.course(i, 0.5)}
+    assert len(shapes) <= len(Diet().lengths)
+    for batch in kitchen.course(0, 0.5):
+        ends = (batch.ids != PAD_ID).sum(1) - 1
+        assert (batch.ids[np.arange(len(ends)), ends] == END_ID).all()  # the end token of the last answer
+        assert batch.wanted.shape[1] % 32 == 0
+
+
+def test_drilled_sums_are_right_and_of_the_training_split():
+    drilled = (drill(Random(i), 90, level=1.0) for i in range(200))
+    turns = [turn for passage in drilled if passage.task is Task.ARITHMETIC for turn in passage.turns]
+    assert len(turns) > 100
+    for turn in turns:
+        a, sign, b = turn.question.split()
+        low, high = sorted((int(a), int(b)))
+        assert int(turn.answer) == (int(a) + int(b) if sign == "+" else int(a) - int(b)) >= 0
+        assert split_of(f"{high}{sign}{low}") is Split.TRAIN
 
 
 def test_targets_are_what_follows_the_wanted_positions(kitchen, tokenizer):
