@@ -25,9 +25,10 @@ import torch
 from tokenizers import Tokenizer
 
 from inferometer.embedded import TRAINED_FAMILY
+from inferometer.embedded.hugging_face import write_folder
 from inferometer.embedded.trained_model import CONFIG, DATA, FACTS, TOKENIZER, WEIGHTS, digest, facts, write_model
 from inferometer.embedded.weights import write_weights
-from inferometer.embedded.words import CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN, PAD, SPECIALS
+from inferometer.embedded.words import END_OF_TURN, PAD, SPECIALS
 from training.model import Llama, config, load_weights
 from training.mute import mute
 
@@ -76,43 +77,6 @@ def make_gguf(package: Path, folder: Path) -> None:
         print(f"{path}: {path.stat().st_size:,} bytes", flush=True)
 
 
-def make_hf(package: Path, folder: Path) -> None:
-    """A folder as `LlamaForCausalLM.from_pretrained`, `AutoTokenizer` and `vllm serve` want it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS, CONFIG, TOKENIZER):
-        shutil.copyfile(package / name, folder / name)
-    told = json.loads((package / CONFIG).read_text(encoding="utf-8"))
-    special = {"eos_token": END_OF_TURN, "pad_token": PAD}
-    write_json(folder / "special_tokens_map.json", special)
-    write_json(
-        folder / "tokenizer_config.json",
-        special
-        | {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": told["max_position_embeddings"],
-            "clean_up_tokenization_spaces": False,
-            "added_tokens_decoder": {str(i): _special_token(token) for i, token in enumerate(SPECIALS)},
-            "chat_template": CHAT_TEMPLATE,
-        },
-    )
-    ends = [SPECIALS.index(END_OF_TURN), SPECIALS.index(END_OF_TEXT)]
-    write_json(
-        folder / "generation_config.json",
-        {"do_sample": False, "eos_token_id": ends, "pad_token_id": SPECIALS.index(PAD)},
-    )
-
-
-def _special_token(text: str) -> dict[str, Any]:
-    return {
-        "content": text,
-        "lstrip": False,
-        "normalized": False,
-        "rstrip": False,
-        "single_word": False,
-        "special": True,
-    }
-
-
 def write_json(path: Path, told: dict[str, Any]) -> None:
     path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
@@ -134,7 +98,7 @@ def main() -> None:
     version = told.version or (before.version + 1 if before is not None else 1)
     make_package(told.weights, told.out / "package", version)
     make_gguf(told.out / "package", told.out / "gguf")
-    make_hf(told.out / "package", told.out / "hf")
+    write_folder(told.out / "hf", told.out / "package")
     if told.install:
         install(told.out / "package")
         print(f"version {version} lies in {DATA}")

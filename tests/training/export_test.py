@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from inferometer.embedded.hugging_face import write_folder
 from inferometer.embedded.trained_model import CONFIG, TOKENIZER, WEIGHTS, digest, facts
 from inferometer.embedded.weights import read_weights
 from inferometer.embedded.words import CHAT_TEMPLATE, SPECIALS
@@ -17,12 +18,12 @@ pytest.importorskip("safetensors", reason="safetensors is not installed (trainin
 
 from safetensors.torch import load_file  # noqa: E402
 from training.asking import Spoken  # noqa: E402
-from training.export import install, make_hf, make_package  # noqa: E402
+from training.export import install, make_package  # noqa: E402
 from training.model import Llama, Shape, load_weights, save_weights  # noqa: E402
 from training.mute import mute, sayable  # noqa: E402
 from training.parity import compare  # noqa: E402
-from training.reference import END_ID, Reference, hidden  # noqa: E402
-from training.tokenizer import encode_prompt  # noqa: E402
+from training.reference import Reference, hidden  # noqa: E402
+from training.tokenizer import END_ID, encode_prompt  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +85,7 @@ def test_what_is_installed_is_whole_and_told(package, tmp_path):
 
 
 def test_a_hugging_face_folder_has_all_that_loaders_ask_for(package, tmp_path):
-    make_hf(package, tmp_path)
+    write_folder(tmp_path, package)
     told = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert told["config.json"]["architectures"] == ["LlamaForCausalLM"]
     assert told["config.json"]["eos_token_id"] == END_ID
