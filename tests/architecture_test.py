@@ -35,9 +35,10 @@ MAY_IMPORT = {
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
     "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
     "workers": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive", "measurement"},
+    "scraper": GROUND | {"clock", "recorder", "engines", "host"},
     "experiment": GROUND
     | {"clock", "records", "recorder", "plan", "engines", "wire", "drive", "host", "embedded"}
-    | {"config", "run_folder", "measurement", "workers"},
+    | {"config", "run_folder", "measurement", "workers", "scraper"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

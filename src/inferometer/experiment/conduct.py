@@ -47,8 +47,9 @@ from inferometer.plan import make as planning
 from inferometer.plan.plan import Plan
 from inferometer.plan.plan import save as save_plan
 from inferometer.plan.tokenizer import FileCounter
-from inferometer.recorder import Writer
+from inferometer.recorder import Writer, gauges_path
 from inferometer.run_folder import DEFAULT_PARENT, PLAN, RECORDER, STATE_RUNNING, Run
+from inferometer.scraper import Order
 from inferometer.units import NS_PER_S
 from inferometer.workers import Crew
 
@@ -216,10 +217,10 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
         run_.write_manifest(manifest | ended(measured, manifest, subject))
 
 
-def _order(config: Experiment, prepared: Prepared, run_: Run, clock: Clock) -> scraping.Order:
+def _order(config: Experiment, prepared: Prepared, run_: Run, clock: Clock) -> Order:
     """What is to be read beside the load."""
-    return scraping.Order(
-        folder=str(run_.path.resolve()),
+    return Order(
+        recorder=str(gauges_path(run_.path.resolve() / RECORDER)),
         url=prepared.facts.url,
         engine=prepared.facts.engine,
         headers=config.headers(),
