@@ -28,6 +28,7 @@ import typer
 from inferometer import config, errors, kinds, records
 from inferometer.cli.main import app
 from inferometer.engines import ENGINES
+from inferometer.engines.gauges import GAUGES, HISTOGRAMS
 from inferometer.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -251,6 +252,40 @@ def test_every_dialect_is_documented_with_the_fields_it_is_sent():
 def test_the_traps_of_every_engine_are_listed(page_block):
     rows = [f"| `{engine.name}` | {quirk} |\n" for engine in ENGINES for quirk in engine.quirks]
     page_block("reference/engines.md", "traps", "| engine | trap |\n|---|---|\n" + "".join(rows))
+
+
+def told_by(engine) -> str:
+    """A row: what an engine tells of itself."""
+    gauges = engine.gauges
+    if gauges is None:
+        return f"| `{engine.name}` | none that is known | | | |\n"
+    names = [name for name in GAUGES if name in gauges.names] + [
+        name for name in HISTOGRAMS if name in gauges.histograms
+    ]
+    cells = [f"`{gauges.path}`", ", ".join(f"`{name}`" for name in names)]
+    cells += ["at the end" if gauges.counts_at_end else "as it works", gauges.remedy or "always on"]
+    return f"| `{engine.name}` | {' | '.join(cells)} |\n"
+
+
+def test_the_gauges_of_every_engine_are_listed(page_block):
+    head = "| engine | where | what | counters move | if there are none |\n|---|---|---|---|---|\n"
+    page_block("reference/engines.md", "gauges", head + "".join(map(told_by, ENGINES)))
+
+
+def test_every_gauge_of_a_server_is_documented():
+    page = table("reference/records.md", "| source | gauge")
+    documented = {word for row in page if row[0] == "`server`" for word in words(row[1])}
+    assert set(GAUGES) <= documented
+    assert "n_ttft_le_BOUND" in documented
+    assert all(f"`{name}`" in text_of("reference/records.md") for name in HISTOGRAMS if name != "ttft")
+
+
+def test_every_number_of_the_servers_block_is_documented():
+    source = (ROOT / "src" / "inferometer" / "metrics" / "server.py").read_text()
+    documented = {word for row in table("reference/json.md", "<!-- server -->") for word in words(row[0])}
+    named = set(re.findall(r'found\["((?:server|scraper)_\w+)"\]', source))
+    assert len(named) >= 4
+    assert named <= documented
 
 
 def test_the_glossary_is_in_order():

@@ -16,6 +16,7 @@ from tests.host.fake_server import Answer, FakeEngine, serving
 
 from inferometer.drive.answer import Answer as Heard
 from inferometer.engines import ENGINES, vllm
+from inferometer.engines.gauges import canonical
 from inferometer.engines.registry import GROUP, combined, dialects, engines
 from inferometer.errors import UsageError
 from inferometer.kinds import Outcome
@@ -145,3 +146,10 @@ def test_names_and_apis_must_fit():
     mine = replace(speech, dialect=replace(speech.dialect, path="/mine"))
     with pytest.raises(UsageError, match="another dialect named 'chat' already"):
         combined([Entry(replace(other, speaks={"chat": mine}))])
+
+
+def test_the_example_reads_its_gauges():
+    module: dict[str, object] = {}
+    exec(block("python"), module)  # the page is ours
+    old = 'acme_active_jobs 3\nacme_first_token_seconds_bucket{le="+Inf"} 2\n'
+    assert canonical(module["GAUGES"], old) == {"requests_running": 3, "n_ttft": 2}

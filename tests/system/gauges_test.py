@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+
+from inferometer.embedded import models
 
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
@@ -75,10 +78,6 @@ def test_the_engines_times_and_counters_are_the_clients(shell, rows, api):
 def test_requests_that_wait_for_a_slot_are_seen_waiting(shell, rows):
     """Eight at once for an engine of two slots: the queue is in its gauges, and outside of what it times."""
     server = ("-P", "-m", "inferometer.embedded.server", "--slots", "2", "--threads-http", "16", "--context", "512")
-    import sys
-
-    from inferometer.embedded import models
-
     model = str(models.choose(None).ensure())
     flags = ("--concurrency", "8", "--requests", "24", "--scrape-every", "50ms", *LOAD, "--out", "run")
     command = ("--", sys.executable, *server, "--model", model, "--port", "{port}")
