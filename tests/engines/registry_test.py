@@ -42,7 +42,7 @@ def package(tmp_path):
 
 
 def python(package: Path, source: str, *args: str) -> str:
-    env = os.environ | {"PYTHONPATH": str(package)}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", source, *args], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
