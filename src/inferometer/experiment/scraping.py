@@ -76,7 +76,10 @@ def scraping(order: Order, beside: Beside) -> Iterator[Beside]:
     try:
         with suppress(BrokenPipeError):  # it has died; what it said of that is read below
             process.stdin.write(msgspec.json.encode(order) + b"\n")
-        _take(beside, _line(process.stdout, _READY_WITHIN_S))
+        ready = _line(process.stdout, _READY_WITHIN_S)
+        _take(beside, ready)
+        if not ready:
+            process.kill()  # what it might still read would begin in the middle of the load
         yield beside
     finally:
         process.stdin.close()  # this is what tells it to stop
