@@ -370,7 +370,7 @@ def executed(session: list[Command], folder: Path) -> list[tuple[int, str]]:
 _MACHINE = re.compile(
     r"VALID|SUSPECT|INVALID|valid |suspect |invalid |warning |note |trustworthy |  -  |  read as |   "
 )
-_LABELLED = re.compile(r"(engine|served|rates|load|smooth|client|limits|ttft|tpot|gap|e2e)\b")
+_LABELLED = re.compile(r"(engine|served|server|rates|load|smooth|client|limits|ttft|tpot|gap|e2e)\b")
 _CHECKED = re.compile(r"  (ok|suspect|invalid) +([\w-]+)")
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{2,}")
 _UNITS = {"per"}
