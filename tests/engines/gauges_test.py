@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from inferometer.engines import ENGINES, prometheus
-from inferometer.engines.gauges import GAUGES, HISTOGRAMS, canonical, series_wanted
+from inferometer.engines.gauges import GAUGES, HISTOGRAMS, Gauges, canonical, series_wanted
 from inferometer.engines.prometheus import MetricsError, Series
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
@@ -154,3 +155,11 @@ def test_only_what_is_wanted_is_looked_for():
     wanted = series_wanted(BY_NAME["vllm"])
     assert "vllm:time_to_first_token_seconds_bucket" in wanted
     assert not any(name.endswith("_created") for name in wanted)
+
+
+def test_a_page_that_is_no_prometheus_text_brings_its_reader():
+    def read(text, wanted):
+        return {name: [Series(float(value))] for name, value in json.loads(text).items() if name in wanted}
+
+    gauges = Gauges("/load", {"requests_running": (("server_load",),)}, read=read)
+    assert canonical(gauges, '{"server_load": 3, "another": "word"}') == {"requests_running": 3}
