@@ -29,15 +29,16 @@ MAY_IMPORT = {
     "report": GROUND | {"metrics", "stats"},
     "truth": GROUND | {"clock", "records", "stats"},
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
-    "host": GROUND | {"clock", "records", "plan", "engines.engine", "wire"},
+    "host": GROUND | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.prometheus", "wire"},
     "embedded": GROUND | {"clock", "host"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
     "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
     "workers": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive", "measurement"},
+    "scraper": GROUND | {"clock", "recorder", "engines", "host"},
     "experiment": GROUND
     | {"clock", "records", "recorder", "plan", "engines", "wire", "drive", "host", "embedded"}
-    | {"config", "run_folder", "measurement", "workers"},
+    | {"config", "run_folder", "measurement", "workers", "scraper"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

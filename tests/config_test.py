@@ -100,6 +100,7 @@ def test_a_file_may_hold_every_key_under_the_name_of_its_flag(file):
 def test_every_field_can_be_set_by_a_file(file):
     """A field that is added must get a key; these are the ones whose key is not their name."""
     renamed = {"for_s": "for", "timeout_s": "timeout", "stall_timeout_s": "stall-timeout"}
+    renamed |= {"scrape_every_s": "scrape-every"}
     renamed |= {"ready_timeout_s": "ready-timeout", "is_streamed": "no-stream", "keeps_content": "no-content"}
     for field in dataclasses.fields(Experiment):
         key = renamed.get(field.name, field.name)
@@ -261,3 +262,18 @@ def test_a_file_that_is_no_toml(tmp_path, toml, message):
 def test_a_table_in_a_file_is_an_unknown_key(file):
     with pytest.raises(UsageError, match="unknown key 'load'"):
         resolve(URL, file("[load]\nrate = 3"))
+
+
+@pytest.mark.parametrize(
+    ("said", "every_s"), [("off", 0.0), ("250ms", 0.25), ("50ms", 0.05), ("2", 2.0), (1, 1.0), (0.5, 0.5)]
+)
+def test_how_often_gauges_are_read(said, every_s):
+    experiment = resolve(URL | {"scrape_every": said})
+    assert experiment.scrape_every_s == every_s
+    assert describe(experiment)["scrape_every"] == (every_s or "off")
+
+
+@pytest.mark.parametrize("said", ["10ms", "0", "0s", "never"])
+def test_gauges_are_not_read_without_end(said):
+    with pytest.raises(UsageError):
+        resolve(URL | {"scrape_every": said})

@@ -28,6 +28,7 @@ import typer
 from inferometer import config, errors, kinds, records
 from inferometer.cli.main import app
 from inferometer.engines import ENGINES
+from inferometer.engines.gauges import GAUGES, HISTOGRAMS
 from inferometer.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -253,6 +254,40 @@ def test_the_traps_of_every_engine_are_listed(page_block):
     page_block("reference/engines.md", "traps", "| engine | trap |\n|---|---|\n" + "".join(rows))
 
 
+def told_by(engine) -> str:
+    """A row: what an engine tells of itself."""
+    gauges = engine.gauges
+    if gauges is None:
+        return f"| `{engine.name}` | none that is known | | | |\n"
+    names = [name for name in GAUGES if name in gauges.names] + [
+        name for name in HISTOGRAMS if name in gauges.histograms
+    ]
+    cells = [f"`{gauges.path}`", ", ".join(f"`{name}`" for name in names)]
+    cells += ["at the end" if gauges.counts_at_end else "as it works", gauges.remedy or "always on"]
+    return f"| `{engine.name}` | {' | '.join(cells)} |\n"
+
+
+def test_the_gauges_of_every_engine_are_listed(page_block):
+    head = "| engine | where | what | counters move | if there are none |\n|---|---|---|---|---|\n"
+    page_block("reference/engines.md", "gauges", head + "".join(map(told_by, ENGINES)))
+
+
+def test_every_gauge_of_a_server_is_documented():
+    page = table("reference/records.md", "| source | gauge")
+    documented = {word for row in page if row[0] == "`server`" for word in words(row[1])}
+    assert set(GAUGES) <= documented
+    assert "n_ttft_le_BOUND" in documented
+    assert all(f"`{name}`" in text_of("reference/records.md") for name in HISTOGRAMS if name != "ttft")
+
+
+def test_every_number_of_the_servers_block_is_documented():
+    source = (ROOT / "src" / "inferometer" / "metrics" / "server.py").read_text()
+    documented = {word for row in table("reference/json.md", "<!-- server -->") for word in words(row[0])}
+    named = set(re.findall(r'found\["((?:server|scraper)_\w+)"\]', source))
+    assert len(named) >= 4
+    assert named <= documented
+
+
 def test_the_glossary_is_in_order():
     entries = [row[0] for row in table("reference/glossary.md", "# Glossary")]
     assert entries == sorted(entries, key=str.lower)
@@ -335,7 +370,7 @@ def executed(session: list[Command], folder: Path) -> list[tuple[int, str]]:
 _MACHINE = re.compile(
     r"VALID|SUSPECT|INVALID|valid |suspect |invalid |warning |note |trustworthy |  -  |  read as |   "
 )
-_LABELLED = re.compile(r"(engine|served|rates|load|smooth|client|limits|ttft|tpot|gap|e2e)\b")
+_LABELLED = re.compile(r"(engine|served|server|rates|load|smooth|client|limits|ttft|tpot|gap|e2e)\b")
 _CHECKED = re.compile(r"  (ok|suspect|invalid) +([\w-]+)")
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{2,}")
 _UNITS = {"per"}

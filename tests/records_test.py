@@ -9,7 +9,19 @@ import pytest
 
 from inferometer.errors import FormatError
 from inferometer.kinds import ChunkKind, Outcome, Phase
-from inferometer.records import CHUNK, NEVER, REQUEST, SAMPLE, TABLES, Trace, empty_requests, read_table, write_table
+from inferometer.records import (
+    CHUNK,
+    NEVER,
+    NOT_TOLD,
+    REQUEST,
+    SAMPLE,
+    SERVER_TIMES,
+    TABLES,
+    Trace,
+    empty_requests,
+    read_table,
+    write_table,
+)
 
 
 def one_of_each():
@@ -96,3 +108,11 @@ def test_trials_are_those_with_main_requests():
     requests["trial"] = [0, 1, 2]
     requests["phase"][1] = Phase.WARMUP
     assert Trace(requests).trials() == [0, 2]
+
+
+def test_a_table_of_schema_1_is_read_as_if_the_server_had_told_nothing(tmp_path):
+    names = [name for name in REQUEST.names if name not in SERVER_TIMES]
+    write_table(SOME["requests"][names], tmp_path / "requests.parquet")
+    again = read_table(tmp_path / "requests.parquet", REQUEST)
+    assert again[names].tolist() == SOME["requests"][names].tolist()
+    assert {int(value) for name in SERVER_TIMES for value in again[name]} == {NOT_TOLD}

@@ -15,7 +15,7 @@ from inferometer.plan.plan import Plan, save
 from inferometer.plan.request import Request
 from inferometer.plan.schedule import Schedule, Stage
 from inferometer.recorder import Writer
-from inferometer.records import TABLES
+from inferometer.records import SCHEMA_VERSION, TABLES
 from inferometer.report.json import to_dict
 from inferometer.run_folder import Run, write_atomically
 
@@ -92,8 +92,8 @@ def test_what_is_no_run_is_not_opened(tmp_path, run):
         Run.open(str(tmp_path / "nowhere"))
     with pytest.raises(FormatError, match="is not a run folder"):
         Run.open(str(tmp_path))
-    run.write_manifest({"schema": 2, "state": "finished"})
-    with pytest.raises(FormatError, match="schema 2, newer than 1"):
+    run.write_manifest({"schema": SCHEMA_VERSION + 1, "state": "finished"})
+    with pytest.raises(FormatError, match=f"newer than {SCHEMA_VERSION}"):
         Run.open(str(run.path))
     (run.path / "manifest.json").write_text('{"schema": 1')
     with pytest.raises(FormatError, match=r"manifest\.json is damaged"):

@@ -26,6 +26,8 @@ ARRIVALS = "poisson"
 MAX_REPEATS = 1_000
 MAX_WORKERS = 256
 AUTO = "auto"
+OFF = "off"
+MIN_SCRAPE_EVERY_S = 0.05  # a page of 60 kB takes a server some 5 ms to write
 MAX_FOR_S = 7 * 24 * 3600.0
 
 # Defaults of a run without flags: small enough for a laptop, long enough for a p99 with an interval on the embedded
@@ -79,6 +81,7 @@ class Experiment:
     insecure: bool = False
     out: str | None = None
     keeps_content: bool = True
+    scrape_every_s: float = 1.0  # 0: the server's gauges are not read
     workers: int | None = None  # None: as many as the load asks for and the machine has room for
 
     @property
@@ -106,6 +109,7 @@ _FIELD_OF = {
     "timeout": "timeout_s",
     "stall_timeout": "stall_timeout_s",
     "ready_timeout": "ready_timeout_s",
+    "scrape_every": "scrape_every_s",
 }
 _FIELDS = {field.name: field for field in fields(Experiment)}
 _KEY_OF = {field: key for key, field in _FIELD_OF.items()}
@@ -158,6 +162,8 @@ def _did_you_mean(key: str) -> str:
 def _convert(name: str, value: Any) -> Any:
     """The field's type from what a flag or a TOML value brings."""
     key = _KEY_OF.get(name, name).replace("_", "-")
+    if name == "scrape_every_s":
+        return _scrape_every_s(str(value))
     if name in _KEY_OF and isinstance(value, str):
         return parse_duration_s(value)
     if name == "warmup":
@@ -191,6 +197,18 @@ def _warmup(text: str) -> Warmup:
     if re.fullmatch(r"\d+", text):
         return Warmup(n_requests=int(text))
     return Warmup(duration_s=parse_duration_s(text))
+
+
+def _scrape_every_s(text: str) -> float:
+    if text == OFF:
+        return 0.0
+    every_s = parse_duration_s(text)
+    if every_s < MIN_SCRAPE_EVERY_S:
+        shown = f"{MIN_SCRAPE_EVERY_S * 1000:.0f}ms"
+        raise UsageError(
+            f"--scrape-every {text} would keep the server busy with its own gauges", f"give {shown} or more, or {OFF}"
+        )
+    return every_s
 
 
 def _workers(text: str) -> int | None:
@@ -323,6 +341,7 @@ def describe(e: Experiment) -> dict[str, Any]:
     facts["header"] = [line.partition(":")[0].strip() + ": (not kept)" for line in e.header]
     facts["url"] = redact_url(e.url) if e.url else None
     facts["command"] = redact_argv(list(e.command))
+    facts["scrape_every"] = e.scrape_every_s or OFF
     facts["workers"] = AUTO if e.workers is None else e.workers
     if e.warmup is not None:
         facts["warmup"] = f"{e.warmup.duration_s:g}s" if e.warmup.duration_s else e.warmup.n_requests

@@ -164,12 +164,17 @@ def worker_path(path: Path, worker: int) -> Path:
     return path.with_name(f"{path.stem}-{worker}{path.suffix}")
 
 
+def gauges_path(path: Path) -> Path:
+    """The file of the process that reads the server's gauges, beside that of the process that drives or leads."""
+    return path.with_name(f"{path.stem}-gauges{path.suffix}")
+
+
 def all_paths(path: Path) -> list[Path]:
-    """`path`, and those of its workers in their order."""
+    """`path`, and those of its workers in their order; last the one of gauges, which holds no request."""
     found = [path]
     while (more := worker_path(path, len(found))).exists():
         found.append(more)
-    return found
+    return [*found, gauges_path(path)] if gauges_path(path).exists() else found
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ Rule 3: in memory enums are numbers, on disk words: pandas, polars and DuckDB re
 
 Schema history (SCHEMA_VERSION is written into every manifest):
   1  first.
+  2  requests: what the server said of its own time (server_ttft_ns, server_queue_ns, server_prefill_ns,
+     server_decode_ns); samples: source `server`, its own gauges. Tables of 1 are read as if nothing had been told.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import numpy.typing as npt
 from inferometer.errors import FormatError, RunError
 from inferometer.kinds import ChunkKind, Outcome, Phase
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NEVER = -1  # an instant that did not come
 NOT_TOLD = -1  # a count nobody told us
 
@@ -60,6 +62,10 @@ REQUEST = np.dtype(
         ("n_output_tokens_asked", "i4"),
         ("n_cached_tokens", "i4"),  # prompt tokens taken from a prefix cache
         ("n_reasoning_tokens", "i4"),
+        ("server_ttft_ns", "i8"),  # by the server's own clock, from the arrival of the request; NOT_TOLD otherwise
+        ("server_queue_ns", "i8"),  # from its arrival until it was begun
+        ("server_prefill_ns", "i8"),  # from its beginning to its first token
+        ("server_decode_ns", "i8"),  # from its first token to its last
         ("n_reads", "i4"),
         ("n_bytes", "i8"),  # bytes of the answer as received, framing included
         ("chunk_start", "i8"),  # offset of the first row in CHUNK
@@ -119,7 +125,12 @@ def empty_requests(n_requests: int) -> Array:
     return rows
 
 
-_UNTOLD = ("conn", "status", "n_prompt_tokens", "n_output_tokens", "n_cached_tokens", "n_reasoning_tokens")
+SERVER_TIMES = ("server_ttft_ns", "server_queue_ns", "server_prefill_ns", "server_decode_ns")
+_UNTOLD = (
+    *("conn", "status", "n_prompt_tokens", "n_output_tokens", "n_cached_tokens", "n_reasoning_tokens"),
+    *SERVER_TIMES,
+)
+_SINCE_2 = frozenset(SERVER_TIMES)  # columns that tables of schema 1 do not have
 
 
 def write_table(rows: Array, path: Path) -> None:
@@ -186,6 +197,7 @@ def _explained(path: Path) -> Iterator[None]:
 def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
     """The inverse of `write_table`. Column by column: beside the rows there is never more than one of them in memory.
 
+    Columns that an older schema does not have are NOT_TOLD.
     Raises: FormatError if the file is not a Parquet table with these columns.
     """
     names = dtype.names or ()
@@ -194,7 +206,11 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
         with duckdb.connect() as con:
             [n_rows] = con.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
             rows = np.zeros(n_rows, dtype)
+            written = {name for name, *_ in con.execute(f"DESCRIBE FROM {table}").fetchall()}
             for name in names:
+                if name in _SINCE_2 - written:
+                    rows[name] = NOT_TOLD
+                    continue
                 column = _as_numbers(name) if name in _ENUMS else f'"{name}"'
                 rows[name] = con.execute(f"SELECT {column} FROM {table}").fetchnumpy()[name]
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from inferometer.engines.openai import CHAT
 from inferometer.errors import FormatError, RunError
 from inferometer.kinds import ChunkKind, Outcome, Phase
 from inferometer.recorder import Writer
-from inferometer.records import NEVER, NOT_TOLD
+from inferometer.records import NEVER, NOT_TOLD, SERVER_TIMES
 
 MS = 1_000_000
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -579,3 +579,41 @@ def test_facts_may_come_long_after_the_end(record):
     assert [Outcome(outcome) for outcome in decoded.requests["outcome"]] == [Outcome.OK] * 2
     assert decoded.requests["t_first_content_ns"].tolist() == [11 * MS, 101 * MS]
     assert decoded.requests["n_chunks"].tolist() == [3, 3]
+
+
+METRICS = b'"metrics":{"time_to_first_token_ms":19.5,"queue_time_ms":0.25,"generation_time_ms":36.0}'
+TIMINGS = b'"timings":{"cache_n":1,"prompt_n":4,"prompt_ms":12.5,"predicted_n":2,"predicted_ms":3.25}'
+ODD = b'"metrics":["nothing of ours"]'
+IMPOSSIBLE = b'"timings":{"prompt_ms":-1,"predicted_ms":1e300}'
+
+
+@pytest.mark.parametrize("keeps_content", [True, False])
+@pytest.mark.parametrize(
+    ("told", "times_ns"),
+    [
+        (METRICS, [19_500_000, 250_000, NOT_TOLD, 36_000_000]),
+        (TIMINGS, [NOT_TOLD, NOT_TOLD, 12_500_000, 3_250_000]),
+        (ODD, [NOT_TOLD] * 4),
+        (IMPOSSIBLE, [NOT_TOLD] * 4),
+    ],
+)
+def test_the_servers_own_times_are_columns(record, told, times_ns, keeps_content):
+    end = USAGE.replace(b"}}\n", b"}," + told + b"}\n")
+
+    def write(recorder):
+        begin(recorder)
+        datas = (HEAD, FIRST, SECOND, chunk(end) + chunk(DONE) + END)
+        if keeps_content:
+            reads(recorder, 0, *datas)
+        else:
+            answer = Answer(CHAT)
+            for i, data in enumerate(datas):
+                answer.feed(data, i)
+                recorder.read(0, (10 + i) * MS, (10 + i) * MS, len(data), b"")
+        recorder.end(0, Outcome.OK, 20 * MS)
+        if not keeps_content:
+            recorder.note(21 * MS, facts_of(answer, 0))
+
+    decoded = record(write)
+    assert outcome_of(decoded) is Outcome.OK
+    assert [decoded.requests[name][0] for name in SERVER_TIMES] == times_ns

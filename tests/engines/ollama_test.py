@@ -7,12 +7,13 @@ import json
 
 import pytest
 
-from inferometer.engines.engine import Delta, DialectError, Usage
+from inferometer.engines.engine import Delta, DialectError, Timings, Usage
 from inferometer.engines.ollama import CHAT, ENGINE, GENERATE
 from inferometer.kinds import ChunkKind as K
 from inferometer.plan.request import Request, Sampling
 
 LAST = {"done": True, "done_reason": "length", "prompt_eval_count": 26, "eval_count": 3, "eval_duration": 7_000_000}
+SPENT = Timings(decode_ns=7_000_000)
 
 
 def decode(*lines):
@@ -27,7 +28,7 @@ def decode(*lines):
 def test_a_completion_and_a_chat():
     generated = decode({"response": "The", "done": False}, {"response": "", "done": False}, {"response": ""} | LAST)
     chatted = decode({"message": {"role": "assistant", "content": "The"}, "done": False}, {"message": {}} | LAST)
-    end = [Delta(K.EMPTY, "", None, "length", Usage(26, 3)), Delta(K.DONE)]
+    end = [Delta(K.EMPTY, "", None, "length", Usage(26, 3), SPENT), Delta(K.DONE)]
     assert generated == [Delta(K.CONTENT, "The"), Delta(K.EMPTY), *end]
     assert chatted == [Delta(K.CONTENT, "The"), *end]
 

@@ -16,6 +16,7 @@ from tests.host.fake_server import Answer, FakeEngine, serving
 
 from inferometer.drive.answer import Answer as Heard
 from inferometer.engines import ENGINES, vllm
+from inferometer.engines.gauges import canonical
 from inferometer.engines.registry import GROUP, combined, dialects, engines
 from inferometer.errors import UsageError
 from inferometer.kinds import Outcome
@@ -41,7 +42,7 @@ def package(tmp_path):
 
 
 def python(package: Path, source: str, *args: str) -> str:
-    env = os.environ | {"PYTHONPATH": str(package)}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", source, *args], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -145,3 +146,10 @@ def test_names_and_apis_must_fit():
     mine = replace(speech, dialect=replace(speech.dialect, path="/mine"))
     with pytest.raises(UsageError, match="another dialect named 'chat' already"):
         combined([Entry(replace(other, speaks={"chat": mine}))])
+
+
+def test_the_example_reads_its_gauges():
+    module: dict[str, object] = {}
+    exec(block("python"), module)  # the page is ours
+    old = 'acme_active_jobs 3\nacme_first_token_seconds_bucket{le="+Inf"} 2\n'
+    assert canonical(module["GAUGES"], old) == {"requests_running": 3, "n_ttft": 2}

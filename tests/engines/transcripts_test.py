@@ -59,6 +59,9 @@ def line_of(delta: Delta) -> str:
         parts.append(f"usage={usage.n_prompt_tokens},{usage.n_output_tokens}")
         parts += [f"cached={usage.n_cached_tokens}"] if usage.n_cached_tokens is not None else []
         parts += [f"reasoning={usage.n_reasoning_tokens}"] if usage.n_reasoning_tokens is not None else []
+    if (spent := delta.timings) is not None:
+        told = (f"{name}={value}" for name in spent.__struct_fields__ if (value := getattr(spent, name)) is not None)
+        parts.append(f"timings:{','.join(told)}")
     return " ".join(parts)
 
 

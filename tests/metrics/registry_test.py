@@ -11,6 +11,7 @@ from inferometer.metrics.registry import base_name, metric
 CANONICAL = [
     *("ttft_s", "ttft_sent_s", "ttfat_s", "tpot_s", "e2e_s", "e2e_sent_s", "normalized_latency_s", "ttfb_s"),
     *("user_speed_tokens_per_s", "usage_tail_s", "lateness_s"),
+    *("server_ttft_s", "server_queue_s", "server_prefill_s", "server_tpot_s", "ttft_outside_s"),
     *("gap_s", "gap_token_s", "gap_max_s", "underrun_s", "fluidity_ratio"),
     *("request_throughput_per_s", "output_throughput_tokens_per_s", "input_throughput_tokens_per_s"),
     *("total_throughput_tokens_per_s", "goodput_per_s", "prefix_hit_ratio"),

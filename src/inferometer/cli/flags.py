@@ -143,6 +143,15 @@ Out = Annotated[
         "--out", metavar="DIR", help="Folder of the run; default: a new one under ./inferometer-runs.", panel=OUTPUT
     ),
 ]
+ScrapeEvery = Annotated[
+    str | None,
+    _option(
+        "--scrape-every",
+        metavar="TIME",
+        help="How often the server's own gauges are read; off: never. Default 1s.",
+        panel=OUTPUT,
+    ),
+]
 NoContent = Annotated[
     bool | None,
     _option("--no-content", help="Keep neither prompts nor answers on disk, only sizes and stamps.", panel=OUTPUT),

@@ -40,6 +40,7 @@ def run(
     header: flags.Header = None,
     api_key_env: flags.ApiKeyEnv = None,
     insecure: flags.Insecure = None,
+    scrape_every: flags.ScrapeEvery = None,
     out: flags.Out = None,
     no_content: flags.NoContent = None,
     config: flags.Config = None,

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable
 from typing import Any
 
-from inferometer.engines.engine import Delta, Dialect, DialectError, Usage
+from inferometer.engines.engine import Delta, Dialect, DialectError, Timings, Usage
 from inferometer.kinds import TOKEN_BEARING, ChunkKind, Outcome
 from inferometer.wire.errors import RemoteProtocolError
 from inferometer.wire.http1 import Framing, Head
@@ -52,6 +52,7 @@ class Answer:
         "n_tokens",
         "read_ids",
         "status",
+        "timings",
         "usage",
         "usage_read",
     )
@@ -72,6 +73,7 @@ class Answer:
         self.finish = ""
         self.usage = Usage()
         self.usage_read: int | None = None
+        self.timings = Timings()
         self.engine_error = ""  # the server's own words, from an error event or an error body
         self.fault = ""  # how the peer broke HTTP, SSE or the dialect
         self.kinds = array("b")
@@ -187,6 +189,8 @@ class Answer:
         if delta.usage is not None:
             self.usage = _newer(self.usage, delta.usage)
             self.usage_read = read_id
+        if delta.timings is not None:
+            self.timings = delta.timings
         if kind is ChunkKind.DONE:
             self.is_done_seen = True
         elif kind is ChunkKind.ERROR:

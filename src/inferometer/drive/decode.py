@@ -21,7 +21,7 @@ import numpy as np
 
 from inferometer.drive.answer import Answer
 from inferometer.drive.spill import Spill
-from inferometer.engines.engine import Dialect, Usage
+from inferometer.engines.engine import Dialect, Timings, Usage
 from inferometer.errors import FormatError
 from inferometer.kinds import TOKEN_BEARING, ChunkKind, Outcome
 from inferometer.recorder import Due, End, Note, Read, Sent, Tail, read_frames
@@ -225,6 +225,7 @@ def facts_of(answer: Answer, request_id: int) -> dict[str, Any]:
             answer.usage.n_cached_tokens,
             answer.usage.n_reasoning_tokens,
         ],
+        "timings": [getattr(answer.timings, name) for name in Timings.__struct_fields__],
         "head_read": answer.head_read,
         "usage_read": answer.usage_read,
         "is_complete": answer.is_complete,
@@ -239,6 +240,7 @@ def facts_of(answer: Answer, request_id: int) -> dict[str, Any]:
 def _restore(fact: Mapping[str, Any], answer: Answer) -> None:
     """Put kept facts back into an answer that saw no bytes."""
     answer.status, answer.finish, answer.usage = fact["status"], fact["finish"], Usage(*fact["usage"])
+    answer.timings = Timings(*fact.get("timings", ()))  # schema 1 did not keep them
     answer.head_read, answer.usage_read = fact["head_read"], fact["usage_read"]
     answer.is_complete, answer.is_done_seen = fact["is_complete"], fact["is_done_seen"]
     answer.is_streamed = fact["is_streamed"]
@@ -289,6 +291,9 @@ def _fill(record: Any, row: _Row, t_recv_ns: Array, chunks: Array) -> None:
     names = ("n_prompt_tokens", "n_output_tokens", "n_cached_tokens", "n_reasoning_tokens")
     for name, value in zip(names, told, strict=True):
         record[name] = NOT_TOLD if value is None else value
+    for name in Timings.__struct_fields__:
+        if (told_ns := getattr(answer.timings, name)) is not None:
+            record[f"server_{name}"] = told_ns
     if answer.is_streamed:
         record["t_first_content_ns"], record["t_last_content_ns"] = _first_and_last(chunks, _IS_TOKEN)
         record["t_first_answer_ns"], _ = _first_and_last(chunks, _IS_ANSWER)

@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from inferometer.engines.engine import Delta, DialectError
+from inferometer.engines.engine import Delta, DialectError, Timings
 from inferometer.engines.error_text import error_text
 from inferometer.kinds import ChunkKind
+from inferometer.units import NS_PER_MS, NS_PER_S
 
 COUNT_UNKNOWN = -1  # of a running count: not told, or not to be believed any more
 MAX_CHUNK_TOKENS = 32_767  # what the records can hold of one event (int16)
 _MAX_TOKENS = 2_147_483_647  # and of one request (int32)
+_MAX_DURATION_NS = 7 * 24 * 3600 * NS_PER_S  # a week: longer than any run may last
 
 _T = TypeVar("_T")
 
@@ -78,6 +80,25 @@ def is_told(error: Any) -> bool:
 def possible(count: int | None) -> int | None:
     """A count of tokens of a request, or None."""
     return count if count is not None and 0 <= count <= _MAX_TOKENS else None
+
+
+def possible_ns(told_ms: float | None) -> int | None:
+    """A duration that a server told in milliseconds, or None where it is none."""
+    if told_ms is None or not 0 <= told_ms * NS_PER_MS <= _MAX_DURATION_NS:  # NaN is not in there either
+        return None
+    return round(told_ms * NS_PER_MS)
+
+
+def times(
+    *,
+    ttft_ms: float | None = None,
+    queue_ms: float | None = None,
+    prefill_ms: float | None = None,
+    decode_ms: float | None = None,
+) -> Timings | None:
+    """What a server told of its own time; None where that was nothing."""
+    told = [possible_ns(told_ms) for told_ms in (ttft_ms, queue_ms, prefill_ms, decode_ms)]
+    return None if all(told_ns is None for told_ns in told) else Timings(*told)
 
 
 def growth(state: int, running: int | None) -> tuple[int, int | None]:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from inferometer.engines.gauges import Gauges
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
@@ -37,6 +38,16 @@ class Usage:
     n_reasoning_tokens: int | None = None
 
 
+class Timings(msgspec.Struct, frozen=True):
+    """How long a request took by the server's own clock; None where it did not tell. A Struct for the same reason as
+    Delta."""
+
+    ttft_ns: int | None = None  # from its arrival to its first token
+    queue_ns: int | None = None  # from its arrival until it was begun
+    prefill_ns: int | None = None  # from its beginning to its first token
+    decode_ns: int | None = None  # from its first token to its last
+
+
 class Delta(msgspec.Struct, frozen=True):
     """One thing an event said. `n_tokens` is None where the event does not tell.
 
@@ -48,6 +59,7 @@ class Delta(msgspec.Struct, frozen=True):
     n_tokens: int | None = None
     finish: str | None = None
     usage: Usage | None = None
+    timings: Timings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,7 @@ class Engine:
     recognise(answers) -> who that is, or None if it is not this engine. `answers`: control path -> decoded JSON, of
     every path that answered 200.
     speaks: by the word for --api (kinds.APIS, kinds.NATIVE_APIS), what people want most first.
+    gauges: where it publishes its metrics; None where it has none, or none that are known.
     """
 
     name: str
@@ -145,6 +158,7 @@ class Engine:
     tokenize_text: Callable[[str, str], Call] | None = None  # (model, text): as a completion's prompt is seen
     tokenize_bare: Callable[[str, str], Call] | None = None  # (model, text): no special tokens; with pieces if possible
     tokenize_chats: tuple[Callable[[str, Messages], Call], ...] = ()  # (model, messages): template applied; best first
+    gauges: Gauges | None = None
     quirks: tuple[str, ...] = ()
 
 

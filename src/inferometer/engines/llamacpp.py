@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from inferometer.engines.body import encoded
-from inferometer.engines.decoding import beside, growth, is_told, parser, possible
+from inferometer.engines.decoding import beside, growth, is_told, parser, possible, times
 from inferometer.engines.engine import (
     Call,
     Delta,
@@ -31,6 +31,7 @@ from inferometer.engines.engine import (
     whole_number,
 )
 from inferometer.engines.error_text import error_text
+from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
@@ -133,6 +134,8 @@ def _encode(request: Request, model: str, extras: Mapping[str, Any]) -> Encoded:
 
 class _Timings(Struct):
     cache_n: int | None = None  # prompt tokens taken from the slot's cache
+    prompt_ms: float | None = None  # waiting for the slot is not in it
+    predicted_ms: float | None = None
 
 
 class _Event(Struct, gc=False):
@@ -164,9 +167,10 @@ def _decode(state: int, event_type: str, data: bytes) -> tuple[int, list[Delta]]
         kind, n_tokens = (ChunkKind.EMPTY if event.stop else ChunkKind.ROLE), None
     if not event.stop:
         return state, [Delta(kind, event.content, n_tokens)]
-    n_cached = event.timings.cache_n if event.timings is not None else None
-    usage = Usage(possible(event.tokens_evaluated), possible(event.tokens_predicted), possible(n_cached))
-    return state, [Delta(kind, event.content, n_tokens, event.stop_type, usage), Delta(ChunkKind.DONE)]
+    told = event.timings or _Timings()
+    usage = Usage(possible(event.tokens_evaluated), possible(event.tokens_predicted), possible(told.cache_n))
+    spent = times(prefill_ms=told.prompt_ms, decode_ms=told.predicted_ms)
+    return state, [Delta(kind, event.content, n_tokens, event.stop_type, usage, spent), Delta(ChunkKind.DONE)]
 
 
 def _decode_body(body: bytes) -> list[Delta]:
@@ -188,6 +192,23 @@ COMPLETION = Dialect(
 
 _LENGTH = {"ignore_eos": True}
 _COUNT = {"timings_per_token": True}
+# Neither histograms nor the KV cache are told. A version without a count of cached tokens does not tell its prompts'
+# either: what it counts are those it computed.
+_PROMPT = ("llamacpp:prompt_tokens_total", "llamacpp:prompt_tokens_cached_total")
+_GAUGES = Gauges(
+    path="/metrics",
+    names={
+        "requests_running": (("llamacpp:requests_processing",),),
+        "requests_waiting": (("llamacpp:requests_deferred",),),
+        "kv_used_ratio": (("llamacpp:kv_cache_usage_ratio",),),  # of 2024
+        "n_prompt_tokens": (_PROMPT,),
+        "n_output_tokens": (("llamacpp:tokens_predicted_total",),),
+        "n_prefix_queried_tokens": (_PROMPT,),
+        "n_prefix_hit_tokens": (("llamacpp:prompt_tokens_cached_total",),),
+    },
+    remedy="start llama-server with --metrics",
+    counts_at_end=True,
+)
 ENGINE = Engine(
     name="llama.cpp",
     title="llama.cpp",
@@ -201,6 +222,7 @@ ENGINE = Engine(
     tokenize_text=_tokenize_text,
     tokenize_bare=_tokenize_bare,
     tokenize_chats=(_count_chat, _tokenize_chat),
+    gauges=_GAUGES,
     quirks=(
         "the status line is held back until the first token is ready",
         "a token that is no whole character yet sends no event",

@@ -24,6 +24,7 @@ from inferometer.engines.engine import (
     first_model,
 )
 from inferometer.engines.error_text import error_text
+from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
 from inferometer.plan.request import Request
 
@@ -74,6 +75,24 @@ GENERATE = Dialect(
     error_text=error_text,
 )
 _LENGTH = {"ignore_eos": True}
+_GAUGES = Gauges(
+    path="/metrics",
+    names={
+        "requests_running": (("lmdeploy:num_requests_running",),),
+        "requests_waiting": (("lmdeploy:num_requests_waiting",),),
+        "kv_used_ratio": (("lmdeploy:gpu_cache_usage_perc",),),
+        "n_prompt_tokens": (("lmdeploy:prompt_tokens_total",),),
+        "n_output_tokens": (("lmdeploy:generation_tokens_total",),),
+        "n_prefix_queried_tokens": (("lmdeploy:prompt_tokens_total",),),
+        "n_prefix_hit_tokens": (("lmdeploy:cached_tokens_total",),),
+    },
+    histograms={
+        "ttft": ("lmdeploy:time_to_first_token_seconds",),
+        "tpot": ("lmdeploy:time_per_output_token_seconds",),
+        "queue": ("lmdeploy:request_queue_time_seconds",),
+    },
+    remedy="start LMDeploy without --disable-metrics",
+)
 ENGINE = Engine(
     name="lmdeploy",
     title="LMDeploy",
@@ -85,6 +104,7 @@ ENGINE = Engine(
     },
     tokenize_text=_tokenize_text,
     tokenize_bare=_tokenize_bare,
+    gauges=_GAUGES,
     quirks=(
         "several prompts of one completion are streamed one after another, all with index 0",
         "errors are flat objects, without a field named error",

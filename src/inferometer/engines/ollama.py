@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from inferometer.engines.body import encoded
-from inferometer.engines.decoding import is_told, parser, possible
+from inferometer.engines.decoding import is_told, parser, possible, times
 from inferometer.engines.engine import (
     Delta,
     Dialect,
@@ -33,6 +33,7 @@ from inferometer.engines.openai import CHAT as OPENAI_CHAT
 from inferometer.engines.openai import COMPLETIONS
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
+from inferometer.units import NS_PER_MS
 
 GENERATE_PATH, CHAT_PATH = "/api/generate", "/api/chat"
 
@@ -111,6 +112,8 @@ class _Line(Struct, gc=False):
     done_reason: str | None = None
     prompt_eval_count: int | None = None  # left out where the prompt was in the cache
     eval_count: int | None = None
+    prompt_eval_duration: int | None = None  # these two in nanoseconds
+    eval_duration: int | None = None
     error: Any = None
 
 
@@ -134,8 +137,14 @@ def _decode(state: None, event_type: str, data: bytes) -> tuple[None, list[Delta
             said.append(Delta(ChunkKind.TOOL, call.function.name))
     if line.done:
         usage = Usage(possible(line.prompt_eval_count), possible(line.eval_count))
-        said += [Delta(ChunkKind.EMPTY, finish=line.done_reason, usage=usage), Delta(ChunkKind.DONE)]
+        spent = times(prefill_ms=_ms(line.prompt_eval_duration), decode_ms=_ms(line.eval_duration))
+        end = Delta(ChunkKind.EMPTY, finish=line.done_reason, usage=usage, timings=spent)
+        said += [end, Delta(ChunkKind.DONE)]
     return None, said or [Delta(ChunkKind.EMPTY)]
+
+
+def _ms(told_ns: int | None) -> float | None:
+    return None if told_ns is None else told_ns / NS_PER_MS
 
 
 def _decode_body(body: bytes) -> list[Delta]:

@@ -16,8 +16,16 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from inferometer.engines.body import encoded
-from inferometer.engines.decoding import COUNT_UNKNOWN, MAX_CHUNK_TOKENS, beside, is_told, parser, possible
-from inferometer.engines.engine import Delta, Dialect, DialectError, Encoded, Usage
+from inferometer.engines.decoding import (
+    COUNT_UNKNOWN,
+    MAX_CHUNK_TOKENS,
+    beside,
+    is_told,
+    parser,
+    possible,
+    times,
+)
+from inferometer.engines.engine import Delta, Dialect, DialectError, Encoded, Timings, Usage
 from inferometer.engines.error_text import error_text
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
@@ -104,17 +112,21 @@ class _Usage(Struct):
 
 
 class _Timings(Struct):
-    """llama.cpp's own counts; `prompt_n` leaves out what came from its cache."""
+    """llama.cpp's own counts and times; `prompt_n` leaves out what came from its cache. Waiting for a slot is in none
+    of the times."""
 
     cache_n: int | None = None
     prompt_n: int | None = None
     predicted_n: int | None = None
+    prompt_ms: float | None = None
+    predicted_ms: float | None = None
 
 
 class _Event(Struct, gc=False):
     choices: list[_Choice] | UnsetType | None = UNSET
     usage: _Usage | None = None
     timings: _Timings | None = None
+    metrics: Any = None  # vLLM with --enable-per-request-metrics; of others it may be anything
     error: Any = None
     object: Any = None
     message: Any = None
@@ -182,7 +194,8 @@ def _deltas(state: int, event: _Event) -> tuple[int, list[Delta]]:
         if event.choices is UNSET and event.usage is None and event.timings is None:
             raise DialectError("an event with no choices, no usage and no error")
         usage = _usage(event)
-        return state, [Delta(ChunkKind.EMPTY if usage is None else ChunkKind.USAGE, usage=usage)]
+        kind = ChunkKind.EMPTY if usage is None else ChunkKind.USAGE
+        return state, [Delta(kind, usage=usage, timings=_times(event))]
     said: list[tuple[ChunkKind, str, str | None]] = []
     ids = None
     for choice in event.choices:
@@ -195,9 +208,16 @@ def _deltas(state: int, event: _Event) -> tuple[int, list[Delta]]:
         said[0] = (ChunkKind.CONTENT, "", said[0][2])
         n_bearing = 1
     state, n_tokens = _count(state, ids, usage, n_bearing)
-    last = len(said) - 1
+    last, spent = len(said) - 1, _times(event)
     return state, [
-        Delta(kind, text, n_tokens if kind in _BEARING else None, finish, usage if i == last else None)
+        Delta(
+            kind,
+            text,
+            n_tokens if kind in _BEARING else None,
+            finish,
+            usage if i == last else None,
+            spent if i == last else None,
+        )
         for i, (kind, text, finish) in enumerate(said)
     ]
 
@@ -266,6 +286,23 @@ def _usage(event: _Event) -> Usage | None:
         if told.completion_tokens_details is not None:
             n_reasoning = told.completion_tokens_details.reasoning_tokens
     return Usage(possible(n_prompt), possible(n_output), possible(n_cached), possible(n_reasoning))
+
+
+def _times(event: _Event) -> Timings | None:
+    """What the server says of its own time: vLLM in `metrics`, llama.cpp in `timings`."""
+    if isinstance(told := event.metrics, Mapping):
+        return times(
+            ttft_ms=_number(told.get("time_to_first_token_ms")),
+            queue_ms=_number(told.get("queue_time_ms")),
+            decode_ms=_number(told.get("generation_time_ms")),  # from the first token to the last
+        )
+    if (timings := event.timings) is not None:
+        return times(prefill_ms=timings.prompt_ms, decode_ms=timings.predicted_ms)
+    return None
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None
 
 
 CHAT = Dialect(

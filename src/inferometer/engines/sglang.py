@@ -24,6 +24,7 @@ from inferometer.engines.engine import (
     whole_number,
 )
 from inferometer.engines.error_text import error_text
+from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
 from inferometer.plan.request import Request
 
@@ -71,6 +72,22 @@ GENERATE = Dialect(
 )
 _LENGTH = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED}
 _COUNT = {"stream_options": {"continuous_usage_stats": True}}
+_GAUGES = Gauges(
+    path="/metrics",
+    names={
+        "requests_running": (("sglang:num_running_reqs",),),
+        "requests_waiting": (("sglang:num_queue_reqs",),),
+        "kv_used_ratio": (("sglang:token_usage",),),
+        "n_preemptions": (("sglang:num_retracted_requests_total",),),
+        "n_prompt_tokens": (("sglang:prompt_tokens_total",),),
+        "n_output_tokens": (("sglang:generation_tokens_total",),),
+        "n_prefix_queried_tokens": (("sglang:prompt_tokens_total",),),
+        "n_prefix_hit_tokens": (("sglang:cached_tokens_total",),),
+    },
+    histograms={"ttft": ("sglang:time_to_first_token_seconds",), "queue": ("sglang:queue_time_seconds",)},
+    remedy="start SGLang with --enable-metrics",
+    counts_at_end=True,
+)
 ENGINE = Engine(
     name="sglang",
     title="SGLang",
@@ -84,6 +101,7 @@ ENGINE = Engine(
     # Newer versions took over vLLM's route for single texts; believed only if it agrees with an answer's usage.
     tokenize_text=vllm.ENGINE.tokenize_text,
     tokenize_bare=vllm.ENGINE.tokenize_bare,
+    gauges=_GAUGES,
     quirks=(
         "each event of its own route repeats the whole text so far: answers cost bytes as the square of their length",
         "--stream-interval puts several tokens into one event",

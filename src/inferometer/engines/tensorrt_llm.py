@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Engine, Identity, Speech, document, first_model
+from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
 
 
@@ -26,6 +27,26 @@ def _recognise(answers: Mapping[str, Any]) -> Identity | None:
 
 _LENGTH = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED}
 _COUNT = {"stream_options": {"continuous_usage_stats": True}}
+# Not `/metrics`, which is emptied by reading. Reused and missed blocks are whole blocks; tokens are told in tokens.
+_GAUGES = Gauges(
+    path="/prometheus/metrics",
+    names={
+        "requests_running": (("trtllm_num_requests_running",),),
+        "requests_waiting": (("trtllm_num_requests_waiting",),),
+        "kv_used_ratio": (("trtllm_kv_cache_utilization",),),
+        "n_prompt_tokens": (("trtllm_prompt_tokens_total",),),
+        "n_output_tokens": (("trtllm_generation_tokens_total",),),
+        "n_prefix_queried_tokens": (("trtllm_prompt_tokens_total",),),
+        "n_prefix_hit_tokens": (("trtllm_prompt_cached_tokens_total",),),
+    },
+    histograms={
+        "ttft": ("trtllm_time_to_first_token_seconds",),
+        "tpot": ("trtllm_time_per_output_token_seconds",),
+        "queue": ("trtllm_request_queue_time_seconds",),
+    },
+    remedy="give trtllm-serve return_perf_metrics: true in --extra_llm_api_options",
+    counts_at_end=True,
+)
 ENGINE = Engine(
     name="tensorrt-llm",
     title="TensorRT-LLM",
@@ -35,6 +56,7 @@ ENGINE = Engine(
         "completions": Speech(COMPLETIONS, _LENGTH, _COUNT, takes_token_ids=True),
     },
     asks=("/version",),
+    gauges=_GAUGES,
     quirks=(
         "one event can hold several tokens, or a token and no text",
         "/metrics is a JSON list that is emptied by reading: two readers steal from each other",

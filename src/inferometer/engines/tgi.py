@@ -32,6 +32,7 @@ from inferometer.engines.engine import (
     whole_number,
 )
 from inferometer.engines.error_text import error_text
+from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
@@ -170,6 +171,21 @@ GENERATE = Dialect(
     decode_body=_decode_body,
     error_text=error_text,
 )
+# No histogram of first tokens, no KV cache, no preemptions, no prefix hits. Counters are the sums of histograms.
+_GAUGES = Gauges(
+    path="/metrics",
+    names={
+        "requests_running": (("tgi_batch_current_size",),),
+        "requests_waiting": (("tgi_queue_size",),),
+        "n_prompt_tokens": (("tgi_request_input_length_sum",),),
+        "n_output_tokens": (("tgi_request_generated_tokens_sum",),),
+    },
+    histograms={
+        "tpot": ("tgi_request_mean_time_per_token_duration",),
+        "queue": ("tgi_request_queue_duration",),
+    },
+    counts_at_end=True,
+)
 ENGINE = Engine(
     name="tgi",
     title="Text Generation Inference",
@@ -178,6 +194,7 @@ ENGINE = Engine(
     asks=("/info",),
     tokenize_text=_tokenize_text,
     tokenize_chats=(_tokenize_chat,),
+    gauges=_GAUGES,
     quirks=(
         "output lengths cannot be forced: answers end where the model ends them",
         "a stream has status 200 whatever happens: refusals, also of too long prompts, are events",

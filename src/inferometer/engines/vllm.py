@@ -29,6 +29,7 @@ from inferometer.engines.engine import (
     whole_number,
 )
 from inferometer.engines.error_text import error_text
+from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
 from inferometer.plan.request import Request
 
@@ -97,6 +98,28 @@ TOKENS = Dialect(
 )
 _LENGTH = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS_ASKED}
 _COUNT = {"stream_options": {"continuous_usage_stats": True}}
+_GAUGES = Gauges(
+    path="/metrics",
+    names={
+        "requests_running": (("vllm:num_requests_running",),),
+        "requests_waiting": (("vllm:num_requests_waiting",),),
+        "kv_used_ratio": (("vllm:kv_cache_usage_perc",), ("vllm:gpu_cache_usage_perc",)),
+        "n_preemptions": (("vllm:num_preemptions_total",),),
+        "n_prompt_tokens": (("vllm:prompt_tokens_total",),),
+        "n_output_tokens": (("vllm:generation_tokens_total",),),
+        "n_prefix_queried_tokens": (
+            ("vllm:prefix_cache_queries_total",),
+            ("vllm:gpu_prefix_cache_queries_total",),
+        ),
+        "n_prefix_hit_tokens": (("vllm:prefix_cache_hits_total",), ("vllm:gpu_prefix_cache_hits_total",)),
+    },
+    histograms={
+        "ttft": ("vllm:time_to_first_token_seconds",),
+        "tpot": ("vllm:request_time_per_output_token_seconds",),
+        "queue": ("vllm:request_queue_time_seconds",),
+    },
+    remedy="start vLLM without --disable-log-stats",
+)
 ENGINE = Engine(
     name="vllm",
     title="vLLM",
@@ -112,6 +135,7 @@ ENGINE = Engine(
     tokenize_text=_tokenize_text,
     tokenize_bare=_tokenize_bare,
     tokenize_chats=(_tokenize_chat,),
+    gauges=_GAUGES,
     quirks=(
         "the status line and headers come at once, also for a request that waits",
         "one event can hold several tokens, or a token and no text",

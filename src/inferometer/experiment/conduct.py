@@ -23,6 +23,7 @@ from inferometer.drive.loop import Options
 from inferometer.drive.progress import Observer
 from inferometer.engines.registry import dialects, engines
 from inferometer.errors import InferometerError, RunError
+from inferometer.experiment import scraping
 from inferometer.experiment.manifest import begun, ended, known
 from inferometer.experiment.sending import headers_of, payloads_of, target_of
 from inferometer.experiment.sizing import (
@@ -38,7 +39,7 @@ from inferometer.experiment.staffing import check_workers, n_workers_of
 from inferometer.experiment.subject import Subject, check_embedded, engine_pids, started
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
-from inferometer.host.control import normalise_url
+from inferometer.host.control import Control, normalise_url
 from inferometer.host.disk import refuse_unwritable, reserve
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
 from inferometer.measurement import BY_USER, Job, Measurement, Sampler
@@ -46,8 +47,9 @@ from inferometer.plan import make as planning
 from inferometer.plan.plan import Plan
 from inferometer.plan.plan import save as save_plan
 from inferometer.plan.tokenizer import FileCounter
-from inferometer.recorder import Writer
+from inferometer.recorder import Writer, gauges_path
 from inferometer.run_folder import DEFAULT_PARENT, PLAN, RECORDER, STATE_RUNNING, Run
+from inferometer.scraper import Order
 from inferometer.units import NS_PER_S
 from inferometer.workers import Crew
 
@@ -65,6 +67,7 @@ class Prepared:
     stagger_s: float
     words_nonce: int
     n_workers: int
+    beside: scraping.Beside
 
 
 def check(config: Experiment) -> None:
@@ -134,7 +137,10 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     if n_workers > 1:
         observer.say(f"workers   {n_workers} processes send and receive")
     stagger_s = stagger_s_of(config, alone_s) if is_staggered else 0.0
-    return Prepared(subject, facts, plan, stagger_s, words_nonce, n_workers)
+    engine = next(engine for engine in engines() if engine.name == facts.engine)
+    with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
+        beside = scraping.found(engine, control, config.scrape_every_s, is_local=subject.is_local)
+    return Prepared(subject, facts, plan, stagger_s, words_nonce, n_workers, beside)
 
 
 @contextmanager
@@ -173,6 +179,7 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
     manifest = begun(config) | known(config, plan, facts, subject, prepared.n_workers) | {"nonce": nonce}
     manifest["plan"] |= {"words_nonce": prepared.words_nonce}
     manifest["clock"] = {"origin_ns": clock.origin_ns}
+    manifest["gauges"] = prepared.beside.facts()
     run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder
     headers = headers_of(facts.url, config.headers())
     payloads = payloads_of(plan, facts, headers, nonce)
@@ -186,25 +193,43 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
         n_reserve=n_reserve_of(config),
         stagger_ns=round(prepared.stagger_s * NS_PER_S),
     )
-    with reserve(run_.path) as release, _pinned(subject.client_cores):
-        recorder = Writer(run_.path / RECORDER)
-        samplers = _samplers(subject, prepared.n_workers)
-        dialect = dialects()[facts.api]
-        job = Job(target, payloads, plan.schedule, dialect, recorder, clock, options, samplers, observer)
-        if prepared.n_workers == 1:
-            measured = Measurement(job).run()
-        else:
-            cores = subject.client_cores
-            crew = Crew(job, n_workers=prepared.n_workers, client_sampler=ClientSampler, cores=cores)
-            measured = crew.run()
-        for sampler in samplers:
-            sampler.close()
-        try:
-            recorder.close()
-        except RunError as error:
-            measured = replace(measured, stop_reason=measured.stop_reason or str(error), is_own_fault=True)
+    with reserve(run_.path) as release:
+        # Before this process keeps to its cores, so that the one that reads gauges need not.
+        with scraping.scraping(_order(config, prepared, run_, clock), prepared.beside), _pinned(subject.client_cores):
+            recorder = Writer(run_.path / RECORDER)
+            samplers = _samplers(subject, prepared.n_workers)
+            dialect = dialects()[facts.api]
+            job = Job(target, payloads, plan.schedule, dialect, recorder, clock, options, samplers, observer)
+            if prepared.n_workers == 1:
+                measured = Measurement(job).run()
+            else:
+                cores = subject.client_cores
+                crew = Crew(job, n_workers=prepared.n_workers, client_sampler=ClientSampler, cores=cores)
+                measured = crew.run()
+            for sampler in samplers:
+                sampler.close()
+            try:
+                recorder.close()
+            except RunError as error:
+                measured = replace(measured, stop_reason=measured.stop_reason or str(error), is_own_fault=True)
         release()
+        manifest["gauges"] = prepared.beside.facts()
         run_.write_manifest(manifest | ended(measured, manifest, subject))
+
+
+def _order(config: Experiment, prepared: Prepared, run_: Run, clock: Clock) -> Order:
+    """What is to be read beside the load."""
+    return Order(
+        recorder=str(gauges_path(run_.path.resolve() / RECORDER)),
+        url=prepared.facts.url,
+        engine=prepared.facts.engine,
+        headers=config.headers(),
+        is_insecure=config.insecure,
+        is_scraped=not prepared.beside.prospect.not_measured,
+        has_gpus=not prepared.beside.no_gpus,
+        period_ns=round(config.scrape_every_s * NS_PER_S),
+        origin_ns=clock.origin_ns,
+    )
 
 
 def _samplers(subject: Subject, n_workers: int) -> list[Sampler]:

@@ -290,6 +290,7 @@ def prompts_repeated(evidence: Evidence) -> Iterator[Reason]:
         or n_used <= n_pool
         or evidence.is_users_traffic
         or evidence.number("prefix_excess_ratio") is not None
+        or evidence.number("server_prefix_excess_ratio") is not None
     ):
         return
     text = f"the {n_pool} prompts were used {n_used / n_pool:.1f} times"

@@ -15,6 +15,7 @@ from inferometer.metrics.fidelity import Numbers, answer_faults, fidelity_number
 from inferometer.metrics.reason import Evidence
 from inferometer.metrics.registry import METRICS, Metric
 from inferometer.metrics.rows import UNFINISHED, in_due_order, is_counted, is_failed, is_ok, plan_of
+from inferometer.metrics.server import server_numbers
 from inferometer.metrics.slo import Limit, Limits, RunLimitResult, judge, meets, meets_all, parse_limits
 from inferometer.metrics.stalls import share
 from inferometer.metrics.tokens import indexed
@@ -68,6 +69,8 @@ class Summary:
     windows: tuple[dict[str, float], ...]
     stamps: str = ""  # "kernel" or "user": where receive stamps came from
     is_cut_off: bool = False
+    server: Numbers = field(default_factory=dict)  # what its own gauges say; empty: they were not read
+    gauges: dict[str, Any] = field(default_factory=dict)  # how they were read, or why not
     plan: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
@@ -86,7 +89,8 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
     trials = trials_of(trace, meets_all(limits, values, trace.requests))
     metrics = {name: _statistics(metric, trace, values.get(name), trials) for name, metric in METRICS.items()}
     numbers = fidelity_numbers(trace, [trial.window for trial in trials])
-    verdict = judge_run(Evidence(trace, trials, metrics, numbers))
+    server = server_numbers(trace, [trial.window for trial in trials])
+    verdict = judge_run(Evidence(trace, trials, metrics, numbers | server))
     return Summary(
         verdict=verdict,
         counts=_counts(trace, trials),
@@ -101,6 +105,8 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
         windows=tuple(_window_facts(trial) for trial in trials),
         stamps=str(trace.meta.get("stamps") or ""),
         is_cut_off=bool(trace.meta.get("is_cut_off")),
+        server=server,
+        gauges=_facts(trace.meta, "gauges"),
         plan=_facts(trace.meta, "plan"),
         engine=_facts(trace.meta, "engine"),
         host=_facts(trace.meta, "host"),

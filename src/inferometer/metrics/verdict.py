@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from inferometer.metrics.reason import Evidence, Level, Reason
 from inferometer.metrics.reasons_client import CLIENT_RULES
 from inferometer.metrics.reasons_engine import ENGINE_RULES
+from inferometer.metrics.reasons_server import SERVER_RULES
 from inferometer.metrics.registry import METRICS
 
 _ORDER: tuple[Level, ...] = ("valid", "suspect", "invalid")
@@ -28,7 +29,7 @@ class Verdict:
 
 def judge_run(evidence: Evidence) -> Verdict:
     """Ask every rule."""
-    reasons = [reason for rule in (*CLIENT_RULES, *ENGINE_RULES) for reason in rule(evidence)]
+    reasons = [reason for rule in (*CLIENT_RULES, *ENGINE_RULES, *SERVER_RULES) for reason in rule(evidence)]
     reasons.sort(key=lambda reason: (-_ORDER.index(reason.level), not _is_about_run(reason)))
     return Verdict(_worst(reason for reason in reasons if _is_about_run(reason)), tuple(reasons))
 

@@ -41,6 +41,8 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "metric_verdicts": {name: _short_verdict(verdict) for name, verdict in summary.metric_verdicts.items()},
         "limits": _limits(summary),
         "fidelity": _numbers(summary.fidelity),
+        "server": _numbers(summary.server),
+        "gauges": _plain(summary.gauges),
         "stamps": summary.stamps,
         "is_cut_off": summary.is_cut_off,
         "windows": [_plain(window) for window in summary.windows],

@@ -16,6 +16,7 @@ from inferometer.metrics.summary import Summary
 from inferometer.report.distributions import INDENT, distribution_lines
 from inferometer.report.figures import PLAIN, figure_text, value_text
 from inferometer.report.layout import columns, cut_middle, filled, painted, printable
+from inferometer.report.server import server_lines
 from inferometer.stats import Estimate, Missing
 from inferometer.units import format_span
 
@@ -72,7 +73,12 @@ def render(
         _verdict_lines(summary, width, is_colour),
         _run_lines(summary, width),
         distribution_lines(summary, width),
-        _rate_lines(summary, width) + _limit_lines(summary, is_colour) + _client_lines(summary, width),
+        [
+            *_rate_lines(summary, width),
+            *_limit_lines(summary, is_colour),
+            *_client_lines(summary, width),
+            *server_lines(summary, width),
+        ],
         _remedy_lines(summary, width),
         _path_lines(run_path, next_command),
     ]
