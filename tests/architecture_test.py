@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "metrics": GROUND | {"records", "stats"},
     "report": GROUND | {"metrics", "stats"},
     "truth": GROUND | {"clock", "records", "stats"},
+    "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
     "host": GROUND | {"clock", "records", "plan", "engines.engine", "wire"},
     "embedded": GROUND | {"clock", "host"},
