@@ -79,9 +79,7 @@ class Unfolding:
         """Token `n_done` comes at this offset: what is due with it can be sent."""
         while not self.is_released and self._groups[i := len(self.offsets_ns)][0].n_done <= n_done:
             group = self._groups[i]
-            self.datas[i] = b"".join(
-                part.data if isinstance(part.data, bytes) else part.data(moment) for part in group
-            )
+            self.datas[i] = b"".join(part.data if isinstance(part.data, bytes) else part.data(moment) for part in group)
             # Not before what was sent already: instants of one answer do not decrease.
             self.offsets_ns.append(max(offset_ns - group[0].lead_ns, self.offsets_ns[-1] if i else 0))
 

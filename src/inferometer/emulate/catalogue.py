@@ -6,12 +6,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from inferometer.emulate import vllm
+from inferometer.emulate import llamacpp, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
 from inferometer.errors import UsageError
 
-EMULATIONS: tuple[Emulation, ...] = (vllm.EMULATION,)
+EMULATIONS: tuple[Emulation, ...] = (
+    vllm.EMULATION,
+    llamacpp.EMULATION,
+    tgi.EMULATION,
+    lmdeploy.EMULATION,
+    tensorrt_llm.EMULATION,
+    triton.EMULATION,
+    sglang.EMULATION,
+    ollama.EMULATION,
+)
 
 
 def emulation_of(name: str) -> Emulation:

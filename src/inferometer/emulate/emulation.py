@@ -54,6 +54,7 @@ class Live:
     prefixes: PrefixCache
     t_now_ns: int = 0
     n_asked: int = 0  # generation requests so far
+    drained: dict[str, int] = field(default_factory=dict)  # how far a page was read that is emptied by reading
 
     def has(self, trap: str) -> bool:
         return trap in self.setting.traps

@@ -16,7 +16,27 @@ from inferometer.emulate.batch import Sequence as Served
 from inferometer.units import NS_PER_S
 
 SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
-GAP_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
+GAP_SECONDS = (
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    7.5,
+    10.0,
+    20.0,
+    40.0,
+    80.0,
+)
 TOKENS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
 
 
@@ -35,6 +55,14 @@ class Histogram:
     @property
     def n(self) -> int:
         return sum(self.counts)
+
+    def from_bound(self, bound: float) -> Histogram:
+        """The same with all smaller buckets in one."""
+        i = bisect_left(self.bounds, bound)
+        coarse = Histogram(self.bounds[i:])
+        coarse.counts = [sum(self.counts[: i + 1]), *self.counts[i + 1 :]]
+        coarse.sum = self.sum
+        return coarse
 
 
 @dataclass(slots=True)

@@ -35,7 +35,9 @@ class EmulatedEngine:
         _, _, self.url = line.strip().partition("listening on ")
         if not self.url:
             self.__exit__(None, None, None)
-            raise EngineError(f"the emulated {setting.engine} did not start", f"try inferometer emulate {setting.engine}")
+            raise EngineError(
+                f"the emulated {setting.engine} did not start", f"try inferometer emulate {setting.engine}"
+            )
 
     @property
     def port(self) -> int:

@@ -50,7 +50,7 @@ class Body(msgspec.Struct):
 
     model: str = ""
     messages: list[Message] | None = None
-    prompt: str | list[int] | list[str] | None = None
+    prompt: str | list[int | str] | None = None
     stream: bool = False
     stream_options: _StreamOptions | None = None
     max_tokens: int | None = None
@@ -102,7 +102,7 @@ def read(data: bytes, *, is_chat: bool) -> Asked:
     return counted(body, body.prompt, is_chat=False)
 
 
-def counted(body: Body, prompt: str | list[int] | list[str], *, is_chat: bool) -> Asked:
+def counted(body: Body, prompt: str | list[int | str], *, is_chat: bool) -> Asked:
     words = tuple(prompt.split()) if isinstance(prompt, str) else tuple(prompt)
     return Asked(body, is_chat, words, tokens.count(prompt) if isinstance(prompt, str) else len(prompt))
 
@@ -175,7 +175,8 @@ class _Made:
         self._common = _envelope(asked, shape, model, is_whole=False)
 
     def role(self, n_done: int) -> Part:
-        content: dict[str, Any] = {"empty": {"content": ""}, "null": {"content": None}}.get(self._shape.role, {})
+        contents: dict[str, dict[str, Any]] = {"empty": {"content": ""}, "null": {"content": None}}
+        content = contents.get(self._shape.role, {})
         choice = {"index": 0, "delta": {"role": "assistant", **content}, "finish_reason": None}
 
         def write(moment: Moment) -> bytes:

@@ -25,7 +25,7 @@ from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wis
 from inferometer.emulate.gauges import Gauges
 from inferometer.truth.ask import HttpRequest
 from inferometer.truth.options import Options
-from inferometer.truth.script import HEAD, Ending, Prescription
+from inferometer.truth.script import HEAD, Ending, Prescription, transfer_chunk
 from inferometer.truth.server import NO_WORK_NS, Connection, Server, serve
 from inferometer.units import NS_PER_MS, NS_PER_S
 
@@ -146,7 +146,7 @@ class EmulatedServer(Server):
         self._start(connection, request, unfolding, t_ns, row, first_send)
         live.batch.arrive(sequence)
         if self._iteration is None:
-            self._begin(max(t_ns, live.batch.next_start_ns()))
+            self._iterate(max(t_ns, live.batch.next_start_ns()))
 
     def _start(
         self,
@@ -200,9 +200,9 @@ class EmulatedServer(Server):
             t_ns = self._work_ns
             if self._iteration is not None:
                 self._complete(self._iteration)
-            self._begin(now_ns if now_ns - t_ns > MAX_BEHIND_NS else t_ns)
+            self._iterate(now_ns if now_ns - t_ns > MAX_BEHIND_NS else t_ns)
 
-    def _begin(self, t_ns: int) -> None:
+    def _iterate(self, t_ns: int) -> None:
         """Plan the iteration that starts at this instant, and release what it produces."""
         batch = self._live.batch
         iteration = self._iteration = batch.begin(t_ns)
@@ -238,7 +238,7 @@ class EmulatedServer(Server):
         if sequence.t_gone_ns == NEVER_NS:
             part = self._emulation.exhausted
             data = b"" if part is None or not isinstance(part.data, bytes) else part.data
-            framed = None if part is None else part._replace(data=answer.transfer_chunk(data))
+            framed = None if part is None else part._replace(data=transfer_chunk(data))
             answering.unfolding.cut(framed, t_ns - sequence.t_arrival_ns, answer.END_CHUNK)
             self._feed(answering.connection)
 

@@ -20,10 +20,13 @@ END_ID, END = 2, "</s>"
 _N_RESERVED = 100
 _MARKS = {"<|begin|>": 0, "<|end|>": 1, "<|user|>": 3, "<|assistant|>": 4, "<|system|>": 5}
 _TOKEN = re.compile(r"<\|\w+\|>|🌊|\s*(?:(?!<\|\w+\|>|🌊)\S)+")
+# fmt: off
 _WORDS = (
-    " harbour window copper meadow lantern river velvet orchard granite feather timber marble canyon ribbon "
-    "saffron pebble willow ember thicket cobalt glacier walnut prairie anchor thistle sandal quarry lagoon"
-).split()
+    "harbour", "window", "copper", "meadow", "lantern", "river", "velvet", "orchard", "granite", "feather",
+    "timber", "marble", "canyon", "ribbon", "saffron", "pebble", "willow", "ember", "thicket", "cobalt", "glacier",
+    "walnut", "prairie", "anchor", "thistle", "sandal", "quarry", "lagoon",
+)
+# fmt: on
 
 Tokens = list[tuple[int, str]]  # (id, text); the text of half a wave is empty
 

@@ -176,7 +176,12 @@ def tokenize(data: bytes, live: Live) -> Reply:
 
 
 def _models(_: bytes, live: Live) -> Reply:
-    more = {"root": live.setting.model, "parent": None, "max_model_len": live.setting.context, "permission": []}
+    more: dict[str, Any] = {
+        "root": live.setting.model,
+        "parent": None,
+        "max_model_len": live.setting.context,
+        "permission": [],
+    }
     return as_json(openai.model_list(live.setting.model, "vllm", **more))
 
 
