@@ -56,6 +56,9 @@ class Histogram:
     def n(self) -> int:
         return sum(self.counts)
 
+    def as_dict(self) -> dict[str, object]:
+        return {"bounds": self.bounds, "counts": self.counts, "sum": self.sum, "n": self.n}
+
     def from_bound(self, bound: float) -> Histogram:
         """The same with all smaller buckets in one."""
         i = bisect_left(self.bounds, bound)

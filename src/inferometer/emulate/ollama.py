@@ -13,7 +13,7 @@ import msgspec
 
 from inferometer.emulate import openai, tokens
 from inferometer.emulate.answer import Moment, Part, Reply, as_json, line
-from inferometer.emulate.emulation import Emulation, Live, Trap, Wish
+from inferometer.emulate.emulation import Emulation, Live, Refused, Trap, Wish
 from inferometer.emulate.openai import Asked, Shape
 from inferometer.emulate.spoken import Spoken
 from inferometer.kinds import ChunkKind
@@ -44,8 +44,11 @@ _REQUEST = msgspec.json.Decoder(_Request)
 
 
 def _wish(live: Live, *, asked: Asked, n_asked: int | None, context: int, **more: Any) -> Wish:
+    """Raises: Refused."""
     n_prompt, words = asked.n_prompt_tokens, asked.words
-    if n_prompt >= context and live.has("truncated-prompt"):  # without a word; its beginning goes
+    if n_prompt >= context:  # without a word; its beginning goes
+        if not live.has("truncated-prompt"):
+            raise Refused(as_json({"error": f"the prompt of {n_prompt} tokens exceeds the context of {context}"}, 400))
         n_prompt = context - 1
         words = words[-n_prompt:]
     n_left = context - n_prompt

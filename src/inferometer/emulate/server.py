@@ -5,7 +5,8 @@ Rule 1: the iteration that runs is planned when it begins, so that what it produ
 Rule 2: iterations follow one another by the law, not by when the loop got there: a late send shifts no later one.
 Rule 3: what it says of itself, it counts when the iteration has ended, as an engine would.
 
-Beside the engine's own routes: GET /truth/log (what was sent, and when), GET /truth/setting (how it was started).
+Beside the engine's own routes: GET /truth/log (what was sent, and when), /truth/setting (how it was started),
+/truth/gauges (all that it counts, by our own names).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
-from inferometer.emulate.gauges import Gauges
+from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.truth.ask import HttpRequest
 from inferometer.truth.options import Options
 from inferometer.truth.script import HEAD, Ending, Prescription, transfer_chunk
@@ -95,6 +96,8 @@ class EmulatedServer(Server):
             return Reply(200, self.log_bytes(), "application/octet-stream")
         if request.path == "/truth/setting":
             return Reply(200, msgspec.json.encode(self._live.setting))
+        if request.path == "/truth/gauges":
+            return Reply(200, msgspec.json.encode(self._live.gauges, enc_hook=Histogram.as_dict))
         page = self._own_pages.get((request.method, request.path), self._emulation.unknown)
         return page(request.body, self._live)
 
