@@ -91,6 +91,18 @@ def test_only_the_clock_reads_a_clock(path):
     assert not imported & {"time", "timeit"}
 
 
+def test_an_emulator_knows_nothing_of_adapters():
+    """What is to find an adapter wrong is written from the same facts, and from none of its code."""
+    reached, coming = set(), {"emulate"}
+    while coming:
+        room = coming.pop()
+        reached.add(room)
+        names = {name for path in modules() if room_of(path) == room for name in own_imports(path)}
+        coming |= {name.split(".")[0] for name in names} - reached
+    assert {"emulate", "truth", "records"} <= reached
+    assert not reached & {"engines", "host", "drive", "wire", "plan"}
+
+
 def test_every_room_is_in_the_table():
     rooms = {p.stem if p.is_file() else p.name for p in SOURCE.iterdir() if p.suffix == ".py" or p.is_dir()}
     assert rooms - {"__pycache__", "py.typed"} <= set(MAY_IMPORT)
