@@ -13,8 +13,13 @@ def emulate(
     engine: Annotated[str, typer.Argument(metavar="ENGINE", help="Which engine; a wrong one is answered with a list.")],
     port: Annotated[int | None, typer.Option(metavar="P", help="Default: the engine's own; 0: any free one.")] = None,
     model_name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of its model. Default emulated.")] = None,
-    slots: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Requests served at a time.")] = 16,
-    context: Annotated[int | None, typer.Option(metavar="N", min=64, help="Tokens of a prompt and its answer.")] = None,
+    slots: Annotated[
+        int, typer.Option(metavar="N", min=1, max=4096, help="Requests served at a time. Default 16.")
+    ] = 16,
+    context: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=64, help="Tokens of a prompt and its answer. Default 8192; Ollama 4096."),
+    ] = None,
     kv_tokens: Annotated[
         int | None, typer.Option(metavar="N", min=64, help="Room for keys and values. Default: slots times context.")
     ] = None,
