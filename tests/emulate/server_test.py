@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from itertools import pairwise
 
 import numpy as np
@@ -157,12 +158,22 @@ def test_it_says_how_it_was_started(emulated):
     assert "errors-in-stream" in told["traps"]
 
 
+@pytest.mark.parametrize(("name", "status"), [("vllm", 400), ("llama.cpp", 500), ("tgi", 422), ("ollama", 400)])
+def test_a_body_that_is_no_json_is_whose_fault_the_engine_says(emulated, name, status):
+    connection = HTTPConnection("127.0.0.1", emulated(name).engine.port, timeout=10)
+    connection.request("POST", CHAT, b'{"model": ')
+    assert connection.getresponse().status == status
+    connection.close()
+
+
 def test_bad_requests_are_answered_not_fatal(emulated):
     for name in ("vllm", "llama.cpp", "tgi", "lmdeploy", "tensorrt-llm", "sglang", "ollama"):
         client = emulated(name)
         for request in ({}, {"messages": 3}, [], {"messages": [], "max_tokens": "x"}):
             status, _, said = client.ask(CHAT, request)
             assert status in (400, 422), (name, request, status, said)
+        status, _, _ = client.ask(COMPLETIONS, {"prompt": ["a", "b"], "max_tokens": 1})
+        assert status in (400, 422), "several prompts are not emulated, which is said"
         status, _, _ = client.ask("/no/such/route")
         assert status == 404
         connection = client.ask(CHAT, {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1})

@@ -224,6 +224,25 @@ def test_kv_exhausted(pair):
         assert sum(b"[DONE]" in said for _, _, said in answers) == 3 - len(broken)
 
 
+@shows("llama.cpp", "few-threads")
+def test_few_threads(pair):
+    law = ServiceLaw(a=10.0)
+    for client, are_few in zip(
+        pair("llama.cpp", "few-threads", law=law, slots=1, context=8192), (True, False), strict=True
+    ):
+        with ThreadPoolExecutor(9) as pool:
+            answers = [pool.submit(client.ask, COMPLETIONS, completion(n_output=20)) for _ in range(9)]
+            seen = []
+            while not all(answer.done() for answer in answers):
+                page = client.gauges()
+                seen.append(page["llamacpp:requests_processing"] + page["llamacpp:requests_deferred"])
+        log = client.log()
+        unheard_ns = log.requests["t_start_ns"] - log.requests["t_arrival_ns"]
+        assert (max(seen) <= 5) == are_few, "of nine, those beyond slots + 4 are not counted"
+        assert (unheard_ns.max() > 0) == are_few
+        assert {answer.result()[0] for answer in answers} == {200}
+
+
 @shows("llama.cpp", "metrics-off")
 @shows("sglang", "metrics-off")
 @shows("tensorrt-llm", "metrics-off")

@@ -9,8 +9,9 @@ Rule 2: for the log it is a `truth.stamps.Sends`, as the scripts of the ground-t
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
-from itertools import groupby
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -59,40 +60,69 @@ class Reply(NamedTuple):
 
 
 class Unfolding:
-    """One answer on its way. `offsets_ns[j]`: of send j from the arrival; as many as are known."""
+    """One answer on its way. `offsets_ns[j]`: of send j from the arrival; as many as are known.
 
-    def __init__(self, parts: Iterable[Part], sequence: Sequence | None) -> None:
-        groups = [list(group) for _, group in groupby(parts, key=lambda part: (part.n_done, -part.lead_ns))]
-        self.sequence = sequence
-        self.offsets_ns: list[int] = []
-        self.datas: list[bytes] = [b""] * len(groups)
-        self.steps = [Step(0, b"", part.kind, part.n_tokens) for group in groups for part in group]
-        self.send_of_step = [i for i, group in enumerate(groups) for _ in group]
-        self._groups = groups
+    `is_chunked`: what is neither head nor end goes in an HTTP chunk of its own.
+    """
+
+    def __init__(self, parts: Iterable[Part], *, is_chunked: bool = False) -> None:
+        self.offsets_ns = array("q")
+        self.steps: list[Step] = []
+        self.send_of_step = array("i")
+        self._groups: list[list[Part]] = []
+        self._is_chunked = is_chunked
+        last = None
+        for part in parts:  # a thousand of them may be made while others wait to be sent
+            if last is None or part.n_done != last.n_done or part.lead_ns != last.lead_ns:
+                self._groups.append([part])
+            else:
+                self._groups[-1].append(part)
+            last = part
+            self.steps.append(_step(part.kind, part.n_tokens))
+            self.send_of_step.append(len(self._groups) - 1)
+        self.datas: list[bytes] = [b""] * len(self._groups)
+        self.n_bytes = array("i", [0]) * len(self._groups)
 
     @property
     def is_released(self) -> bool:
         """All its instants are known."""
-        return len(self.offsets_ns) == len(self.datas)
+        return len(self.offsets_ns) == len(self.n_bytes)
 
     def release(self, n_done: int, offset_ns: int, moment: Moment) -> None:
         """Token `n_done` comes at this offset: what is due with it can be sent."""
         while not self.is_released and self._groups[i := len(self.offsets_ns)][0].n_done <= n_done:
             group = self._groups[i]
-            self.datas[i] = b"".join(part.data if isinstance(part.data, bytes) else part.data(moment) for part in group)
+            data = self.datas[i] = b"".join([self._bytes(part, moment) for part in group])
+            self.n_bytes[i] = len(data)
             # Not before what was sent already: instants of one answer do not decrease.
             self.offsets_ns.append(max(offset_ns - group[0].lead_ns, self.offsets_ns[-1] if i else 0))
 
-    def cut(self, part: Part | None, offset_ns: int, end: bytes) -> None:
-        """What was not released is not sent; `part` and the framing's `end` are, at this offset."""
+    def cut(self, part: Part, offset_ns: int, moment: Moment) -> None:
+        """What was not released is not sent; `part` is, at this offset, and the end of the framing."""
         n_released = len(self.offsets_ns)
         n_kept = sum(send < n_released for send in self.send_of_step)
-        last = [*([part] if part is not None else []), Part(0, end, END)]
         del self.datas[n_released:], self.steps[n_kept:], self.send_of_step[n_kept:], self._groups[n_released:]
-        self.datas.append(b"".join(part.data for part in last if isinstance(part.data, bytes)))
-        self.steps += [Step(0, b"", part.kind, part.n_tokens) for part in last]
-        self.send_of_step += [n_released] * len(last)
+        last = [part, Part(0, END_CHUNK, END)]
+        del self.n_bytes[n_released:]
+        self.datas.append(b"".join([self._bytes(one, moment) for one in last]))
+        self.n_bytes.append(len(self.datas[-1]))
+        self.steps += [_step(one.kind, one.n_tokens) for one in last]
+        self.send_of_step.extend([n_released] * len(last))
         self.offsets_ns.append(max(offset_ns, self.offsets_ns[-1] if self.offsets_ns else 0))
+
+    def forget(self) -> None:
+        """All is sent, or nobody is there any more: what remains is for the log, and small."""
+        self.datas, self._groups = [], []
+
+    def _bytes(self, part: Part, moment: Moment) -> bytes:
+        data = part.data if isinstance(part.data, bytes) else part.data(moment)
+        return transfer_chunk(data) if self._is_chunked and part.kind not in (HEAD, END) else data
+
+
+@lru_cache(maxsize=256)
+def _step(kind: int, n_tokens: int) -> Step:
+    """For the log, which asks for nothing else; shared, as there are few."""
+    return Step(0, b"", kind, n_tokens)
 
 
 # HTTP around it
@@ -118,23 +148,16 @@ def as_json(value: object, status: int = 200) -> Reply:
 
 
 def streamed(parts: Iterable[Part], *, content_type: str, head_n_done: int, keeps_alive: bool) -> list[Part]:
-    """Parts in HTTP chunks, a chunk each. The head leaves with `head_n_done` tokens: 0, at once."""
+    """A head before, and an end after. The head leaves with `head_n_done` tokens: 0, at once."""
     body = list(parts)
     first = next((part for part in body if part.n_done == head_n_done), None)
     lead_ns = first.lead_ns if first is not None and head_n_done else 0
     headers = [("content-type", content_type), ("transfer-encoding", "chunked")]
     opening = Part(head_n_done, head(200, headers, keeps_alive=keeps_alive), HEAD, 0, lead_ns)
-    framed = [part._replace(data=_framed(part.data)) for part in body]
-    return [opening, *framed, Part(body[-1].n_done, END_CHUNK, END)]
+    return [opening, *body, Part(body[-1].n_done, END_CHUNK, END)]
 
 
 END_CHUNK = b"0\r\n\r\n"
-
-
-def _framed(data: bytes | Late) -> bytes | Late:
-    if isinstance(data, bytes):
-        return transfer_chunk(data)
-    return lambda moment: transfer_chunk(data(moment))
 
 
 def sse(value: object) -> bytes:

@@ -104,7 +104,9 @@ Page = Callable[[bytes, Live], Reply]
 class Emulation:
     """One emulated engine. Paths may hold {model}. `context`, `port`: its defaults.
 
-    `exhausted(was streamed)`: the event of an answer that ends because the cache is full; None where it waits instead.
+    `exhausted`: the event of an answer that ends because the cache is full; None where it waits instead.
+    `malformed(what is wrong, whether it is JSON at all)`: the answer to a body of the wrong shape.
+    `threads(setting)`: how many requests may be there at a time, waiting ones included, pages too; None: no limit.
     """
 
     name: str
@@ -114,10 +116,11 @@ class Emulation:
     pages: Mapping[tuple[str, str], Page]
     routes: Mapping[str, Route]
     unknown: Page
-    malformed: Callable[[str], Reply]
+    malformed: Callable[[str, bool], Reply]
     model: str = "emulated"
     context: int = 8192
     exhausted: Part | None = None
+    threads: Callable[[Setting], int | None] = lambda _: None
 
     @property
     def default_traps(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """llama.cpp's llama-server, out of its recorded answers: /completion and the OpenAI routes, slots, metrics, tokenizer.
 
-As if started with --metrics, --no-kv-unified left out, and enough HTTP threads.
+As if started with --metrics and a unified cache, and without --threads-http.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from inferometer.emulate import gauges, openai, tokens
 from inferometer.emulate.answer import Moment, Part, Reply, as_json, sse
 from inferometer.emulate.emulation import Emulation, Live, Refused, Trap, Wish
 from inferometer.emulate.openai import Asked, Shape
-from inferometer.emulate.spoken import Spoken, Style
+from inferometer.emulate.spoken import Event, Spoken, Style
 from inferometer.kinds import ChunkKind
 from inferometer.units import NS_PER_MS
 
@@ -159,18 +159,24 @@ def _completed(body: _Completion, setting: Any, spoken: Spoken) -> list[Part]:
         ]
     found = []
     for said in spoken.events:
-        value = {
+        write = partial(_event, said, n_prompt, body.return_tokens)
+        found.append(Part(said.n_done, write, ChunkKind.CONTENT, said.n_tokens))
+    end = Part(n_output, lambda moment: sse(last("", [], moment)), ChunkKind.EMPTY)
+    return [*found, end]  # no [DONE] on this route
+
+
+def _event(said: Event, n_prompt: int, has_ids: bool, _: Moment) -> bytes:
+    return sse(
+        {
             "index": 0,
             "content": said.text,
-            "tokens": said.ids if body.return_tokens else [],
+            "tokens": said.ids if has_ids else [],
             "stop": False,
             "id_slot": -1,
             "tokens_predicted": said.n_done,
             "tokens_evaluated": n_prompt,
         }
-        found.append(Part(said.n_done, sse(value), ChunkKind.CONTENT, said.n_tokens))
-    end = Part(n_output, lambda moment: sse(last("", [], moment)), ChunkKind.EMPTY)
-    return [*found, end]  # no [DONE] on this route
+    )
 
 
 # --- control plane -------------------------------------------------------------------------------------------------
@@ -269,6 +275,13 @@ def _metrics(_: bytes, live: Live) -> Reply:
     return Reply(200, gauges.text(page), "text/plain; version=0.0.4")
 
 
+def _malformed(message: str, is_json: bool) -> Reply:
+    """What is no JSON is the server's fault, it says."""
+    if is_json:
+        return refusal(400, message, "invalid_request_error")
+    return refusal(500, f"[json.exception.parse_error.101] parse error: {message}", "server_error")
+
+
 _EXHAUSTED = {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}
 EMULATION = Emulation(
     name="llama.cpp",
@@ -281,6 +294,9 @@ EMULATION = Emulation(
         Trap("any-model", "an unknown model name is served all the same"),
         Trap("counters-at-end", "token counters move only when a request ends"),
         Trap("kv-exhausted", "when --kv-tokens are full, answers end with an error event under 200, without [DONE]"),
+        Trap(
+            "few-threads", "a waiting request holds one of --slots + 4 threads: beyond them nothing is heard or counted"
+        ),
         Trap("slow-abort", "an answer in one piece is generated on for up to a second after its client has left"),
         Trap("prefix-cache", "a prompt that begins like an earlier one is computed in part only"),
         Trap("metrics-off", "/metrics answers 501, as without --metrics", is_default=False),
@@ -303,6 +319,7 @@ EMULATION = Emulation(
     unknown=lambda _, __: as_json(
         {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}, 404
     ),
-    malformed=lambda message: refusal(400, message, "invalid_request_error"),
+    malformed=_malformed,
+    threads=lambda setting: setting.slots + 4 if "few-threads" in setting.traps else None,
     exhausted=Part(0, sse(_EXHAUSTED), ChunkKind.ERROR),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from inferometer.emulate import gauges, openai, tokens
-from inferometer.emulate.answer import Part, Reply, as_json, done, sse
+from inferometer.emulate.answer import Moment, Part, Reply, as_json, done, sse
 from inferometer.emulate.emulation import Emulation, Live, Refused, Trap, Wish
 from inferometer.emulate.openai import Asked, Shape
 from inferometer.emulate.spoken import Event, Spoken, Style
@@ -105,6 +105,9 @@ def _generated(body: _Generate, spoken: Spoken) -> list[Part]:
         info = {"finish_reason": finish, "prompt_tokens": spoken.n_prompt_tokens, "completion_tokens": event.n_done}
         return {"text": event.text, "output_ids": event.ids, "meta_info": info | {"output_token_logprobs": None}}
 
+    def encoded(event: Event, finish: Any, _: Moment) -> bytes:
+        return sse(value(event, finish))
+
     n_output = spoken.n_output_tokens
     if not body.stream:
         whole = msgspec.json.encode(value(Event(n_output, spoken.tokens), reason))
@@ -112,7 +115,8 @@ def _generated(body: _Generate, spoken: Spoken) -> list[Part]:
     found = []
     for i, event in enumerate(spoken.events):
         finish = reason if i == len(spoken.events) - 1 else None
-        found.append(Part(event.n_done, sse(value(event, finish)), ChunkKind.CONTENT, event.n_tokens))
+        write = partial(encoded, event, finish)
+        found.append(Part(event.n_done, write, ChunkKind.CONTENT, event.n_tokens))
     return [*found, done(n_output)]
 
 
@@ -196,5 +200,5 @@ EMULATION = Emulation(
         "/generate": _generate,
     },
     unknown=lambda _, __: as_json({"detail": "Not Found"}, 404),
-    malformed=lambda message: as_json({"detail": [{"type": "value_error", "loc": ["body"], "msg": message}]}, 422),
+    malformed=lambda message, _: as_json({"detail": [{"type": "value_error", "loc": ["body"], "msg": message}]}, 422),
 )

@@ -15,7 +15,7 @@ from inferometer.emulate import openai, tokens
 from inferometer.emulate.answer import Moment, Part, Reply, as_json, line
 from inferometer.emulate.emulation import Emulation, Live, Refused, Trap, Wish
 from inferometer.emulate.openai import Asked, Shape
-from inferometer.emulate.spoken import Spoken
+from inferometer.emulate.spoken import Event, Spoken
 from inferometer.kinds import ChunkKind
 
 VERSION = "0.13.5+emulated"
@@ -122,10 +122,11 @@ def _parts(body: _Request, is_chat: bool, spoken: Spoken, *, hides: bool) -> lis
                 n_output,
             )
         ]
-    found = [
-        Part(said.n_done, line(value(said.text, is_done=False)), ChunkKind.CONTENT, said.n_tokens)
-        for said in spoken.events
-    ]
+
+    def write(said: Event, _: Moment) -> bytes:
+        return line(value(said.text, is_done=False))
+
+    found = [Part(said.n_done, partial(write, said), ChunkKind.CONTENT, said.n_tokens) for said in spoken.events]
     return [*found, Part(n_output, lambda moment: line(last("", moment)), ChunkKind.USAGE)]
 
 
@@ -175,5 +176,5 @@ EMULATION = Emulation(
         "/api/chat": partial(_own, True),
     },
     unknown=lambda _, __: Reply(404, b"404 page not found", "text/plain"),
-    malformed=lambda message: as_json({"error": message}, 400),
+    malformed=lambda message, _: as_json({"error": message}, 400),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -58,6 +59,7 @@ class Body(msgspec.Struct):
     ignore_eos: bool = False
     min_tokens: int = 0
     min_new_tokens: int | None = None
+    n: int | None = 1
     return_token_ids: bool = False
     timings_per_token: bool = False
     detokenize: bool = True
@@ -91,6 +93,8 @@ class Asked(NamedTuple):
 def read(data: bytes, *, is_chat: bool) -> Asked:
     """Raises: msgspec.DecodeError."""
     body = _BODY.decode(data)
+    if body.n not in (None, 1):
+        raise msgspec.ValidationError("several answers to one request are not emulated")
     if is_chat:
         if body.messages is None:
             raise msgspec.ValidationError("field required: messages")
@@ -98,7 +102,9 @@ def read(data: bytes, *, is_chat: bool) -> Asked:
     if body.prompt is None:
         raise msgspec.ValidationError("field required: prompt")
     if isinstance(body.prompt, list) and not all(isinstance(token, int) for token in body.prompt):
-        return counted(body, "".join(map(str, body.prompt)), is_chat=False)
+        if len(body.prompt) > 1:
+            raise msgspec.ValidationError("several prompts in one request are not emulated")
+        return counted(body, str(body.prompt[0]), is_chat=False)
     return counted(body, body.prompt, is_chat=False)
 
 
@@ -173,6 +179,7 @@ class _Made:
         self._is_running = shape.has_running_usage and asked.wants_running_usage
         self._has_timings = shape.timings is not None and asked.body.timings_per_token
         self._common = _envelope(asked, shape, model, is_whole=False)
+        self._encoded: dict[tuple[str, str | None, tuple[int, ...]], bytes] = {}  # an answer repeats its words
 
     def role(self, n_done: int) -> Part:
         contents: dict[str, dict[str, Any]] = {"empty": {"content": ""}, "null": {"content": None}}
@@ -183,7 +190,7 @@ class _Made:
             data = sse(self._told([choice], moment._replace(n_done_tokens=0)))
             return data.removesuffix(b"\n\n") + self._shape.role_end
 
-        return Part(n_done, write if self._is_running else write(_NOBODY), ChunkKind.ROLE, 0, LEAD_NS)
+        return Part(n_done, write, ChunkKind.ROLE, 0, LEAD_NS)
 
     def event(self, event: Event, last: Spoken | None) -> Part:
         """`last`: the answer, if this is its last event."""
@@ -192,12 +199,24 @@ class _Made:
         finish = shape.unfinished
         if last is not None and shape.finish == "inside":
             finish = shape.reasons[last.is_cut]
-        choice = _choice(self._asked, text, finish, has_role=shape.role == "every")
-        if self._wants_ids:
-            choice[shape.ids] = event.ids
         kind = ChunkKind.CONTENT if text or self._wants_ids else ChunkKind.EMPTY
+        ids = tuple(event.ids) if self._wants_ids else ()
+        if last is None and not self._is_running and not self._has_timings:
+            return Part(event.n_done, partial(self._plain, text, finish, ids), kind, event.n_tokens)
+        choice = self._choice(text, finish, ids)
         ends = last is not None and shape.finish == "inside" and shape.usage_at == "last"
         return self._part(event.n_done, choice, kind, event.n_tokens, ends=ends)
+
+    def _choice(self, text: str, finish: str | None, ids: tuple[int, ...]) -> dict[str, Any]:
+        choice = _choice(self._asked, text, finish, has_role=self._shape.role == "every")
+        return choice | {self._shape.ids: ids} if self._wants_ids else choice
+
+    def _plain(self, text: str, finish: str | None, ids: tuple[int, ...], _: Moment) -> bytes:
+        """An event that tells nothing of the moment."""
+        key = (text, finish, ids)
+        if key not in self._encoded:
+            self._encoded[key] = sse(self._told([self._choice(text, finish, ids)], _NOBODY))
+        return self._encoded[key]
 
     def finish(self, spoken: Spoken) -> Part:
         choice = _choice(self._asked, None, self._shape.reasons[spoken.is_cut], has_role=False)
@@ -222,8 +241,7 @@ class _Made:
                 value |= self._timings(moment)
             return sse(value)
 
-        is_late = ends or self._is_running or self._has_timings or (is_last and self._shape.timings is not None)
-        return Part(n_done, write if is_late else write(_NOBODY), kind, n_tokens)
+        return Part(n_done, write, kind, n_tokens)
 
     def _told(self, choices: list[Any], moment: Moment, *, has_usage: bool = False) -> dict[str, Any]:
         value = {**self._common, "choices": choices}

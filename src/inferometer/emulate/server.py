@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections import deque
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wis
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.truth.ask import HttpRequest
 from inferometer.truth.options import Options
-from inferometer.truth.script import HEAD, Ending, Prescription, transfer_chunk
+from inferometer.truth.script import HEAD, Ending, Prescription
 from inferometer.truth.server import NO_WORK_NS, Connection, Server, serve
 from inferometer.units import NS_PER_MS, NS_PER_S
 
@@ -66,6 +67,8 @@ class EmulatedServer(Server):
         self._iteration: Iteration | None = None
         self._answering: dict[Sequence, Answering] = {}
         self._leaving: list[Sequence] = []  # their clients have left
+        self._n_threads = self._emulation.threads(setting)
+        self._unheard: deque[tuple[Connection, HttpRequest, int]] = deque()  # with the instant they came
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
         self._own_pages = {
@@ -76,20 +79,29 @@ class EmulatedServer(Server):
     # requests
 
     def _answer(self, connection: Connection, request: HttpRequest, t_arrival_ns: int) -> None:
+        is_ours = request.path.startswith("/truth/")
+        if self._n_threads is not None and len(self._answering_at) >= self._n_threads and not is_ours:
+            connection.is_busy = True
+            self._unheard.append((connection, request, t_arrival_ns))
+        else:
+            self._hear(connection, request, t_arrival_ns, t_arrival_ns)
+
+    def _hear(self, connection: Connection, request: HttpRequest, t_arrival_ns: int, t_heard_ns: int) -> None:
+        """`t_heard_ns`: when the engine takes notice, which is later where threads are few."""
         live = self._live
-        live.t_now_ns = t_arrival_ns
         route = self._routes.get(request.path) if request.method == "POST" else None
         try:
             if route is not None:
                 live.gauges.n_requests += 1
-                self._generate(connection, request, route(request.body, live), t_arrival_ns)
+                self._generate(connection, request, route(request.body, live), t_arrival_ns, t_heard_ns)
             else:
                 self._reply(connection, request, self._page(request), t_arrival_ns)
         except Refused as refused:
             live.gauges.n_failed += 1
             self._reply(connection, request, refused.reply, t_arrival_ns, is_logged=True)
         except msgspec.DecodeError as error:
-            self._reply(connection, request, self._emulation.malformed(str(error)), t_arrival_ns)
+            is_json = isinstance(error, msgspec.ValidationError)
+            self._reply(connection, request, self._emulation.malformed(str(error), is_json), t_arrival_ns)
 
     def _page(self, request: HttpRequest) -> Reply:
         if request.path == "/truth/log":
@@ -112,7 +124,7 @@ class EmulatedServer(Server):
     ) -> None:
         """An answer that waits for nobody; only those to generation requests are of interest for the log."""
         data = answer.whole(reply, keeps_alive=request.keeps_alive)
-        unfolding = Unfolding([Part(0, data, HEAD)], None)
+        unfolding = Unfolding([Part(0, data, HEAD)])
         row, first_send = None, 0
         if is_logged:
             row, first_send = self.stamps.open_request(
@@ -121,7 +133,8 @@ class EmulatedServer(Server):
         unfolding.release(0, 0, Moment(t_ns, t_ns, t_ns, t_ns, 0, 0, 0))
         self._start(connection, request, unfolding, t_ns, row, first_send)
 
-    def _generate(self, connection: Connection, request: HttpRequest, wish: Wish, t_ns: int) -> None:
+    def _generate(self, connection: Connection, request: HttpRequest, wish: Wish, t_arrival_ns: int, t_ns: int) -> None:
+        """`t_ns`: when the engine takes notice; what it calls the arrival."""
         live, setting = self._live, self._live.setting
         said = spoken.speak(
             seed=setting.seed,
@@ -140,8 +153,9 @@ class EmulatedServer(Server):
             t_ready_ns=t_ns + round(wish.load_ms * NS_PER_MS),
         )
         live.n_asked += 1
-        unfolding = Unfolding(_framed(wish, wish.parts(said), keeps_alive=request.keeps_alive), sequence)
-        row, first_send = self.stamps.open_request(request.id, connection.number, unfolding, t_ns, t_ns)
+        parts = _framed(wish, wish.parts(said), keeps_alive=request.keeps_alive)
+        unfolding = Unfolding(parts, is_chunked=wish.is_streamed)
+        row, first_send = self.stamps.open_request(request.id, connection.number, unfolding, t_arrival_ns, t_ns)
         answering = Answering(connection, sequence, unfolding, is_cut=said.is_cut)
         answering.leaves_after_ns = round(wish.leaves_after_s * NS_PER_S)
         self._answering[sequence] = self._answering_at[connection.number] = answering
@@ -182,8 +196,13 @@ class EmulatedServer(Server):
     def _finish(self, connection: Connection) -> None:
         if connection.n_sends < len(connection.datas):
             return  # more will be released
-        self._answering_at.pop(connection.number, None)
+        connection.datas = ()
+        answering = self._answering_at.pop(connection.number, None)
+        if answering is not None:
+            answering.unfolding.forget()
         super()._finish(connection)
+        if answering is not None:
+            self._hear_next()
 
     def _close(self, connection: Connection) -> None:
         answering = self._answering_at.pop(connection.number, None)
@@ -191,7 +210,18 @@ class EmulatedServer(Server):
             self._live.batch.leave(answering.sequence, monotonic_ns() + answering.leaves_after_ns)
             self._leaving.append(answering.sequence)
             self._live.gauges.n_left += 1
+            answering.unfolding.forget()
         super()._close(connection)
+        if answering is not None:
+            self._hear_next()
+
+    def _hear_next(self) -> None:
+        """A thread is free again."""
+        while self._unheard and (self._n_threads is None or len(self._answering_at) < self._n_threads):
+            connection, request, t_arrival_ns = self._unheard.popleft()
+            if connection.number in self._connections:  # its client is still there
+                connection.is_busy = False
+                self._hear(connection, request, t_arrival_ns, monotonic_ns())
 
     # iterations
 
@@ -238,11 +268,9 @@ class EmulatedServer(Server):
     def _exhaust(self, sequence: Sequence, t_ns: int) -> None:
         """No room is left for it: its answer ends here, with an error under the status that was sent long ago."""
         answering = self._answering.pop(sequence)
-        if sequence.t_gone_ns == NEVER_NS:
-            part = self._emulation.exhausted
-            data = b"" if part is None or not isinstance(part.data, bytes) else part.data
-            framed = None if part is None else part._replace(data=transfer_chunk(data))
-            answering.unfolding.cut(framed, t_ns - sequence.t_arrival_ns, answer.END_CHUNK)
+        if sequence.t_gone_ns == NEVER_NS and self._emulation.exhausted is not None:
+            moment = answer.moment_of(sequence, t_ns, sequence.n_done_tokens)
+            answering.unfolding.cut(self._emulation.exhausted, t_ns - sequence.t_arrival_ns, moment)
             self._feed(answering.connection)
 
 

@@ -117,28 +117,23 @@ def _generated(body: _Generate, is_cumulative: bool, spoken: Spoken) -> list[Par
         return {"text": event.text, "output_ids": event.ids, "meta_info": info}
 
     if not body.stream:
-        everything = Event(n_output, spoken.tokens)
+        whole = Event(n_output, spoken.tokens)
         return [
             Part(
                 n_output,
-                lambda moment: msgspec.json.encode(write(everything, reason, moment)),
+                lambda moment: msgspec.json.encode(write(whole, reason, moment)),
                 ChunkKind.CONTENT,
                 n_output,
             )
         ]
-    found = []
-    said: tokens.Tokens = []
-    for i, event in enumerate(spoken.events):
-        said = [*said, *event.tokens] if is_cumulative else event.tokens
-        told = Event(event.n_done, said)
-        finish = reason if i == len(spoken.events) - 1 else None
-        part = Part(event.n_done, partial(_encoded, partial(write, told, finish)), ChunkKind.CONTENT, event.n_tokens)
-        found.append(part)
+    everything = spoken.tokens
+
+    def encoded(event: Event, moment: Moment) -> bytes:
+        told = Event(event.n_done, everything[: event.n_done]) if is_cumulative else event
+        return sse(write(told, reason if event.n_done == n_output else None, moment))
+
+    found = [Part(event.n_done, partial(encoded, event), ChunkKind.CONTENT, event.n_tokens) for event in spoken.events]
     return [*found, done(n_output)]
-
-
-def _encoded(write: Any, moment: Moment) -> bytes:
-    return sse(write(moment))
 
 
 # --- control plane -------------------------------------------------------------------------------------------------
@@ -243,5 +238,5 @@ EMULATION = Emulation(
         "/generate": _generate,
     },
     unknown=lambda _, __: as_json({"object": "error", "message": "Not Found", "type": "404", "code": 404}, 404),
-    malformed=lambda message: refusal(400, message, "Bad Request"),
+    malformed=lambda message, _: refusal(400, message, "Bad Request"),
 )

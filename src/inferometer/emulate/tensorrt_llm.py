@@ -156,5 +156,5 @@ EMULATION = Emulation(
     },
     routes={openai.CHAT_PATH: partial(_openai, True), openai.COMPLETIONS_PATH: partial(_openai, False)},
     unknown=lambda _, __: as_json({"detail": "Not Found"}, 404),
-    malformed=lambda message: as_json({"error": message}, 400),
+    malformed=lambda message, _: as_json({"error": message}, 400),
 )

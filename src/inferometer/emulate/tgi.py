@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from inferometer.emulate import gauges, openai, tokens
-from inferometer.emulate.answer import DONE, Part, Reply, as_json
+from inferometer.emulate.answer import DONE, Moment, Part, Reply, as_json
 from inferometer.emulate.emulation import Emulation, Live, Refused, Trap, Wish
 from inferometer.emulate.openai import Asked, Shape
-from inferometer.emulate.spoken import Spoken, Style
+from inferometer.emulate.spoken import Event, Spoken, Style
 from inferometer.kinds import ChunkKind
 
 VERSION = "3.3.5+emulated"
@@ -137,21 +137,22 @@ def _visible(spoken: Spoken) -> str:
 
 
 def _streamed(body: _Generate, has_space: bool, spoken: Spoken) -> list[Part]:
-    found = []
-    for i, said in enumerate(spoken.events):
-        is_last = i == len(spoken.events) - 1
+    def write(said: Event, _: Moment) -> bytes:
+        is_last = said.n_done == spoken.n_output_tokens
         details = _details(body, spoken)
         if details is not None:
             details["input_length"] = spoken.n_prompt_tokens
         (token,) = said.ids
         value = {
-            "index": i + 1,
+            "index": said.n_done,
             "token": {"id": token, "text": said.text, "logprob": -0.5, "special": token == tokens.END_ID},
             "generated_text": _visible(spoken) if is_last else None,
             "details": details if is_last else None,
         }
-        found.append(Part(said.n_done, _event(value, has_space=has_space), ChunkKind.CONTENT, 1))
-    return found  # no [DONE] on this route
+        return _event(value, has_space=has_space)
+
+    # No [DONE] on this route.
+    return [Part(said.n_done, partial(write, said), ChunkKind.CONTENT, 1) for said in spoken.events]
 
 
 def _whole(body: _Generate, spoken: Spoken) -> list[Part]:
@@ -258,5 +259,5 @@ EMULATION = Emulation(
         "/": partial(_generate, None),
     },
     unknown=lambda _, __: Reply(404, b"", ""),
-    malformed=lambda message: Reply(422, f"Failed to deserialize the JSON body: {message}".encode(), "text/plain"),
+    malformed=lambda message, _: Reply(422, f"Failed to deserialize the JSON body: {message}".encode(), "text/plain"),
 )

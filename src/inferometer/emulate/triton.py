@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from inferometer.emulate import openai
-from inferometer.emulate.answer import Part, Reply, as_json, sse
+from inferometer.emulate.answer import Moment, Part, Reply, as_json, sse
 from inferometer.emulate.emulation import Emulation, Live, Refused, Trap, Wish
 from inferometer.emulate.spoken import Event, Spoken, Style
 from inferometer.kinds import ChunkKind
@@ -72,7 +72,11 @@ def _generated(body: _Generate, model: str, is_streamed: bool, spoken: Spoken) -
     if not is_streamed:
         whole = msgspec.json.encode(value(Event(n_output, spoken.tokens)))
         return [Part(n_output, whole, ChunkKind.CONTENT, n_output)]
-    return [Part(said.n_done, sse(value(said)), ChunkKind.CONTENT, said.n_tokens) for said in spoken.events]
+
+    def write(said: Event, _: Moment) -> bytes:
+        return sse(value(said))
+
+    return [Part(said.n_done, partial(write, said), ChunkKind.CONTENT, said.n_tokens) for said in spoken.events]
 
 
 EMULATION = Emulation(
@@ -96,5 +100,5 @@ EMULATION = Emulation(
         "/v2/models/{model}/generate_stream": partial(_generate, True),
     },
     unknown=lambda _, __: Reply(400, b"", ""),
-    malformed=refusal,
+    malformed=lambda message, _: refusal(message),
 )

@@ -125,12 +125,8 @@ def _generated(body: _Generate, model: str, spoken: Spoken) -> list[Part]:
     reason = openai.Shape().reasons[spoken.is_cut]
     n_output = spoken.n_output_tokens
 
-    def event(ids: list[int], finish: str | None) -> dict[str, Any]:
-        choice = {"index": 0, "finish_reason": finish, "stop_reason": None, "token_ids": ids, "logprobs": None}
-        return {"request_id": "generate-tokens-0", "usage": None, "output_mode": "tokens", "choices": [choice]}
-
     def whole(moment: Moment) -> bytes:
-        value = event(tokens.ids_of(spoken.tokens), reason) | {"model": model, "created": openai.CREATED}
+        value = _value(tokens.ids_of(spoken.tokens), reason) | {"model": model, "created": openai.CREATED}
         return msgspec.json.encode(value | {"usage": openai.cached_usage(moment)})
 
     def usage(moment: Moment) -> bytes:
@@ -142,10 +138,20 @@ def _generated(body: _Generate, model: str, spoken: Spoken) -> list[Part]:
     found = []
     for i, said in enumerate(spoken.events):
         finish = reason if i == len(spoken.events) - 1 else None
-        found.append(Part(said.n_done, sse(event(said.ids, finish)), ChunkKind.CONTENT, said.n_tokens))
+        write = partial(_event, said.ids, finish)
+        found.append(Part(said.n_done, write, ChunkKind.CONTENT, said.n_tokens))
     if body.stream_options is not None and body.stream_options.include_usage:
         found.append(Part(n_output, usage, ChunkKind.USAGE))
     return [*found, done(n_output)]
+
+
+def _value(ids: list[int], finish: str | None) -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": finish, "stop_reason": None, "token_ids": ids, "logprobs": None}
+    return {"request_id": "generate-tokens-0", "usage": None, "output_mode": "tokens", "choices": [choice]}
+
+
+def _event(ids: list[int], finish: str | None, _: Moment) -> bytes:
+    return sse(_value(ids, finish))
 
 
 # --- control plane -------------------------------------------------------------------------------------------------
@@ -258,5 +264,5 @@ EMULATION = Emulation(
         GENERATE_PATH: _generate,
     },
     unknown=lambda _, __: as_json({"detail": "Not Found"}, 404),
-    malformed=lambda message: refusal(400, f"1 validation error:\n  {message}", "Bad Request", None),
+    malformed=lambda message, _: refusal(400, f"1 validation error:\n  {message}", "Bad Request", None),
 )

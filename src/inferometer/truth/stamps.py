@@ -74,12 +74,15 @@ class LogHeader(msgspec.Struct):
 
 
 class Sends(Protocol):
-    """What is sent in answer to one request; a `Script` is. `offsets_ns` may grow until the last send has gone."""
+    """What is sent in answer to one request; a `Script` is. `offsets_ns` may grow until the last send has gone.
+
+    `n_bytes`: of each send, known at the latest when it goes.
+    """
 
     @property
     def steps(self) -> Sequence[Step]: ...
     @property
-    def datas(self) -> Sequence[bytes]: ...
+    def n_bytes(self) -> Sequence[int]: ...
     @property
     def offsets_ns(self) -> Sequence[int]: ...
     @property
@@ -126,7 +129,7 @@ class Stamps:
         if index is None:
             index = self._script_index[script] = len(self._scripts)
             self._scripts.append(script)
-        row, first_send, n_sends = len(self._ids), self._n_sends, len(script.datas)
+        row, first_send, n_sends = len(self._ids), self._n_sends, len(script.n_bytes)
         self._n_sends += n_sends
         while self._n_sends > len(self.before_ns):
             more = array("q", [0]) * _SEND_RESERVE
@@ -175,7 +178,7 @@ def _run_delay_ns() -> int:
 def _record(script: Sends) -> ScriptRecord:
     return ScriptRecord(
         offsets_ns=list(script.offsets_ns),
-        n_bytes=[len(data) for data in script.datas],
+        n_bytes=list(script.n_bytes),
         step_send=list(script.send_of_step),
         step_kind=[int(step.kind) for step in script.steps],
         step_n_tokens=[step.n_tokens for step in script.steps],
