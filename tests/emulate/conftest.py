@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
@@ -54,6 +55,22 @@ class Client:
         """Samples of a page in the format of Prometheus, by name and labels."""
         lines = self.ask(path)[2].decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    def counts(self) -> dict[str, Any]:
+        """What the engine counts of itself, by our own names: answered whatever its threads do."""
+        return self.json("/truth/gauges")
+
+    @contextmanager
+    def held(self, n_requests: int, path: str, body: Any) -> Iterator[list[socket.socket]]:
+        """So many requests under way, as long as they last; their clients leave in the end."""
+        data = json.dumps(body).encode()
+        request = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data
+        with ExitStack() as stack:
+            sockets = []
+            for _ in range(n_requests):
+                sockets.append(stack.enter_context(socket.create_connection(("127.0.0.1", self.engine.port))))
+                sockets[-1].sendall(request)
+            yield sockets
 
     def log(self) -> TruthLog:
         return parse_log(self.ask("/truth/log")[2])

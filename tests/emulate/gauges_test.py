@@ -12,6 +12,8 @@ from inferometer.emulate.gauges import Histogram, counter, gauge, histogram, tex
 from inferometer.emulate.law import ServiceLaw
 from inferometer.kinds import TOKEN_BEARING
 
+from .patience import until
+
 LAW = ServiceLaw(a=10.0, b=0.05, c=0.5, d=0.001)
 VLLM, LMDEPLOY = '{engine="0",model_name="emulated"}', '{engine="0",model_name="emulated"}'
 SGLANG = '{engine_type="unified",model_name="emulated",pp_rank="0",tp_rank="0"}'
@@ -75,24 +77,18 @@ NAMES = {
 }
 
 
+PROMPT = " ".join(f"g{i}" for i in range(100))
+WISH = {"prompt": PROMPT, "ignore_eos": True, "stream": True}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_gauges_agree_with_the_log(emulated, name):
-    page, running, waiting, outputs, prompts, ttft_sum, used = NAMES[name]
-    client = emulated(name, law=LAW, slots=2, context=512, seed=21)
-    wish = {"prompt": " ".join(f"g{i}" for i in range(100)), "max_tokens": 40, "ignore_eos": True, "stream": True}
+def test_counters_agree_with_the_log(emulated, name):
+    page, _, _, outputs, prompts, ttft_sum, _ = NAMES[name]
+    client = emulated(name, law=LAW, slots=2, seed=21)
     with ThreadPoolExecutor(5) as pool:
-        answers = [
-            pool.submit(client.ask, "/v1/completions", wish | {"prompt": f"{i} {wish['prompt']}"}) for i in range(5)
-        ]
-        seen = []
-        while not all(answer.done() for answer in answers):
-            gauges = client.gauges(page)
-            seen.append((gauges[running], gauges[waiting], gauges[used] if used else 0.1))
-    assert max(seen)[:2] == (2, 3), "two run, three wait"
-    assert all(0 <= share <= 1 for _, _, share in seen)
-    assert max(share for _, _, share in seen) > 0.05
+        wishes = [WISH | {"prompt": f"{i} {PROMPT}", "max_tokens": 40} for i in range(5)]
+        list(pool.map(lambda wish: client.ask("/v1/completions", wish), wishes))
     told, log = client.gauges(page), client.log()
-    assert (told[running], told[waiting]) == (0, 0)
     assert told[outputs] == log.all_steps()["n_tokens"].sum()
     assert told[prompts] == 5 * 101
     if ttft_sum is not None:
@@ -103,6 +99,20 @@ def test_gauges_agree_with_the_log(emulated, name):
         true_s = (np.array(first_ns) - log.requests["t_arrival_ns"]).sum() / 1e9
         assert told[ttft_sum] == pytest.approx(true_s, rel=1e-9)
         assert told[ttft_sum.replace("_sum", "_count")] == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gauges_say_who_runs_and_who_waits(emulated, name):
+    page, running, waiting, _, _, _, used = NAMES[name]
+    without = ("no-exact-length",) if name == "tgi" else ()
+    client = emulated(name, law=LAW, slots=2, seed=22, without_traps=without)
+    idle = client.gauges(page)
+    assert (idle[running], idle[waiting]) == (0, 0)
+    with client.held(5, "/v1/completions", WISH | {"max_tokens": 5000}):
+        until(lambda: (client.gauges(page)[running], client.gauges(page)[waiting]) == (2, 3))
+        assert used is None or 0.01 < client.gauges(page)[used] < 1
+    until(lambda: client.gauges(page)[running] == 0)
+    assert client.gauges(page)[waiting] == 0
 
 
 def test_an_engine_s_own_times_are_those_of_the_log(emulated):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from itertools import pairwise
 
 import pytest
@@ -12,8 +13,10 @@ from inferometer.emulate import tokens
 from inferometer.emulate.catalogue import EMULATIONS
 from inferometer.emulate.law import ServiceLaw
 
+from .patience import until
+
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-FAST = ServiceLaw(a=0.5, b=0.001)
+FAST, SLOW = ServiceLaw(a=0.5, b=0.001), ServiceLaw(a=10.0)
 PROMPT = " ".join(f"w{i}" for i in range(64))
 LONG = " ".join(f"w{i}" for i in range(400))
 SHOWN = set()  # (engine, trap) that a test below is about
@@ -196,19 +199,14 @@ def test_any_model(pair):
 
 @shows("llama.cpp", "counters-at-end")
 def test_counters_at_end(pair):
-    law = ServiceLaw(a=5.0)
-    for client, is_late in zip(pair("llama.cpp", "counters-at-end", law=law, context=8192), (True, False), strict=True):
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(client.ask, COMPLETIONS, completion(n_output=100))
-            seen = []
-            while not answer.done():
-                page = client.gauges()
-                if page["llamacpp:requests_processing"]:
-                    seen.append(page["llamacpp:tokens_predicted_total"])
-            answer.result()
-        assert len(set(seen)) > 1 or is_late
-        assert set(seen) <= {0} or not is_late
-        assert client.gauges()["llamacpp:tokens_predicted_total"] == 100
+    for client, is_late in zip(
+        pair("llama.cpp", "counters-at-end", law=SLOW, context=8192), (True, False), strict=True
+    ):
+        with client.held(1, COMPLETIONS, completion(n_output=5000)):
+            until(lambda client=client: client.counts()["n_output_tokens"] > 20)
+            assert (client.gauges()["llamacpp:tokens_predicted_total"] == 0) == is_late
+        client.ask(COMPLETIONS, completion(n_output=3))
+        assert client.gauges()["llamacpp:tokens_predicted_total"] >= 3
 
 
 @shows("llama.cpp", "kv-exhausted")
@@ -226,21 +224,24 @@ def test_kv_exhausted(pair):
 
 @shows("llama.cpp", "few-threads")
 def test_few_threads(pair):
-    law = ServiceLaw(a=10.0)
-    for client, are_few in zip(
-        pair("llama.cpp", "few-threads", law=law, slots=1, context=8192), (True, False), strict=True
-    ):
-        with ThreadPoolExecutor(9) as pool:
-            answers = [pool.submit(client.ask, COMPLETIONS, completion(n_output=20)) for _ in range(9)]
-            seen = []
-            while not all(answer.done() for answer in answers):
-                page = client.gauges()
-                seen.append(page["llamacpp:requests_processing"] + page["llamacpp:requests_deferred"])
-        log = client.log()
-        unheard_ns = log.requests["t_start_ns"] - log.requests["t_arrival_ns"]
-        assert (max(seen) <= 5) == are_few, "of nine, those beyond slots + 4 are not counted"
-        assert (unheard_ns.max() > 0) == are_few
-        assert {answer.result()[0] for answer in answers} == {200}
+    few, enough = pair("llama.cpp", "few-threads", law=SLOW, slots=1, context=8192)
+    wish = completion(n_output=5000)
+    with enough.held(9, COMPLETIONS, wish):
+        until(lambda: enough.gauges()["llamacpp:requests_deferred"] == 8)
+    with few.held(9, COMPLETIONS, wish) as sockets:
+        until(lambda: few.counts()["n_requests"] == 5)
+        connection = HTTPConnection("127.0.0.1", few.engine.port, timeout=0.5)
+        connection.request("GET", "/metrics")
+        with pytest.raises(TimeoutError):  # also who asks for gauges needs a thread
+            connection.getresponse()
+        connection.close()
+        assert few.counts()["n_requests"] == 5, "of nine, those beyond slots + 4 are not heard"
+        sockets[0].close()
+        until(lambda: few.counts()["n_requests"] == 6)
+    until(lambda: few.gauges()["llamacpp:requests_processing"] == 0)
+    few.ask(COMPLETIONS, completion(n_output=1))
+    log = few.log()
+    assert (log.requests["t_start_ns"] - log.requests["t_arrival_ns"]).max() > 0
 
 
 @shows("llama.cpp", "metrics-off")
