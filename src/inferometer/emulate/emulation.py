@@ -96,7 +96,7 @@ class Wish:
     leaves_after_s: float = 0.0  # how long the engine does not notice that its client left, at most
 
 
-Route = Callable[[bytes, Live], Wish]  # Raises: Refused, msgspec.DecodeError
+Route = Callable[[bytes, Live], Wish]  # Raises: Refused; DecodeError, UnicodeDecodeError, RecursionError of JSON
 Page = Callable[[bytes, Live], Reply]
 
 

@@ -109,8 +109,10 @@ def read(data: bytes, *, is_chat: bool) -> Asked:
 
 
 def counted(body: Body, prompt: str | list[int | str], *, is_chat: bool) -> Asked:
+    """An empty prompt is one token: a model must begin with something."""
     words = tuple(prompt.split()) if isinstance(prompt, str) else tuple(prompt)
-    return Asked(body, is_chat, words, tokens.count(prompt) if isinstance(prompt, str) else len(prompt))
+    n_tokens = tokens.count(prompt) if isinstance(prompt, str) else len(prompt)
+    return Asked(body, is_chat, words, max(1, n_tokens))
 
 
 # --- answers -------------------------------------------------------------------------------------------------------

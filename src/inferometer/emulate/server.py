@@ -99,7 +99,7 @@ class EmulatedServer(Server):
         except Refused as refused:
             live.gauges.n_failed += 1
             self._reply(connection, request, refused.reply, t_arrival_ns, is_logged=True)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             is_json = isinstance(error, msgspec.ValidationError)
             self._reply(connection, request, self._emulation.malformed(str(error), is_json), t_arrival_ns)
 

@@ -110,9 +110,9 @@ def _generate(is_streamed: bool | None, data: bytes, live: Live) -> Wish:
     body = _GENERATE.decode(data)
     is_streamed = body.stream if is_streamed is None else is_streamed
     words = tuple(body.inputs.split())
-    n_prompt = tokens.count(body.inputs)
+    n_prompt = max(1, tokens.count(body.inputs))
     if body.parameters.truncate is not None:  # the last so many tokens are kept
-        n_prompt = min(n_prompt, body.parameters.truncate)
+        n_prompt = max(1, min(n_prompt, body.parameters.truncate))
         words = words[-n_prompt:]
     has_space = not live.has("no-space")
     return _wish(

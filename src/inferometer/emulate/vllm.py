@@ -108,7 +108,7 @@ def _generate(data: bytes, live: Live) -> Wish:
         raise Refused(as_json({"detail": "Forbidden"}, 403))
     body = _GENERATE.decode(data)
     sampling = body.sampling_params
-    n_prompt = len(body.token_ids)
+    n_prompt = max(1, len(body.token_ids))
     return Wish(
         n_prompt_tokens=n_prompt,
         words=tuple(body.token_ids),
