@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "metrics": GROUND | {"records", "stats"},
     "report": GROUND | {"metrics", "stats"},
     "truth": GROUND | {"clock", "records", "stats"},
+    "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
     "host": GROUND | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.prometheus", "wire"},
     "embedded": GROUND | {"clock", "host"},
@@ -89,6 +90,18 @@ def test_only_the_clock_reads_a_clock(path):
         for alias in node.names
     }
     assert not imported & {"time", "timeit"}
+
+
+def test_an_emulator_knows_nothing_of_adapters():
+    """What is to find an adapter wrong is written from the same facts, and from none of its code."""
+    reached, coming = set(), {"emulate"}
+    while coming:
+        room = coming.pop()
+        reached.add(room)
+        names = {name for path in modules() if room_of(path) == room for name in own_imports(path)}
+        coming |= {name.split(".")[0] for name in names} - reached
+    assert {"emulate", "truth", "records"} <= reached
+    assert not reached & {"engines", "host", "drive", "wire", "plan"}
 
 
 def test_every_room_is_in_the_table():

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from inferometer import __version__
-from inferometer.cli import doctor, report, run, self_test, show
+from inferometer.cli import doctor, emulate, report, run, self_test, show
 from inferometer.errors import Cancelled, InferometerError, UsageError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("report")(report.report)
 app.command("show")(show.show)
 app.command("self-test")(self_test.self_test)
 app.command("doctor")(doctor.doctor)
+app.command("emulate")(emulate.emulate)
 
 # Typer exports what a wrong flag raises, but not what it is a kind of: also an unknown flag, one without its value.
 WrongFlag: type[typer.BadParameter] = typer.BadParameter.__mro__[1]

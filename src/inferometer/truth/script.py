@@ -217,6 +217,7 @@ class Script:
     ending: Ending = Ending.KEEP
     offsets_ns: tuple[int, ...] = field(init=False)
     datas: tuple[bytes, ...] = field(init=False)
+    n_bytes: tuple[int, ...] = field(init=False)
     send_of_step: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -232,6 +233,7 @@ class Script:
             raise ValueError("steps of a script must be in the order of their offsets")
         object.__setattr__(self, "offsets_ns", tuple(offsets))
         object.__setattr__(self, "datas", tuple(datas))
+        object.__setattr__(self, "n_bytes", tuple(map(len, datas)))
         object.__setattr__(self, "send_of_step", tuple(sends))
 
 

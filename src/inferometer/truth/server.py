@@ -20,7 +20,7 @@ import socket
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -52,6 +52,7 @@ SPIN_NS = 150_000
 MAX_SENDS_PER_PASS = 32  # then requests are looked for, also when sends are overdue
 RETRY_NS = NS_PER_MS  # a client that does not read gets the rest of a send so much later
 PARENT_CHECK_NS = NS_PER_S // 2
+NO_WORK_NS = (1 << 63) - 1
 READ_BYTES = 262_144
 MAX_CACHED_SCRIPTS = 4096
 
@@ -94,8 +95,8 @@ class Connection:
         self.head: ask.HttpHead | None = None
         self.is_busy = False  # an answer is under way, or the connection is held open for ever
         self.ending = Ending.KEEP
-        self.datas: tuple[bytes, ...] = ()
-        self.offsets_ns: tuple[int, ...] = ()
+        self.datas: Sequence[bytes] = ()
+        self.offsets_ns: Sequence[int] = ()
         self.n_sends = 0
         self.i_send = 0
         self.t_start_ns = 0
@@ -115,6 +116,7 @@ class Server:
         self._connections: dict[int, Connection] = {}  # by number
         self._by_fd: dict[int, Connection] = {}
         self._due: list[int] = []
+        self._work_ns = NO_WORK_NS  # when `_work` is to be called
         self._n_accepted = 0
         self._n_generations = 0
         self._slots_free_ns: list[int] = []  # a heap: when the answers end that occupy a slot
@@ -135,11 +137,15 @@ class Server:
         t_check_ns = 0
         while True:
             now_ns = self._send_due()
+            if now_ns >= self._work_ns:
+                self._work(now_ns)
             if now_ns >= t_check_ns:
                 if parent_pid is not None and os.getppid() != parent_pid:
                     return
                 t_check_ns = now_ns + PARENT_CHECK_NS
-            next_ns = min(self._due[0] >> _NUMBER_BITS, t_check_ns) if self._due else t_check_ns
+            next_ns = min(t_check_ns, self._work_ns)
+            if self._due:
+                next_ns = min(next_ns, self._due[0] >> _NUMBER_BITS)
             for fd in self._poller.wait(next_ns - now_ns - SPIN_NS):
                 if fd == listen_fd:
                     self._accept()
@@ -147,6 +153,9 @@ class Server:
                     return
                 elif fd in self._by_fd:  # not closed earlier in this pass
                     self._receive(self._by_fd[fd])
+
+    def _work(self, now_ns: int) -> None:
+        """What a server has to do at `_work_ns` beside sending; this one has nothing, others plan ahead."""
 
     def log_bytes(self) -> bytes:
         self._note_open()
@@ -278,15 +287,19 @@ class Server:
             request = self._take_request(connection)
             if request is None:
                 return
-            if request.path in ask.APIS and request.method == "POST":
-                self._begin_generation(connection, request, t_arrival_ns)
-                return
-            page = self._pages.get((request.method, request.path))
-            script = page(request) if page else error_answer(404, f"no {request.method} {request.path} here")
-            self._begin(connection, script, t_arrival_ns, request.keeps_alive)
+            self._answer(connection, request, t_arrival_ns)
         except ask.BadRequest as error:
             script = error_answer(error.status, str(error), keeps_alive=False)
             self._begin(connection, script, t_arrival_ns, keeps_alive=False)
+
+    def _answer(self, connection: Connection, request: ask.HttpRequest, t_arrival_ns: int) -> None:
+        """Raises: ask.BadRequest."""
+        if request.path in ask.APIS and request.method == "POST":
+            self._begin_generation(connection, request, t_arrival_ns)
+            return
+        page = self._pages.get((request.method, request.path))
+        script = page(request) if page else error_answer(404, f"no {request.method} {request.path} here")
+        self._begin(connection, script, t_arrival_ns, request.keeps_alive)
 
     def _take_request(self, connection: Connection) -> ask.HttpRequest | None:
         if connection.head is None:
@@ -363,7 +376,10 @@ class Server:
         connection.first_send = first_send
         connection.is_busy = True
         connection.ending = Ending.CLOSE if script.ending is Ending.KEEP and not keeps_alive else script.ending
-        t_due_ns = t_start_ns + script.offsets_ns[0]
+        self._put_due(connection, t_start_ns + script.offsets_ns[0])
+
+    def _put_due(self, connection: Connection, t_due_ns: int) -> None:
+        """Its next send goes out at this instant."""
         heapq.heappush(self._due, t_due_ns << _NUMBER_BITS | connection.number)
 
 
@@ -413,14 +429,14 @@ def _wake_on_signals() -> socket.socket:
     return reader
 
 
-def serve(options: Options) -> None:
-    """Listen, say where on stdout, serve until stopped, write the log."""
+def serve(options: Options, make: Callable[[socket.socket], Server] | None = None) -> None:
+    """Listen, say where on stdout, serve until stopped, write the log. `make`: the server, if it is not this one."""
     parent_pid = None if options.stay else os.getppid()
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listener = socket.create_server((options.host, options.port), family=family, backlog=4096)
     listener.setblocking(False)
     wake = _wake_on_signals()
-    server = Server(listener, options.prescription)
+    server = make(listener) if make is not None else Server(listener, options.prescription)
     _keep_time(options.cpu)
     host = f"[{options.host}]" if family == socket.AF_INET6 else options.host
     print(f"listening on http://{host}:{listener.getsockname()[1]}", flush=True)

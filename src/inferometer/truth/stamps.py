@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
-from inferometer.truth.script import Script
+from inferometer.truth.script import Step
 
 FORMAT = "inferometer-truth"
 VERSION = 2
@@ -71,6 +73,22 @@ class LogHeader(msgspec.Struct):
     faults: list[str] = []
 
 
+class Sends(Protocol):
+    """What is sent in answer to one request; a `Script` is. `offsets_ns` may grow until the last send has gone.
+
+    `n_bytes`: of each send, known at the latest when it goes.
+    """
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
+    @property
+    def n_bytes(self) -> Sequence[int]: ...
+    @property
+    def offsets_ns(self) -> Sequence[int]: ...
+    @property
+    def send_of_step(self) -> Sequence[int]: ...
+
+
 class Stamps:
     """`before_ns[k]`, `after_ns[k]`: right before and after send k, written by the loop itself.
 
@@ -99,19 +117,19 @@ class Stamps:
         self._requests = array("q")
         self._ids: list[str] = []
         self._faults: list[str] = []
-        self._scripts: list[Script] = []
-        self._script_index: dict[Script, int] = {}
+        self._scripts: list[Sends] = []
+        self._script_index: dict[Sends, int] = {}
         self._run_delay_ns = _run_delay_ns()
 
     def open_request(
-        self, request_id: str, conn: int, script: Script, t_arrival_ns: int, t_start_ns: int, fault: str = "none"
+        self, request_id: str, conn: int, script: Sends, t_arrival_ns: int, t_start_ns: int, fault: str = "none"
     ) -> tuple[int, int]:
         """Room for one answer. Returns: its row, and the index of its first send."""
         index = self._script_index.get(script)
         if index is None:
             index = self._script_index[script] = len(self._scripts)
             self._scripts.append(script)
-        row, first_send, n_sends = len(self._ids), self._n_sends, len(script.datas)
+        row, first_send, n_sends = len(self._ids), self._n_sends, len(script.n_bytes)
         self._n_sends += n_sends
         while self._n_sends > len(self.before_ns):
             more = array("q", [0]) * _SEND_RESERVE
@@ -157,10 +175,10 @@ def _run_delay_ns() -> int:
     return int(schedstat.read_text().split()[1]) if schedstat.exists() else NEVER
 
 
-def _record(script: Script) -> ScriptRecord:
+def _record(script: Sends) -> ScriptRecord:
     return ScriptRecord(
         offsets_ns=list(script.offsets_ns),
-        n_bytes=[len(data) for data in script.datas],
+        n_bytes=list(script.n_bytes),
         step_send=list(script.send_of_step),
         step_kind=[int(step.kind) for step in script.steps],
         step_n_tokens=[step.n_tokens for step in script.steps],
