@@ -28,6 +28,7 @@ from tokenizers import Tokenizer
 from inferometer.embedded.words import PAD, SPECIALS
 from inferometer.tasks import Item, Split, Task, make_passage
 from training.drill import drill
+from training.garble import Garbler
 from training.tokenizer import Chat, encode_chat
 
 Ints = npt.NDArray[np.int64]
@@ -53,6 +54,7 @@ class Diet:
     grow_until: float = 0.55
     shares: tuple[float, ...] = (0.24, 0.10, 0.16, 0.32, 0.18)  # in the order of Task
     n_turns_most: int = 8
+    garbled_share: float = 0.4  # of rows in which words are pieces of the vocabulary
     plain_share: float = 0.5  # of rows without the instruction in the beginning; none from `grow_until` on
     drill_alone: float = 0.035  # until then rows are drill and nothing else, and that of the easiest
     drill_hard: float = 0.12  # when drill has become as hard as it gets
@@ -124,6 +126,7 @@ class Kitchen:
     def __init__(self, tokenizer: Tokenizer, seed: int, diet: Diet) -> None:
         self._tokenizer, self._seed, self._diet = tokenizer, seed, diet
         self._costs = {task: self._cost(task) for task in TASKS}
+        self._garbler = Garbler(tokenizer)
 
     def course(self, index: int, progress: float) -> list[Batch]:
         """Batches of some lengths. Rows of a batch are of one length or shorter, and padded; their number follows."""
@@ -146,15 +149,19 @@ class Kitchen:
             passage = drill(rng, n_long, diet.drill_level(progress))
             return passage.task, _until(encode_chat(self._tokenizer, passage), n_long)
         task = rng.choices(TASKS, diet.shares)[0]
-        return task, self._row(task, rng, n_long, rng.random() < diet.plain_share * (1.0 - diet.growth(progress)))
+        is_plain = rng.random() < diet.plain_share * (1.0 - diet.growth(progress))
+        is_garbled = rng.random() < diet.garbled_share
+        return task, self._row(task, rng, n_long, is_plain=is_plain, is_garbled=is_garbled)
 
-    def _row(self, task: Task, rng: Random, n_long: int, is_plain: bool) -> Chat:
+    def _row(self, task: Task, rng: Random, n_long: int, *, is_plain: bool, is_garbled: bool) -> Chat:
         """A chat of at most `n_long` tokens, unless even its first turn has more."""
         n_facts, n_turns = self._size(task, rng, n_long)
         for _ in range(8):
             passage = make_passage(task, Split.TRAIN, rng, n_facts=n_facts, n_turns=n_turns)
             if is_plain:
                 passage = replace(passage, instruction="")
+            if is_garbled:
+                passage = self._garbler.garble(rng, passage)
             chat = encode_chat(self._tokenizer, passage)
             if chat.answers[0][1] <= n_long:
                 break
