@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "report": GROUND | {"metrics", "stats"},
     "truth": GROUND | {"clock", "records", "stats"},
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
-    "host": GROUND | {"clock", "records", "plan", "engines.engine", "wire"},
+    "host": GROUND | {"clock", "records", "plan", "engines.engine", "engines.launch", "wire"},
     "embedded": GROUND | {"clock", "host"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from inferometer.engines.facts import Facts
+from inferometer.engines.launch import Launch
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
@@ -135,6 +137,7 @@ class Engine:
     recognise(answers) -> who that is, or None if it is not this engine. `answers`: control path -> decoded JSON, of
     every path that answered 200.
     speaks: by the word for --api (kinds.APIS, kinds.NATIVE_APIS), what people want most first.
+    launch: how it is started; None: only a running one is measured. facts: what is known of it.
     """
 
     name: str
@@ -146,6 +149,8 @@ class Engine:
     tokenize_bare: Callable[[str, str], Call] | None = None  # (model, text): no special tokens; with pieces if possible
     tokenize_chats: tuple[Callable[[str, Messages], Call], ...] = ()  # (model, messages): template applied; best first
     quirks: tuple[str, ...] = ()
+    launch: Launch | None = None
+    facts: Facts | None = None
 
 
 def document(answers: Mapping[str, Any], path: str) -> Mapping[str, Any]:
