@@ -29,6 +29,22 @@ Model = Annotated[
         panel=SERVER,
     ),
 ]
+Engine = Annotated[
+    str | None,
+    _option("--engine", metavar="NAME", help="Engine to start and stop, see `inferometer engines`.", panel=SERVER),
+]
+Set = Annotated[
+    list[str] | None,
+    _option("--set", metavar="KNOB=VALUE", help="Setting of the started engine; may be repeated.", panel=SERVER),
+]
+Revision = Annotated[
+    str | None,
+    _option("--revision", metavar="COMMIT", help="Commit or branch of a model on the hub. Default main.", panel=SERVER),
+]
+ModelFile = Annotated[
+    str | None,
+    _option("--model", metavar="MODEL", help="A GGUF file, a folder, or owner/name on the hub.", panel=SERVER),
+]
 Api = Annotated[
     str | None,
     _option(

@@ -47,7 +47,9 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Value]:
         written, found, text = setting.partition("=")
         name = written.strip().replace("-", "_")
         if not found:
-            raise UsageError(f"--set {setting!r} has no value", "write --set knob=value, for example --set context=4096")
+            raise UsageError(
+                f"--set {setting!r} has no value", "write --set knob=value, for example --set context=4096"
+            )
         if name not in KNOBS:
             raise UsageError(f"there is no knob {written!r}", nearest(name, KNOBS))
         if name in values:
@@ -90,4 +92,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def written(value: Value) -> str:
     """As it is written for `--set` and in a report."""
-    return ("on" if value else "off") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        ("on" if value else "off")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -8,6 +8,7 @@ Rule 2: what does not fit is refused with the name of its package, never left ou
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -33,6 +34,24 @@ def engines() -> tuple[Engine, ...]:
 def dialects() -> Mapping[str, Dialect]:
     """Of all engines, by the name that a run's manifest keeps."""
     return {speech.dialect.name: speech.dialect for engine in engines() for speech in engine.speaks.values()}
+
+
+def engine_named(name: str) -> Engine:
+    """By its name, however that is written: `llamacpp` is `llama.cpp`.
+
+    Raises: UsageError with the nearest name if there is none.
+    """
+    known = {_plain(engine.name): engine for engine in engines()}
+    if (found := known.get(_plain(name))) is not None:
+        return found
+    close = difflib.get_close_matches(_plain(name), known, n=1)
+    names = ", ".join(engine.name for engine in engines() if engine.launch is not None)
+    remedy = f"did you mean {known[close[0]].name}?" if close else f"engines that can be started are {names}"
+    raise UsageError(f"there is no engine {name!r}", remedy)
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def combined(found: Iterable[EntryPoint]) -> tuple[Engine, ...]:

@@ -29,7 +29,7 @@ class Fetched:
 
 
 def fetch(given: str, *, wants_gguf: bool, revision: str | None = None) -> Fetched:
-    """A model by `owner/name`, or `owner/name:Q4_K_M` for one of several GGUF files. Cached files are not fetched again.
+    """A model by `owner/name`, or `owner/name:Q4_K_M` for one of several GGUF files. What is cached stays.
 
     Raises: UsageError if there is no such model, or it has not what is wanted; EngineError if it cannot be had now.
     """
@@ -50,7 +50,9 @@ def fetch(given: str, *, wants_gguf: bool, revision: str | None = None) -> Fetch
     try:
         folder = hub.snapshot_download(name, revision=info.sha, allow_patterns=patterns)
     except _unreachable(hub) as error:
-        raise EngineError(f"{given} could not be fetched: {_line(error)}", "try again: what is there is kept") from error
+        raise EngineError(
+            f"{given} could not be fetched: {_line(error)}", "try again: what is there is kept"
+        ) from error
     return Fetched(_main_file(Path(folder), patterns, wants_gguf=wants_gguf), str(info.sha))
 
 
@@ -71,9 +73,7 @@ def _unreachable(hub: Any) -> tuple[type[Exception], ...]:
     return (OSError, *hub.errors.HfHubHTTPError.__bases__)
 
 
-def _from_cache(
-    hub: Any, name: str, tag: str, revision: str | None, error: Exception, *, wants_gguf: bool
-) -> Fetched:
+def _from_cache(hub: Any, name: str, tag: str, revision: str | None, error: Exception, *, wants_gguf: bool) -> Fetched:
     """The commit that the cache has for this revision, if all of it is there."""
     try:
         folder = Path(hub.snapshot_download(name, revision=revision, local_files_only=True))

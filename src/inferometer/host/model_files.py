@@ -44,8 +44,11 @@ class ModelFiles:
     context_tokens: int | None = None
 
 
-def find_model(given: str, formats: Sequence[str], title: str, *, revision: str | None = None) -> ModelFiles:
-    """What `--model` names, looked for on disk first, then on the hub. `title`: of the engine, for messages.
+def find_model(
+    given: str, formats: Sequence[str], title: str, *, revision: str | None = None, is_dry: bool = False
+) -> ModelFiles:
+    """What `--model` names, looked for on disk first, then on the hub. `title`: of the engine, for messages. `is_dry`:
+    the hub is not asked.
 
     Raises: UsageError if it is not there or the engine cannot read it; EngineError if the hub cannot be reached.
     """
@@ -60,6 +63,8 @@ def find_model(given: str, formats: Sequence[str], title: str, *, revision: str 
             f"there is no file or folder {given}",
             f"{title} takes {_wanted(formats)}, by its path or as owner/name on the Hugging Face hub",
         )
+    if is_dry:
+        return ModelFiles(given, given.partition("/")[2].replace(":", "-"), formats[0], revision=revision or "")
     found = hub.fetch(given, wants_gguf=formats[0] == GGUF, revision=revision)
     model = _on_disk(given, found.path)
     repository, _, tag = given.partition(":")
@@ -86,7 +91,10 @@ def _checked(model: ModelFiles, formats: Sequence[str], title: str) -> ModelFile
     remedies = {
         (HUGGING_FACE, GGUF): "convert it with llama.cpp's convert_hf_to_gguf.py, or take a GGUF of it from the hub",
         (GGUF, HUGGING_FACE): "give the folder of the original model, or its name on the hub",
-        (GGUF, OWN_NAME): f"write `FROM {model.path}` into a Modelfile, `ollama create NAME -f Modelfile`, --model NAME",
+        (
+            GGUF,
+            OWN_NAME,
+        ): f"write `FROM {model.path}` into a Modelfile, `ollama create NAME -f Modelfile`, --model NAME",
     }
     raise UsageError(
         f"{title} cannot serve {model.given}: it is {_FORMAT_WORDS[model.format]}, and {_wanted(formats)} is needed",
@@ -117,7 +125,7 @@ def _read_file(given: str, path: Path) -> ModelFiles:
         given,
         path.stem,
         GGUF,
-        path.resolve(),
+        path.absolute(),
         n_bytes=sum(part.stat().st_size for part in _parts(path)),
         architecture=header.architecture,
         context_tokens=header.context_tokens,
@@ -155,9 +163,9 @@ def _read_folder(given: str, folder: Path) -> ModelFiles:
     names, context = facts.get("architectures"), facts.get("max_position_embeddings")
     return ModelFiles(
         given,
-        folder.resolve().name,
+        folder.absolute().name,
         HUGGING_FACE,
-        folder.resolve(),
+        folder.absolute(),
         n_bytes=sum(path.stat().st_size for path in weights),
         architecture=str(names[0]) if isinstance(names, list) and names else "",
         context_tokens=context if isinstance(context, int) else None,
