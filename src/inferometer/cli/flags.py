@@ -25,7 +25,8 @@ Model = Annotated[
     _option(
         "--model",
         metavar="NAME",
-        help="Model to ask for; default: the server's own. Embedded: trained, trained-f16, trained-q4_0 or random.",
+        help="Model to ask for; default: the server's own. With --engine: a GGUF file, a folder, or owner/name on the "
+        "hub. Embedded: trained, trained-f16, trained-q4_0 or random.",
         panel=SERVER,
     ),
 ]
@@ -142,7 +143,12 @@ StallTimeout = Annotated[
 ]
 ReadyTimeout = Annotated[
     str | None,
-    _option("--ready-timeout", metavar="TIME", help="How long a started server may take. Default 300s.", panel=SERVER),
+    _option(
+        "--ready-timeout",
+        metavar="TIME",
+        help="How long a started server may take. Default 300s; with --engine, its own.",
+        panel=SERVER,
+    ),
 ]
 Header = Annotated[
     list[str] | None,

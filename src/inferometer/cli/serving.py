@@ -46,10 +46,9 @@ def serve(
     """
     ready_within_s = None if ready_timeout is None else parse_duration_s(ready_timeout)
     load = Load(_CONNECTIONS, _CONCURRENCY, _CONTEXT_TOKENS, n_cores_usable())
-    folder = Path(log).parent if log else Path(tempfile.gettempdir())
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder} for the log", "make it, or leave --log out")
-    start = prepare(engine, model, settings, extra, load, folder=folder, port=port, revision=revision, is_dry=is_dry)
+    if log and not Path(log).parent.is_dir():
+        raise UsageError(f"there is no folder {Path(log).parent} for the log", "make it, or leave --log out")
+    start = prepare(engine, model, settings, extra, load, port=port, revision=revision, is_dry=is_dry)
     if is_dry:
         _print_command(start)
         return 0

@@ -62,7 +62,7 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, 
         "engine": {
             "name": facts.engine,
             "title": facts.title,
-            "version": embedded.engine_version() if config.is_embedded else facts.version,
+            "version": _version(config, facts, subject),
             "model": facts.model,
             "url": facts.url,
             "api": facts.api,
@@ -72,7 +72,8 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, 
             "argv": server.argv if server is not None else [],
             "ready_s": server.ready_s if server is not None else None,
             "is_embedded": config.is_embedded,
-        },
+        }
+        | (subject.start.facts() if subject.start is not None else {}),
         "wire": {
             "url": facts.url,
             "model": facts.model,
@@ -91,6 +92,13 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, 
     }
 
 
+def _version(config: Experiment, facts: ServerFacts, subject: Subject) -> str:
+    """What the program says where we started it: the server inside a package may not know its own build."""
+    if config.is_embedded:
+        return embedded.engine_version()
+    return (subject.start.version if subject.start is not None else "") or facts.version
+
+
 def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dict[str, Any]:
     server = subject.server
     keeps_content = manifest["wire"]["keeps_content"]
@@ -101,6 +109,8 @@ def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dic
         "is_interrupted": measured.is_interrupted,
         "is_own_fault": measured.is_own_fault,
         "engine_last_lines": server.last_lines() if server is not None and died and keeps_content else [],
+        "engine": manifest["engine"]
+        | {"peak_memory_bytes": server.peak_memory_bytes() if server is not None else None},
         "windows": [asdict(window) for window in measured.windows],
         "stamps": measured.stamps,
         "clock": manifest["clock"]

@@ -16,6 +16,7 @@ from typing import Any
 
 from inferometer import embedded
 from inferometer.embedded import models as embedded_models
+from inferometer.embedded.cache import cache_folder
 from inferometer.engines.compose import Order, check_knobs, compose
 from inferometer.engines.engine import Engine
 from inferometer.engines.knobs import Value, parse_settings, written
@@ -30,6 +31,7 @@ from inferometer.units import format_bytes
 
 HOST = "127.0.0.1"
 OPTIONS = "engine-options.json"
+_OPTIONS_PATH = "{path of the options}"  # in the words of a command until it is known where they are written
 _FEWEST_CONTEXT_TOKENS = 512
 _CONTAINER_GRACE_S = 30.0
 
@@ -94,12 +96,11 @@ def prepare(
     extra: Sequence[str],
     load: Load,
     *,
-    folder: Path,
     port: int | None = None,
     revision: str | None = None,
     is_dry: bool = False,
 ) -> Start:
-    """Everything decided. `folder`: where a file of options will be written. `is_dry`: nothing is fetched or made.
+    """Everything decided. `is_dry`: nothing is fetched or made.
 
     Raises: UsageError for what is asked wrongly; EngineError if the model cannot be had.
     """
@@ -129,14 +130,14 @@ def prepare(
         )
     port = port or free_port(HOST)
     marks = {"name": files.name, "n_connections": load.n_connections, "host": HOST, "port": port}
-    marks |= {"model": str(files.path or files.given), "options": str(folder / OPTIONS), "other_port": free_port(HOST)}
+    marks |= {"model": str(files.path or files.given), "options": _OPTIONS_PATH, "other_port": free_port(HOST)}
     found = installed.find(plan.programs)
     ready = Start(engine, files, Order((), {}), f"http://{HOST}:{port}", values, obstacles=tuple(obstacles))
     if found is not None:
         help_text = installed.help_text_of(plan.programs, found)
         order = compose(plan, found.words, marks, values, extra=extra, version=found.version, help_text=help_text)
         return replace(ready, order=order, version=found.name)
-    return _in_container(ready, plan, device, marks, extra, folder)
+    return _in_container(ready, plan, device, marks, extra)
 
 
 def launched(
@@ -157,11 +158,11 @@ def launched(
     plan = start.engine.launch
     if plan is None:
         raise AssertionError("an engine without launch was prepared")
+    path = log_path.parent / OPTIONS
     if start.order.options:
-        path = log_path.parent / OPTIONS
         path.write_text(json.dumps(start.order.options, indent=2) + "\n", encoding="utf-8")
     return launch(
-        start.order.words,
+        [word.replace(_OPTIONS_PATH, str(path.absolute())) for word in start.order.words],
         base_url=start.url,
         log_path=log_path,
         ready_paths=plan.ready_paths,
@@ -191,7 +192,8 @@ def _model(engine: Engine, plan: Launch, given: str | None, revision: str | None
     if GGUF in plan.formats and given in own and not Path(given).exists():
         chosen = own[given]
         if is_dry:
-            return ModelFiles(given, chosen.served, GGUF, context_tokens=chosen.context_tokens)
+            path = next(iter(sorted(cache_folder().glob(f"{chosen.served}-*.gguf"))), None)
+            return ModelFiles(given, chosen.served, GGUF, path, context_tokens=chosen.context_tokens)
         embedded.require("gguf")
         files = find_model(str(chosen.ensure()), plan.formats, engine.title)
         return ModelFiles(
@@ -211,9 +213,7 @@ def _with_always(plan: Launch, values: Mapping[str, Value], load: Load, model: M
     return {name: usual[name] for name in plan.always} | dict(values)
 
 
-def _in_container(
-    start: Start, plan: Launch, device: str | None, marks: dict[str, Any], extra: Sequence[str], folder: Path
-) -> Start:
+def _in_container(start: Start, plan: Launch, device: str | None, marks: dict[str, Any], extra: Sequence[str]) -> Start:
     """The same in a container, where there is an image for this machine."""
     engine = start.engine
     installs = "; ".join(plan.installs.values())
@@ -239,7 +239,7 @@ def _in_container(
     marks = marks | {"host": "0.0.0.0", "port": plan.container.port, "options": container.OPTIONS_FILE}
     inner = compose(plan, plan.container.words, marks, start.settings, extra=extra)
     if inner.options:
-        mounts.append(container.Mount(folder / OPTIONS, container.OPTIONS_FILE))
+        mounts.append(container.Mount(Path(_OPTIONS_PATH), container.OPTIONS_FILE))
     name = container.new_name(engine.name)
     words = container.run_words(
         tool or installed.CONTAINER_TOOLS[0],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 MODEL_FOLDER = "/models"
 OPTIONS_FILE = "/engine-options.json"
-_PODMAN_WORDS = {("--gpus", "all"): ("--device", "nvidia.com/gpu=all")}
+_PODMAN_WORDS: dict[tuple[str, ...], tuple[str, ...]] = {("--gpus", "all"): ("--device", "nvidia.com/gpu=all")}
 
 
 @dataclass(frozen=True, slots=True)
