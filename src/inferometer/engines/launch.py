@@ -128,3 +128,8 @@ class Launch:
     failures: tuple[Failure, ...] = ()
     container: Container | None = None
     divides_cores: bool = False
+
+    @property
+    def tells_name(self) -> bool:
+        """Whether the engine serves the model under the name that we chose, or that it was asked for by."""
+        return self.formats == (OWN_NAME,) or any("{name}" in word for word in self.arguments)

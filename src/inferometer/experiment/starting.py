@@ -31,7 +31,7 @@ from inferometer.units import format_bytes
 
 HOST = "127.0.0.1"
 OPTIONS = "engine-options.json"
-_OPTIONS_PATH = "{path of the options}"  # in the words of a command until it is known where they are written
+_OPTIONS_PATH = f"{{folder}}/{OPTIONS}"  # in the words of a command until it is known where they are written
 _FEWEST_CONTEXT_TOKENS = 512
 _CONTAINER_GRACE_S = 30.0
 

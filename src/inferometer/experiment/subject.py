@@ -138,8 +138,8 @@ def started(
 def _started_engine(
     config: Experiment, run_: Run, observer: Observer, start: Start, secrets: list[str]
 ) -> Iterator[Subject]:
-    is_native = not start.image
-    divides = is_native and start.engine.launch is not None and start.engine.launch.divides_cores
+    plan = start.engine.launch
+    divides = not start.image and plan is not None and plan.divides_cores
     client_cores, engine_cores = divide_cores(config.workers or 1) if divides else ([], None)
     observer.say(f"starting  {start.engine.title} {start.version or start.image}, model {start.model.name}")
     with (
@@ -154,7 +154,8 @@ def _started_engine(
         ) as server,
     ):
         observer.say(f"ready     after {server.ready_s:.2f} s at {start.url}")
-        yield Subject(start.url, start.model.name, server, tuple(client_cores), start)
+        name = start.model.name if plan is not None and plan.tells_name else None
+        yield Subject(start.url, name, server, tuple(client_cores), start)
 
 
 def _model(chosen: models.EmbeddedModel, say: Callable[[str], None]) -> Path:

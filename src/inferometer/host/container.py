@@ -14,7 +14,7 @@ from pathlib import Path
 
 MODEL_FOLDER = "/models"
 OPTIONS_FILE = "/engine-options.json"
-_PODMAN_WORDS: dict[tuple[str, ...], tuple[str, ...]] = {("--gpus", "all"): ("--device", "nvidia.com/gpu=all")}
+_DOCKER_GPUS, _PODMAN_GPUS = ["--gpus", "all"], ["--device", "nvidia.com/gpu=all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,16 @@ def run_words(
         words += ["--volume", f"{mount.outside}:{mount.inside}:ro"]
     for key, value in env.items():
         words += ["--env", f"{key}={value}"]
-    own = tuple(options)
-    return [*words, *(_PODMAN_WORDS.get(own, own) if tool == "podman" else own), image]
+    return [*words, *(_for_podman(options) if tool == "podman" else options), image]
+
+
+def _for_podman(options: Sequence[str]) -> list[str]:
+    """GPUs go by another name there."""
+    words = list(options)
+    for i in range(len(words) - 1):
+        if words[i : i + 2] == _DOCKER_GPUS:
+            words[i : i + 2] = _PODMAN_GPUS
+    return words
 
 
 def remove_words(tool: str, name: str) -> list[str]:
