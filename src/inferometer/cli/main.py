@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from inferometer import __version__
-from inferometer.cli import doctor, report, run, self_test, serve, show
+from inferometer.cli import doctor, engines, report, run, self_test, serve, show
 from inferometer.errors import Cancelled, InferometerError, UsageError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("run")(run.run)
+app.command("engines")(engines.engines)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
 app.command("show")(show.show)

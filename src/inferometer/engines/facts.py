@@ -11,6 +11,8 @@ from dataclasses import dataclass
 # How a fact is known, the surest first.
 SEEN, SOURCE, DOCUMENTED = "seen", "source", "documentation"
 
+REAL, RECORDED, NOTHING = "real engine", "recordings", "nothing real"
+
 # Kinds of devices, and what each is called.
 DEVICES = {
     "cuda": "NVIDIA GPU",
@@ -34,7 +36,8 @@ class Fact:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """devices: on which it runs, best first, each with what is to be known about that.
-    apis: of its server; metrics: what it tells about itself. proven: on what this tool was tried with it.
+    apis: of its server; metrics: what it tells about itself. proven_on: on what this tool was tried with it, in a word
+    or two (REAL, RECORDED, NOTHING); proven: the same in a sentence.
     """
 
     devices: dict[str, Fact]
@@ -46,4 +49,5 @@ class Facts:
     strengths: tuple[Fact, ...]
     licence: Fact
     upkeep: Fact
+    proven_on: str
     proven: str

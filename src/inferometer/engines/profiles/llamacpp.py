@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inferometer.engines.facts import DOCUMENTED, SEEN, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, REAL, SEEN, Fact, Facts
 from inferometer.engines.launch import GGUF, Container, Default, Failure, Knob, Launch, Program
 
 N_SPARE_HTTP_THREADS = 4  # health, metrics and whoever looks in, beside the connections of the load
@@ -99,7 +99,7 @@ FACTS = Facts(
         "rocm": Fact("its own HIP build", DOCUMENTED),
         "metal": Fact("in every macOS build", DOCUMENTED),
         "xpu": Fact("its SYCL or Vulkan build", DOCUMENTED),
-        "cpu": Fact("any x86-64 or ARM; prebuilt xllamacpp wheels avoid AVX-512, so they are slower", SEEN),
+        "cpu": Fact("x86-64 (seen) and ARM; prebuilt xllamacpp wheels avoid AVX-512, so they are slower", SEEN),
     },
     formats=Fact("GGUF", SEEN),
     quantizations=Fact("in the file: Q2_K to Q8_0, IQ, F16, BF16, F32; KV cache f32, f16, q8_0, q4_0, ...", SEEN),
@@ -117,5 +117,6 @@ FACTS = Facts(
     ),
     licence=Fact("MIT"),
     upkeep=Fact("very active, several builds a day; names of flags change"),
+    proven_on=REAL,
     proven="the real engine, in the tests of every change (through xllamacpp, on CPU)",
 )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from inferometer.engines.facts import DOCUMENTED, SEEN, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, RECORDED, SEEN, Fact, Facts
 from inferometer.engines.launch import GGUF, Default, Knob, Launch, Program
 from inferometer.engines.profiles.llamacpp import LAUNCH as LLAMACPP
 
@@ -60,5 +60,6 @@ FACTS = Facts(
     ),
     licence=Fact("MIT"),
     upkeep=Fact("now and then; follows llama.cpp"),
+    proven_on=RECORDED,
     proven="recorded answers of the real engine (0.3.36)",
 )

@@ -6,7 +6,7 @@ What has no flag goes into a file of options, YAML by its own word; JSON is YAML
 
 from __future__ import annotations
 
-from inferometer.engines.facts import DOCUMENTED, SOURCE, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, NOTHING, SOURCE, Fact, Facts
 from inferometer.engines.launch import HUGGING_FACE, Container, Default, Knob, Launch, Program
 from inferometer.engines.profiles.failures import SHARED
 
@@ -72,5 +72,6 @@ FACTS = Facts(
     ),
     licence=Fact("Apache-2.0"),
     upkeep=Fact("active, by NVIDIA"),
+    proven_on=NOTHING,
     proven="nothing real yet: what it says is from source and documentation",
 )
