@@ -19,6 +19,17 @@ from inferometer.errors import UsageError
 _MARK = re.compile(r"\{(\w+)\}")
 
 
+def overridden(launch: Launch, values: Mapping[str, Value], extra: Sequence[str]) -> set[str]:
+    """Knobs whose flag the person wrote after `--`: what was filled in for them does not hold."""
+    given = {_switch(flag) for flag in _flags(extra)}
+    return {
+        name
+        for name in values
+        for flag in _flags((*launch.knobs[name].words, *launch.knobs[name].off_words))
+        if _switch(flag) in given
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be run. `options`: content of its file of options, {} if it needs none; `left_out`: flags of defaults
@@ -36,10 +47,9 @@ def check_knobs(title: str, launch: Launch, values: Mapping[str, Value], extra: 
         if name not in launch.knobs:
             reason = launch.absent.get(name, "it is not known to have one")
             raise UsageError(f"{title} has no knob {name}: {reason}", f"it has {', '.join(launch.knobs)}")
-        knob = launch.knobs[name]
-        for flag in _flags((*knob.words, *knob.off_words)):
-            if _switch(flag) in {_switch(other) for other in _flags(extra)}:
-                raise UsageError(f"{flag} after -- and --set {name} say the same thing", "give one of them")
+    for name in overridden(launch, values, extra):
+        flag = launch.knobs[name].words[0]
+        raise UsageError(f"{flag} after -- and --set {name} say the same thing", "give one of them")
 
 
 def compose(
@@ -72,7 +82,10 @@ def compose(
         env |= default.env
         for key, value in default.options.items():
             _put(options, key, value)
+    not_held = overridden(launch, values, extra)
     for name, value in values.items():
+        if name in not_held:
+            continue
         knob = launch.knobs[name]
         words += _knob_words(knob, value, all_marks)
         env |= {key: _filled(text, all_marks | {"value": _own(knob, value)}) for key, text in knob.env.items()}

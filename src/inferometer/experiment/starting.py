@@ -17,7 +17,7 @@ from typing import Any
 from inferometer import embedded
 from inferometer.embedded import models as embedded_models
 from inferometer.embedded.cache import cache_folder
-from inferometer.engines.compose import Order, check_knobs, compose
+from inferometer.engines.compose import Order, check_knobs, compose, overridden
 from inferometer.engines.engine import Engine
 from inferometer.engines.knobs import Value, parse_settings, written
 from inferometer.engines.launch import GGUF, Launch
@@ -132,12 +132,13 @@ def prepare(
     marks = {"name": files.name, "n_connections": load.n_connections, "host": HOST, "port": port}
     marks |= {"model": str(files.path or files.given), "options": _OPTIONS_PATH, "other_port": free_port(HOST)}
     found = installed.find(plan.programs)
-    ready = Start(engine, files, Order((), {}), f"http://{HOST}:{port}", values, obstacles=tuple(obstacles))
+    held = {key: value for key, value in values.items() if key not in overridden(plan, values, extra)}
+    ready = Start(engine, files, Order((), {}), f"http://{HOST}:{port}", held, obstacles=tuple(obstacles))
     if found is not None:
         help_text = installed.help_text_of(plan.programs, found)
         order = compose(plan, found.words, marks, values, extra=extra, version=found.version, help_text=help_text)
         return replace(ready, order=order, version=found.name)
-    return _in_container(ready, plan, device, marks, extra)
+    return _in_container(ready, plan, device, marks, values, extra)
 
 
 def launched(
@@ -213,7 +214,14 @@ def _with_always(plan: Launch, values: Mapping[str, Value], load: Load, model: M
     return {name: usual[name] for name in plan.always} | dict(values)
 
 
-def _in_container(start: Start, plan: Launch, device: str | None, marks: dict[str, Any], extra: Sequence[str]) -> Start:
+def _in_container(
+    start: Start,
+    plan: Launch,
+    device: str | None,
+    marks: dict[str, Any],
+    values: Mapping[str, Value],
+    extra: Sequence[str],
+) -> Start:
     """The same in a container, where there is an image for this machine."""
     engine = start.engine
     installs = "; ".join(plan.installs.values())
@@ -228,7 +236,7 @@ def _in_container(start: Start, plan: Launch, device: str | None, marks: dict[st
     obstacles = start.obstacles if tool and image else (*start.obstacles, obstacle)
     if plan.container is None or image is None:
         program = plan.programs[0].words if plan.programs else ()
-        order = compose(plan, program, marks | {"python": "python"}, start.settings, extra=extra)
+        order = compose(plan, program, marks | {"python": "python"}, values, extra=extra)
         return replace(start, order=order, obstacles=obstacles)
     mounts = []
     if start.model.path is not None:
@@ -237,7 +245,7 @@ def _in_container(start: Start, plan: Launch, device: str | None, marks: dict[st
         marks = marks | {"model": inside}
     port = marks["port"]
     marks = marks | {"host": "0.0.0.0", "port": plan.container.port, "options": container.OPTIONS_FILE}
-    inner = compose(plan, plan.container.words, marks, start.settings, extra=extra)
+    inner = compose(plan, plan.container.words, marks, values, extra=extra)
     if inner.options:
         mounts.append(container.Mount(Path(_OPTIONS_PATH), container.OPTIONS_FILE))
     name = container.new_name(engine.name)

@@ -338,7 +338,7 @@ def _refuse_taken_port(base_url: str) -> None:
         return
     raise EngineError(
         f"port {port} on {host} is already in use{_user_of(port)}",
-        f"stop that server or measure it by its URL, or write {PORT_MARK} into the command to have a free port chosen",
+        f"stop that server or measure it by its URL, or have a free port chosen ({PORT_MARK} in a command)",
     )
 
 

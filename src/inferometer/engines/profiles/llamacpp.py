@@ -22,6 +22,8 @@ def _derive(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_LESS = "give it less to hold: lower --set context or --set max_concurrency, or take a smaller quantization"
+
 LAUNCH = Launch(
     programs=(
         Program(
@@ -68,10 +70,9 @@ LAUNCH = Launch(
             r"invalid magic|not a gguf|failed to read magic|gguf_init_from",
             "the file is no GGUF, or is cut off: fetch it again, or convert the model with convert_hf_to_gguf.py",
         ),
-        Failure(
-            r"failed to allocate|failed to create context|unable to allocate|cannot allocate memory|bad_alloc",
-            "give it less to hold: lower --set context or --set max_concurrency, or take a smaller quantization",
-        ),
+        Failure(r"not within the file bounds|corrupted or incomplete", "the file is cut off: fetch it again"),
+        Failure(r"bad_alloc|failed to allocate|unable to allocate|cannot allocate memory", _LESS),
+        Failure(r"failed to create.context", _LESS),
         Failure(r"couldn't bind|cannot bind", "choose another port, or let one be chosen"),
         Failure(r"failed to load model|error loading model", "is the file whole? its first lines in the log say more"),
     ),

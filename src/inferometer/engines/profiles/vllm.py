@@ -50,6 +50,9 @@ LAUNCH = Launch(
             "VLLM_CPU_KVCACHE_SPACE, in GiB)",
         ),
         Failure(
+            r"max_model_len.* is greater than the derived", "lower --set context: the model was not made for so much"
+        ),
+        Failure(
             r"free memory on device .* is less than desired",
             "something else holds GPU memory: end it, or lower --set kv_ratio",
         ),
