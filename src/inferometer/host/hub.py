@@ -7,6 +7,7 @@ Rule: only what an engine reads is fetched: one quantization of a GGUF repositor
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,12 +49,13 @@ def fetch(given: str, *, wants_gguf: bool, revision: str | None = None) -> Fetch
     files = [sibling.rfilename for sibling in info.siblings or ()]
     patterns = _patterns(given, files, tag, wants_gguf=wants_gguf)
     try:
-        folder = hub.snapshot_download(name, revision=info.sha, allow_patterns=patterns)
+        # By the branch, not the commit: the cache then knows which commit the branch was, for when nobody can be asked.
+        folder = Path(hub.snapshot_download(name, revision=revision, allow_patterns=patterns))
     except _unreachable(hub) as error:
         raise EngineError(
             f"{given} could not be fetched: {_line(error)}", "try again: what is there is kept"
         ) from error
-    return Fetched(_main_file(Path(folder), patterns, wants_gguf=wants_gguf), str(info.sha))
+    return Fetched(_main_file(folder, patterns, wants_gguf=wants_gguf), folder.name)
 
 
 def _package(given: str) -> Any:
@@ -74,17 +76,45 @@ def _unreachable(hub: Any) -> tuple[type[Exception], ...]:
 
 
 def _from_cache(hub: Any, name: str, tag: str, revision: str | None, error: Exception, *, wants_gguf: bool) -> Fetched:
-    """The commit that the cache has for this revision, if all of it is there."""
+    """The commit that the cache has for this revision, if all that an engine reads is there."""
+    folder = _cached_folder(hub, name, revision or "main")
+    files = [] if folder is None else [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
     try:
-        folder = Path(hub.snapshot_download(name, revision=revision, local_files_only=True))
-        files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
         patterns = _patterns(name, files, tag, wants_gguf=wants_gguf)
-    except (OSError, UsageError) as missing:
-        raise EngineError(
-            f"the Hugging Face hub cannot be reached ({_line(error)}), and {name} is not whole in the cache",
-            "go online once, or give the path of a model on disk; HF_HUB_OFFLINE=1 tells it not to try",
-        ) from missing
+    except UsageError as missing:
+        raise _not_cached(name, error) from missing
+    if folder is None or not set(_shards(folder)) <= set(files):
+        raise _not_cached(name, error) from error
     return Fetched(_main_file(folder, patterns, wants_gguf=wants_gguf), folder.name)
+
+
+def _not_cached(name: str, error: Exception) -> EngineError:
+    return EngineError(
+        f"the Hugging Face hub cannot be reached ({_line(error)}), and {name} is not whole in the cache",
+        "go online once, or give the path of a model on disk; HF_HUB_OFFLINE=1 tells it not to try",
+    )
+
+
+def _cached_folder(hub: Any, name: str, revision: str) -> Path | None:
+    """By branch, tag or commit. The package's own look into the cache wants files that no engine reads, too."""
+    try:
+        repositories = hub.scan_cache_dir().repos
+    except hub.errors.CacheNotFound:
+        return None
+    for repository in repositories:
+        if repository.repo_id == name and repository.repo_type == "model":
+            for found in repository.revisions:
+                if revision in found.refs or found.commit_hash == revision:
+                    return Path(found.snapshot_path)
+    return None
+
+
+def _shards(folder: Path) -> list[str]:
+    """Files that an index of weights names."""
+    named: list[str] = []
+    for index in folder.glob("*.index.json"):
+        named += json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    return named
 
 
 def _patterns(given: str, files: Iterable[str], tag: str, *, wants_gguf: bool) -> list[str]:
