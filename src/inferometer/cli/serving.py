@@ -52,6 +52,8 @@ def serve(
     if is_dry:
         _print_command(start)
         return 0
+    if start.obstacles:
+        raise start.obstacles[0]
     return _keep(start, Path(log) if log else _new_log(start), ready_within_s)
 
 
