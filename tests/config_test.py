@@ -100,7 +100,12 @@ def test_a_file_may_hold_every_key_under_the_name_of_its_flag(file):
 def test_every_field_can_be_set_by_a_file(file):
     """A field that is added must get a key; these are the ones whose key is not their name."""
     renamed = {"for_s": "for", "timeout_s": "timeout", "stall_timeout_s": "stall-timeout"}
-    renamed |= {"ready_timeout_s": "ready-timeout", "is_streamed": "no-stream", "keeps_content": "no-content"}
+    renamed |= {
+        "settings": "set",
+        "ready_timeout_s": "ready-timeout",
+        "is_streamed": "no-stream",
+        "keeps_content": "no-content",
+    }
     for field in dataclasses.fields(Experiment):
         key = renamed.get(field.name, field.name)
         try:
