@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from inferometer.engines import ENGINES
 from inferometer.engines.engine import Dialect, Engine
+from inferometer.engines.knobs import KNOBS
 from inferometer.errors import UsageError
 from inferometer.kinds import APIS, NATIVE_APIS
 
@@ -87,6 +88,8 @@ def _fault(engine: Engine, names: set[str], known: Mapping[str, Dialect]) -> str
         return f"there is an engine named {engine.name!r} already"
     if not engine.speaks or not set(engine.speaks) <= {*APIS, *NATIVE_APIS}:
         return f"it must speak one or more of {', '.join((*APIS, *NATIVE_APIS))}"
+    if engine.launch is not None and not {*engine.launch.knobs, *engine.launch.always} <= set(KNOBS):
+        return f"its knobs must be among {', '.join(KNOBS)}"
     for speech in engine.speaks.values():
         if known.get(speech.dialect.name, speech.dialect) is not speech.dialect:
             return f"there is another dialect named {speech.dialect.name!r} already"

@@ -68,7 +68,7 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, 
             "api": facts.api,
             "context_tokens": facts.context_tokens,
             "evidence": list(facts.evidence),
-            "notes": list(facts.notes),
+            "notes": [*facts.notes, *_surprise(facts, subject)],
             "argv": server.argv if server is not None else [],
             "ready_s": server.ready_s if server is not None else None,
             "is_embedded": config.is_embedded,
@@ -97,6 +97,13 @@ def _version(config: Experiment, facts: ServerFacts, subject: Subject) -> str:
     if config.is_embedded:
         return embedded.engine_version()
     return (subject.start.version if subject.start is not None else "") or facts.version
+
+
+def _surprise(facts: ServerFacts, subject: Subject) -> list[str]:
+    """What was started under a name may answer as something else."""
+    if subject.start is None or subject.start.engine.name == facts.engine:
+        return []
+    return [f"it was started as {subject.start.engine.title}, and answers as {facts.title}"]
 
 
 def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dict[str, Any]:

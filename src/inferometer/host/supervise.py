@@ -111,6 +111,7 @@ class Supervisor:
             for key, _ in self._selector.select():
                 handle: Callable[[], None] = key.data
                 handle()
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an interpreter on its way out has no handler left for the alarm
         if self._output_fd >= 0:
             self._on_output()
             _write_all(self._log_fd, self._scrubber.flush())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from inferometer.engines.facts import DOCUMENTED, NOTHING, SEEN, SOURCE, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, NOTHING, SOURCE, Fact, Facts
 from inferometer.engines.launch import HUGGING_FACE, Container, Knob, Launch, Program
 from inferometer.engines.profiles.failures import SHARED
 
@@ -49,7 +49,7 @@ LAUNCH = Launch(
 
 FACTS = Facts(
     devices={
-        "cuda": Fact("its home; without a CUDA device it stops at once", SEEN),
+        "cuda": Fact("its home; that it stops without a CUDA device was seen", SOURCE),
         "npu": Fact("Ascend and others, PyTorch backend", DOCUMENTED),
     },
     formats=Fact("Hugging Face folders (safetensors)", SOURCE),

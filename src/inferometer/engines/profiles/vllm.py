@@ -53,6 +53,11 @@ LAUNCH = Launch(
             r"max_model_len.* is greater than the derived", "lower --set context: the model was not made for so much"
         ),
         Failure(
+            r"no package metadata was found for vllm",
+            "its command asks for a package named vllm, and this one is named otherwise: put a "
+            "vllm-VERSION.dist-info/METADATA with that name and version beside it",
+        ),
+        Failure(
             r"free memory on device .* is less than desired",
             "something else holds GPU memory: end it, or lower --set kv_ratio",
         ),
