@@ -130,15 +130,18 @@ def test_what_is_missing_is_said():
 
 
 @pytest.mark.parametrize(
-    ("n_bytes", "device", "machine", "expected"),
+    ("n_bytes", "kinds", "machine", "expected"),
     [
-        (9_000_000_000, "cuda", WITH_CARD, (8_000_000_000, "GPU memory")),
-        (7_000_000_000, "cuda", WITH_CARD, None),
-        (17_000_000_000, "cpu", WITHOUT, (16_000_000_000, "memory")),
+        (9_000_000_000, ["cuda"], WITH_CARD, 8_000_000_000),
+        (7_000_000_000, ["cuda"], WITH_CARD, None),
+        (9_000_000_000, ["cuda", "cpu"], WITH_CARD, None),
+        (41_000_000_000, ["cuda", "cpu"], WITH_CARD, 40_000_000_000),
+        (17_000_000_000, ["cuda", "cpu"], WITHOUT, 16_000_000_000),
+        (9_000_000_000, ["rocm"], Hardware((Device("rocm", "a card"), CPU), 1), None),
     ],
 )
-def test_weights_that_do_not_fit(n_bytes, device, machine, expected):
-    assert too_large(n_bytes, device, machine) == expected
+def test_weights_that_do_not_fit(n_bytes, kinds, machine, expected):
+    assert too_large(n_bytes, kinds, machine) == expected
 
 
 # --- containers ----------------------------------------------------------------------------------------------------

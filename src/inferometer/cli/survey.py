@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from inferometer.engines.engine import Engine
 from inferometer.engines.facts import DEVICES, Fact
@@ -55,11 +55,11 @@ def row_of(engine: Engine, machine: Hardware, model: str | None) -> EngineRow:
         speaks=tuple(engine.speaks),
         has_metrics=None if facts is None else not facts.metrics.text.startswith("none"),
         proven_on=facts.proven_on if facts is not None else "?",
-        model=None if model is None else _against(engine, plan, device, machine, model),
+        model=None if model is None else _against(engine, plan, kinds, machine, model),
     )
 
 
-def _against(engine: Engine, plan: Launch | None, device: str | None, machine: Hardware, model: str) -> str:
+def _against(engine: Engine, plan: Launch | None, kinds: Collection[str], machine: Hardware, model: str) -> str:
     """What stands against serving this model, "" if nothing is known to."""
     if plan is None:
         return "it is not started from here"
@@ -67,10 +67,10 @@ def _against(engine: Engine, plan: Launch | None, device: str | None, machine: H
         found = find_model(model, plan.formats, engine.title, is_dry=True)
     except (UsageError, EngineError) as error:
         return str(error)
-    memory = too_large(found.n_bytes, device, machine) if device is not None else None
+    memory = too_large(found.n_bytes, kinds, machine)
     if memory is None:
         return ""
-    return f"its weights take {format_bytes(found.n_bytes)}, and there are {format_bytes(memory[0])} of {memory[1]}"
+    return f"its weights take {format_bytes(found.n_bytes)}, and there are {format_bytes(memory)} of memory"
 
 
 def sections_of(engine: Engine, row: EngineRow) -> list[Section]:

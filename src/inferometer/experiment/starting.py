@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from inferometer.engines.launch import GGUF, Launch
 from inferometer.engines.registry import engine_named
 from inferometer.errors import EngineError, UsageError
 from inferometer.host import container, hardware, installed
+from inferometer.host.hardware import Hardware
 from inferometer.host.launch import Server, free_port, launch
 from inferometer.host.model_files import ModelFiles, find_model
 from inferometer.host.suitability import choose_device, too_large, why_not
@@ -61,7 +62,6 @@ class Start:
     image: str = ""
     after: tuple[str, ...] = ()
     obstacles: tuple[EngineError, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
@@ -112,33 +112,39 @@ def prepare(
     machine = hardware.look()
     kinds = engine.facts.devices if engine.facts is not None else {}
     device = choose_device(kinds, machine)
-    obstacles = []
-    if kinds and device is None:
-        obstacles.append(
-            EngineError(
-                f"{engine.title} cannot run on this machine: {why_not(kinds, machine)}",
-                "measure one that runs elsewhere by its URL; `inferometer engines` says which can run here",
-            )
-        )
-    elif device is not None and (memory := too_large(files.n_bytes, device, machine)) is not None:
-        obstacles.append(
-            EngineError(
-                f"the weights of {files.name} take {format_bytes(files.n_bytes)}, and this machine has "
-                f"{format_bytes(memory[0])} of {memory[1]}",
-                "take a smaller model or one that is quantized",
-            )
-        )
     port = port or free_port(HOST)
     marks = {"name": files.name, "n_connections": load.n_connections, "host": HOST, "port": port}
     marks |= {"model": str(files.path or files.given), "options": _OPTIONS_PATH, "other_port": free_port(HOST)}
     found = installed.find(plan.programs)
     held = {key: value for key, value in values.items() if key not in overridden(plan, values, extra)}
-    ready = Start(engine, files, Order((), {}), f"http://{HOST}:{port}", held, obstacles=tuple(obstacles))
+    obstacles = _obstacles(engine.title, files, kinds, machine)
+    ready = Start(engine, files, Order((), {}), f"http://{HOST}:{port}", held, obstacles=obstacles)
     if found is not None:
         help_text = installed.help_text_of(plan.programs, found)
         order = compose(plan, found.words, marks, values, extra=extra, version=found.version, help_text=help_text)
         return replace(ready, order=order, version=found.name)
     return _in_container(ready, plan, device, marks, values, extra)
+
+
+def _obstacles(title: str, files: ModelFiles, kinds: Collection[str], machine: Hardware) -> tuple[EngineError, ...]:
+    """What this machine lacks, as far as that is certain."""
+    if kinds and choose_device(kinds, machine) is None:
+        return (
+            EngineError(
+                f"{title} cannot run on this machine: {why_not(kinds, machine)}",
+                "measure one that runs elsewhere by its URL; `inferometer engines` says which can run here",
+            ),
+        )
+    memory = too_large(files.n_bytes, kinds, machine)
+    if memory is None:
+        return ()
+    return (
+        EngineError(
+            f"the weights of {files.name} take {format_bytes(files.n_bytes)}, and there are {format_bytes(memory)} of "
+            "memory that they could lie in",
+            "take a smaller model or one that is quantized",
+        ),
+    )
 
 
 def launched(

@@ -47,6 +47,7 @@ _N_LAST_LINES = 12
 _TAIL_BYTES = 64 * 1024
 _N_SEARCHED_LINES = 400  # the reason stands above a trace, at times above two
 _MAX_LINE = 300
+_REMOVED_WITHIN_S = 45.0  # a container, by its tool, after the grace period
 
 # What engines say before they die, and what to do about it. First match wins; matched without regard to case.
 _REMEDIES = (
@@ -131,7 +132,7 @@ class Server:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()  # the supervisor's sign to end it
         try:
-            self._process.wait(self._grace_s + 10)
+            self._process.wait(self._grace_s + (_REMOVED_WITHIN_S if self.is_container else 10))
         except subprocess.TimeoutExpired:  # the supervisor itself is stuck or stopped; the kernel ends the server then
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

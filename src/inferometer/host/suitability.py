@@ -29,11 +29,15 @@ def why_not(kinds: Collection[str], hardware: Hardware) -> str:
     return "; ".join([f"it needs {needed}, and there is none", *hardware.notes])
 
 
-def too_large(n_bytes: int, device: str, hardware: Hardware) -> tuple[int, str] | None:
-    """(bytes, of what) of the memory that a model of this size cannot fit into; None if it may fit.
+def too_large(n_bytes: int, kinds: Collection[str], hardware: Hardware) -> int | None:
+    """Bytes of the memory that a model of this size cannot fit into; None if it may fit, or nobody knows.
 
-    Weights alone: what the engine needs beside them is its own to say.
+    Weights alone: what the engine needs beside them is its own to say. An engine that also runs on a CPU may keep a
+    part of them in the machine's memory.
     """
-    cards = [card.memory_bytes for card in hardware.of_kind(device) if card.memory_bytes]
-    memory, place = (sum(cards), "GPU memory") if cards else (hardware.memory_bytes, "memory")
-    return (memory, place) if n_bytes > memory else None
+    cards = [card for kind in kinds if kind != "cpu" for card in hardware.of_kind(kind)]
+    if any(card.memory_bytes is None for card in cards):
+        return None
+    memory = sum(card.memory_bytes or 0 for card in cards)
+    memory += hardware.memory_bytes if "cpu" in kinds or not cards else 0
+    return memory if n_bytes > memory else None
