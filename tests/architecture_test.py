@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "truth": GROUND | {"clock", "records", "stats"},
     "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
-    "host": GROUND | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.prometheus", "wire"},
+    "host": GROUND
+    | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.launch", "engines.prometheus", "wire"},
     "embedded": GROUND | {"clock", "host"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},

@@ -102,6 +102,12 @@ def test_every_field_can_be_set_by_a_file(file):
     renamed = {"for_s": "for", "timeout_s": "timeout", "stall_timeout_s": "stall-timeout"}
     renamed |= {"scrape_every_s": "scrape-every"}
     renamed |= {"ready_timeout_s": "ready-timeout", "is_streamed": "no-stream", "keeps_content": "no-content"}
+    renamed |= {
+        "settings": "set",
+        "ready_timeout_s": "ready-timeout",
+        "is_streamed": "no-stream",
+        "keeps_content": "no-content",
+    }
     for field in dataclasses.fields(Experiment):
         key = renamed.get(field.name, field.name)
         try:

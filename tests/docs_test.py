@@ -28,7 +28,9 @@ import typer
 from inferometer import config, errors, kinds, records
 from inferometer.cli.main import app
 from inferometer.engines import ENGINES
+from inferometer.engines.facts import DEVICES
 from inferometer.engines.gauges import GAUGES, HISTOGRAMS
+from inferometer.engines.knobs import KNOBS
 from inferometer.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -154,7 +156,8 @@ def test_each_key_is_taken_as_written(key, example, tmp_path, monkeypatch):
     monkeypatch.setenv("MY_API_KEY", "not-a-real-key")
     path = tmp_path / "one.toml"
     path.write_text(example + "\n", encoding="utf-8")
-    beside = {"rate": 1.0} if key == "arrivals" else {}  # a law has no meaning without an open loop
+    # A law has no meaning without an open loop, settings none without an engine that is started.
+    beside = {"arrivals": {"rate": 1.0}, "set": {"engine": "vllm"}, "revision": {"engine": "vllm"}}.get(key, {})
     assert example.startswith(f"{key} = ")
     assert config.resolve(beside, str(path)) != config.resolve(beside)
 
@@ -236,6 +239,49 @@ def test_every_check_of_the_doctor_is_explained():
 
 def test_every_engine_is_documented():
     assert [words(row[0]) for row in table("reference/engines.md", "<!-- engines -->")] == [[e.name] for e in ENGINES]
+
+
+STARTED = [engine for engine in ENGINES if engine.launch is not None]
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def test_the_knobs_of_every_engine_are_listed(page_block):
+    rows = ["| knob | means | " + " | ".join(f"`{engine.name}`" for engine in STARTED) + " |"]
+    rows.append("|---" * (len(STARTED) + 2) + "|")
+    for name, (_, meaning) in KNOBS.items():
+        cells = []
+        for engine in STARTED:
+            knob = engine.launch.knobs.get(name)
+            written = [*knob.words[::2], *knob.off_words[:1], *knob.env, knob.option] if knob is not None else []
+            cells.append(" ".join(f"`{word}`" for word in dict.fromkeys(written) if word) or "-")
+        rows.append(f"| `{name}` | {meaning} | {' | '.join(cells)} |")
+    page_block("reference/engines.md", "knobs", "\n".join(rows) + "\n")
+
+
+def test_the_settings_that_avoid_traps_are_listed(page_block):
+    rows = ["| engine | setting | because |", "|---|---|---|"]
+    for engine in STARTED:
+        for default in engine.launch.defaults:
+            words = [
+                " ".join(default.words),
+                *(f"{k}={v}" for k, v in (*default.env.items(), *default.options.items())),
+            ]
+            shown = " ".join(word for word in words if word)
+            rows.append(f"| `{engine.name}` | `{cell(shown)}` | {default.why} |")
+    page_block("reference/engines.md", "defaults", "\n".join(rows) + "\n")
+
+
+def test_what_every_engine_runs_on_is_listed(page_block):
+    rows = ["| engine | runs on | models | licence | upkeep | proven |", "|---|---|---|---|---|---|"]
+    for engine in ENGINES:
+        if (facts := engine.facts) is not None:
+            devices = ", ".join(f"{DEVICES[kind]} ({fact.known})" for kind, fact in facts.devices.items())
+            told = (devices, facts.formats.text, facts.licence.text, facts.upkeep.text, facts.proven)
+            rows.append(f"| `{engine.name}` | {' | '.join(map(cell, told))} |")
+    page_block("reference/engines.md", "hardware", "\n".join(rows) + "\n")
 
 
 def test_every_dialect_is_documented_with_the_fields_it_is_sent():

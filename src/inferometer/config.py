@@ -53,7 +53,10 @@ class Experiment:
     """One `inferometer run`, resolved. Durations in seconds; None means "not limited" or "find out"."""
 
     url: str | None = None
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  # with an engine: flags of its own, added to its command
+    engine: str | None = None
+    settings: tuple[str, ...] = ()
+    revision: str | None = None
     model: str | None = None
     api: str | None = None
     concurrency: int | None = None
@@ -75,7 +78,7 @@ class Experiment:
     repeats: int = 1
     timeout_s: float = 60.0
     stall_timeout_s: float = 30.0
-    ready_timeout_s: float = 300.0
+    ready_timeout_s: float | None = None  # None: as long as the engine is known to take, 300 s for a command
     header: tuple[str, ...] = ()
     api_key_env: str | None = None
     insecure: bool = False
@@ -90,7 +93,7 @@ class Experiment:
 
     @property
     def is_embedded(self) -> bool:
-        return self.url is None and not self.command
+        return self.url is None and not self.command and self.engine is None
 
     def headers(self) -> list[tuple[str, str]]:
         """Headers as pairs, the key from the environment included."""
@@ -110,6 +113,7 @@ _FIELD_OF = {
     "stall_timeout": "stall_timeout_s",
     "ready_timeout": "ready_timeout_s",
     "scrape_every": "scrape_every_s",
+    "set": "settings",
 }
 _FIELDS = {field.name: field for field in fields(Experiment)}
 _KEY_OF = {field: key for key, field in _FIELD_OF.items()}
@@ -164,7 +168,7 @@ def _convert(name: str, value: Any) -> Any:
     key = _KEY_OF.get(name, name).replace("_", "-")
     if name == "scrape_every_s":
         return _scrape_every_s(str(value))
-    if name in _KEY_OF and isinstance(value, str):
+    if name.endswith("_s") and isinstance(value, str):
         return parse_duration_s(value)
     if name == "warmup":
         return _warmup(str(value))
@@ -252,12 +256,23 @@ def _checked(e: Experiment) -> Experiment:
         shown = "what is given" if "@" in e.url else repr(bare)
         raise UsageError(f"{shown} is not a URL", f"write http:// in front: http://{bare}")
     _check_headers(e)
-    if e.command and e.url is None and not any("{port}" in word for word in e.command):
+    _check_engine(e)
+    if e.command and e.url is None and e.engine is None and not any("{port}" in word for word in e.command):
         raise UsageError(
             "the command has no {port}, so there is no telling where its server will listen",
             "write {port} where the port belongs, or give the URL before --: run http://127.0.0.1:8000 -- CMD",
         )
     return e
+
+
+def _check_engine(e: Experiment) -> None:
+    if e.engine is not None and e.url is not None:
+        raise UsageError(
+            "--engine starts a server at a free port, and a URL names one that is there", "leave one of them out"
+        )
+    for flag, is_given in (("--set", bool(e.settings)), ("--revision", e.revision is not None)):
+        if is_given and e.engine is None:
+            raise UsageError(f"{flag} is about an engine that is started here", "say which with --engine NAME")
 
 
 # Part of how requests are sent and answers are read; a second one would break both.

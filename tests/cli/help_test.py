@@ -8,6 +8,9 @@ import re
 from inferometer import __version__
 
 FLAGS = [
+    "--engine",
+    "--set",
+    "--revision",
     "--model",
     "--api",
     "--concurrency",
@@ -49,8 +52,10 @@ def test_every_promised_flag_is_there(shell):
 def test_every_verb_is_there(shell):
     for done in (shell("--help"), shell()):
         assert done.exit_code == 0
-        assert re.findall(r"^  (run|report|show|self-test|doctor) ", done.stdout, re.MULTILINE) == [
+        assert re.findall(r"^  (run|engines|serve|report|show|self-test|doctor) ", done.stdout, re.MULTILINE) == [
             "run",
+            "engines",
+            "serve",
             "report",
             "show",
             "self-test",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -17,6 +18,7 @@ from tests.host.fake_server import Answer, FakeEngine, serving
 from inferometer.drive.answer import Answer as Heard
 from inferometer.engines import ENGINES, vllm
 from inferometer.engines.gauges import canonical
+from inferometer.engines.launch import Knob
 from inferometer.engines.registry import GROUP, combined, dialects, engines
 from inferometer.errors import UsageError
 from inferometer.kinds import Outcome
@@ -106,6 +108,25 @@ def test_the_example_reads_its_stream_however_it_is_cut():
         assert answer.outcome(3) == (Outcome.OK, "")
 
 
+def test_the_example_is_started_with_its_own_flags(package):
+    (package / "m.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    words = [
+        "serve",
+        "acme",
+        "--model",
+        str(package / "m.gguf"),
+        "--port",
+        "8001",
+        "--set",
+        "context=4096",
+        "--dry-run",
+    ]
+    source = "import sys; from inferometer.cli.main import main; sys.argv = ['inferometer', *sys.argv[1:]]; main()"
+    told = python(package, source, *words, "--set", "seed=7")
+    listen = "--listen 127.0.0.1:8001 --no-replay --window 4096"
+    assert told.strip() == f"env ACME_SEED=7 acme-serve --weights {package}/m.gguf {listen}"
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -142,6 +163,8 @@ def test_names_and_apis_must_fit():
     for speaks in ({}, {"grpc": vllm.ENGINE.speaks["chat"]}):
         with pytest.raises(UsageError, match="must speak one or more of chat"):
             combined([Entry(replace(other, speaks=speaks))])
+    with pytest.raises(UsageError, match="its knobs must be among max_concurrency"):
+        combined([Entry(replace(other, launch=replace(vllm.ENGINE.launch, knobs={"window": Knob(("--w",))})))])
     speech = vllm.ENGINE.speaks["chat"]
     mine = replace(speech, dialect=replace(speech.dialect, path="/mine"))
     with pytest.raises(UsageError, match="another dialect named 'chat' already"):

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from inferometer.engines.registry import engine_named
 from inferometer.errors import EngineError, UsageError
 from inferometer.host.launch import divide_cores, free_port, launch, place_port
 
@@ -154,6 +155,70 @@ def test_one_that_dies_is_quoted_with_a_remedy(start, tmp_path, last_words, reme
     assert remedy in caught.value.remedy
     assert "\n    | first line\n" in caught.value.remedy
     assert str(tmp_path / "log") in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "reason", "remedy"),
+    [
+        (  # 0.32.0, as it was seen: the reason stands far above the last line
+            "vllm",
+            "ValueError: To serve at least one request with the model's max seq len (4096), (0.02 GiB KV cache is\n"
+            "Traceback (most recent call last):\n"
+            "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}",
+            "To serve at least one request",
+            "lower --set context",
+        ),
+        ("vllm", "torch.OutOfMemoryError: CUDA out of memory. Tried\nRuntimeError: Engine core", "OutOfMemory", "hold"),
+        ("vllm", "ValueError: Model architectures ['X'] are not supported for now.", "['X']", "another model"),
+        (
+            "vllm",
+            "importlib.metadata.PackageNotFoundError: No package metadata was found for vllm",
+            "No package metadata",
+            "METADATA",
+        ),
+        ("lmdeploy", "AssertionError: Torch not compiled with CUDA enabled", "not compiled", "device"),
+        ("llama.cpp", "E llama_model_load: unknown model architecture: 'x'\nE srv: exiting", "'x'", "newer llama.cpp"),
+        ("llama.cpp", "gguf_init_from_reader: failed to read magic\nE srv: exiting", "magic", "the file is no GGUF"),
+        ("llama.cpp", "E srv start: couldn't bind HTTP server socket\nE srv: exiting", "bind", "another port"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
+)
+def test_an_engine_says_its_own_reason_wherever_it_stands(start, name, said, reason, remedy):
+    failures = engine_named(name).launch.failures
+    with pytest.raises(EngineError) as caught:
+        start("--say", said, "--exit", "1", failures=failures)
+    assert reason in str(caught.value)
+    assert remedy in caught.value.remedy.partition(";")[0]
+
+
+def test_while_it_loads_somebody_may_be_told_what_it_says(start):
+    told = []
+    start(
+        "--say", "loading layer 7 of 32", "--loading", "6", on_wait=lambda waited_s, line: told.append((waited_s, line))
+    )
+    assert told
+    assert all(waited_s >= 1 for waited_s, _ in told)
+    assert {line for _, line in told} <= {"", "loading layer 7 of 32", "asked /health: 503"}
+    assert told[-1][1]
+
+
+def test_a_command_for_the_end_is_run_however_the_end_comes(start, tmp_path):
+    server = start(after=["touch", str(tmp_path / "after")])
+    assert server.is_container
+    assert not (tmp_path / "after").exists()
+    os.kill(server.pids()[0], signal.SIGKILL)
+    server.stop()
+    assert (tmp_path / "after").exists()
+    assert server.peak_memory_bytes() is None
+
+
+@linux_only
+def test_the_most_it_held_is_at_least_what_it_holds(start, tmp_path):
+    server = start("--children", str(tmp_path / "pids"))
+    held = sum(psutil.Process(pid).memory_info().rss for pid in server.pids())
+    assert server.peak_memory_bytes() >= held * 0.99
+    server.stop()
+    assert server.peak_memory_bytes() >= held * 0.99, "what was seen stays"
 
 
 def test_one_that_is_killed_by_a_signal_says_so(start):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from inferometer.report.panel import PanelFacts, panel_lines, plain_line, redraw
+from inferometer.report.panel import PanelFacts, panel_lines, plain_line, redraw, start_line
 
 FACTS = PanelFacts("measuring", 0, 1, 12.3, 47.7, 8, 491, 0, 40.12, 0.0214, 0.00612)
 
@@ -46,6 +46,11 @@ def test_a_hostile_error_cannot_move_the_cursor():
 
 def test_the_plain_line_says_the_same_without_latencies():
     assert plain_line(FACTS) == "measuring 12 s, 48 s left: 8 in flight, 491 done, 0 failed, 40.1/s"
+
+
+def test_an_engine_that_loads_shows_its_own_last_words_on_one_line():
+    assert start_line(12.3, "Loading weights took 3 s\n", 80) == "loading   12 s  Loading weights took 3 s"
+    assert len(start_line(1, "x\x1b[2J" * 100, 40)) < 40
 
 
 def test_the_first_drawing_moves_nothing():

@@ -7,6 +7,7 @@ import math
 
 from inferometer import experiment
 from inferometer.config import Experiment, Warmup
+from inferometer.experiment.starting import Start
 from inferometer.report.plan_text import DryRun
 from inferometer.run_folder import DEFAULT_PARENT
 from inferometer.secrecy import redact_argv, redact_url
@@ -21,7 +22,7 @@ BYTES_PER_EVENT_ON_DISK = 330
 
 def estimate(config: Experiment) -> DryRun:
     """Raises: UsageError for what could not be carried out."""
-    experiment.check(config)
+    start = experiment.check(config, is_dry=True)
     shape, schedule = experiment.shape_of(config), experiment.schedule_of(config)
     facts = schedule.facts()
     n_planned = facts["n_planned"]
@@ -34,6 +35,8 @@ def estimate(config: Experiment) -> DryRun:
             f"how many requests fit into the time depends on the server: memory is for the most prompts that are made "
             f"({experiment.MAX_POOL:,}), disk grows by {format_bytes(on_disk)} a request"
         )
+    if start is not None:
+        notes += [f"not now: {obstacle}" for obstacle in start.obstacles]
     memory = CLIENT_BYTES + (n_planned or experiment.MAX_POOL) * (BYTES_PER_REQUEST + prompt_bytes)
     disk = None if n_planned is None else n_planned * on_disk
     warmup = config.warmup or Warmup()
@@ -41,7 +44,7 @@ def estimate(config: Experiment) -> DryRun:
     if timed_s is None and schedule.mode == "open":
         timed_s = (n_planned or 0) / len(schedule.trials) / (config.rate or 1)
     return DryRun(
-        target=_target(config),
+        target=_target(config, start),
         model=config.model or "",
         api=config.api or "chat (or completions)",
         law=schedule.law,
@@ -73,7 +76,9 @@ def _longest_s(config: Experiment, timed_s: float | None, n_planned: int | None)
     return math.ceil((n_planned or 0) / n_slots) * config.timeout_s
 
 
-def _target(config: Experiment) -> str:
+def _target(config: Experiment, start: Start | None) -> str:
+    if start is not None:
+        return f"{start.engine.title}, started by: " + " ".join(redact_argv(start.order.words))
     if config.is_embedded:
         return "the embedded engine (llama.cpp with a small model of its own)"
     if config.command:

@@ -25,9 +25,26 @@ Model = Annotated[
     _option(
         "--model",
         metavar="NAME",
-        help="Model to ask for; default: the server's own. Embedded: trained, trained-f16, trained-q4_0 or random.",
+        help="Model to ask for; default: the server's own. With --engine: a GGUF file, a folder, or owner/name on the "
+        "hub. Embedded: trained, trained-f16, trained-q4_0 or random.",
         panel=SERVER,
     ),
+]
+Engine = Annotated[
+    str | None,
+    _option("--engine", metavar="NAME", help="Engine to start and stop, see `inferometer engines`.", panel=SERVER),
+]
+Set = Annotated[
+    list[str] | None,
+    _option("--set", metavar="KNOB=VALUE", help="Setting of the started engine; may be repeated.", panel=SERVER),
+]
+Revision = Annotated[
+    str | None,
+    _option("--revision", metavar="COMMIT", help="Commit or branch of a model on the hub. Default main.", panel=SERVER),
+]
+ModelFile = Annotated[
+    str | None,
+    _option("--model", metavar="MODEL", help="A GGUF file, a folder, or owner/name on the hub.", panel=SERVER),
 ]
 Api = Annotated[
     str | None,
@@ -126,7 +143,12 @@ StallTimeout = Annotated[
 ]
 ReadyTimeout = Annotated[
     str | None,
-    _option("--ready-timeout", metavar="TIME", help="How long a started server may take. Default 300s.", panel=SERVER),
+    _option(
+        "--ready-timeout",
+        metavar="TIME",
+        help="How long a started server may take. Default 300s; with --engine, its own.",
+        panel=SERVER,
+    ),
 ]
 Header = Annotated[
     list[str] | None,

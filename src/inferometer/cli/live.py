@@ -15,9 +15,10 @@ from collections import deque
 from typing import TextIO
 
 from inferometer.drive.progress import Progress
-from inferometer.report.panel import PanelFacts, panel_lines, plain_line, redraw
+from inferometer.report.panel import PanelFacts, panel_lines, plain_line, redraw, start_line
 
 PLAIN_EVERY_S = 5.0
+PLAIN_WIDTH = 200
 N_LATEST = 101  # requests the medians are over
 
 
@@ -27,6 +28,9 @@ class Silent:
     wants_latencies = False
 
     def say(self, text: str) -> None:
+        pass
+
+    def on_start(self, waited_s: float, last_line: str) -> None:
         pass
 
     def on_progress(self, progress: Progress) -> None:
@@ -44,6 +48,7 @@ class Live:
         self._is_terminal = stream.isatty()
         self._n_lines = 0
         self._next_plain = (0, 0.0)  # trial, and seconds into it
+        self._next_start_s = PLAIN_EVERY_S
         self._ttft = _Median()
         self._tpot = _Median()
 
@@ -54,6 +59,16 @@ class Live:
     def say(self, text: str) -> None:
         self._wipe()
         self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def on_start(self, waited_s: float, last_line: str) -> None:
+        if self._is_terminal:
+            line = start_line(waited_s, last_line, shutil.get_terminal_size().columns)
+            self._stream.write(redraw([line], self._n_lines))
+            self._n_lines = 1
+        elif waited_s >= self._next_start_s:
+            self._next_start_s = waited_s + PLAIN_EVERY_S
+            self._stream.write(start_line(waited_s, last_line, PLAIN_WIDTH) + "\n")
         self._stream.flush()
 
     def on_progress(self, progress: Progress) -> None:

@@ -14,7 +14,10 @@ from inferometer.cli.options import Format, FormatOption
 def run(
     context: typer.Context,
     url: flags.Url = None,
+    engine: flags.Engine = None,
     model: flags.Model = None,
+    set_: flags.Set = None,
+    revision: flags.Revision = None,
     api: flags.Api = None,
     concurrency: flags.Concurrency = None,
     rate: flags.Rate = None,
@@ -51,12 +54,13 @@ def run(
     """Measure an engine under load and say how sure each number is.
 
     Without URL or command the embedded engine (llama.cpp with a small model made on first use) is measured.
-    Put a command after -- to have it started on a free port: inferometer run -- my-server --port {port}
+    --engine starts one that is known; flags of its own go after --.
+    Or put a command after -- to have it started on a free port: inferometer run -- my-server --port {port}
     """
-    given = locals() | {"command": context.obj or None, "for": for_}
+    given = locals() | {"command": context.obj or None, "for": for_, "set": set_}
     given["is_streamed"] = None if no_stream is None else not no_stream
     given["keeps_content"] = None if no_content is None else not no_content
-    for name in ("context", "config", "format", "quiet", "dry_run", "for_", "no_stream", "no_content"):
+    for name in ("context", "config", "format", "quiet", "dry_run", "for_", "set_", "no_stream", "no_content"):
         del given[name]  # what is left are the fields of an Experiment under the names of their flags
 
     from inferometer import config as configuration

@@ -29,7 +29,7 @@ class Progress:
 
 
 class Observer(Protocol):
-    """Follows a run from outside. Both calls come in slack and must be quick.
+    """Follows a run from outside. The calls come in slack and must be quick.
 
     `wants_latencies`: whether answers are to be decoded for it while the run lasts.
     """
@@ -39,6 +39,9 @@ class Observer(Protocol):
 
     def say(self, text: str) -> None:
         """A rare event in words: an engine started, a trial begun."""
+
+    def on_start(self, waited_s: float, last_line: str) -> None:
+        """A few times a second while an engine that we started is loading; what it printed last."""
 
     def on_progress(self, progress: Progress) -> None:
         """Several times a second."""

@@ -23,6 +23,8 @@ MAX_CHUNK_TOKENS = 32_767  # what the records can hold of one event (int16)
 _MAX_TOKENS = 2_147_483_647  # and of one request (int32)
 _MAX_DURATION_NS = 7 * 24 * 3600 * NS_PER_S  # a week: longer than any run may last
 
+_NO_UTF8 = "not JSON: the bytes are no UTF-8"
+
 _T = TypeVar("_T")
 
 
@@ -41,7 +43,7 @@ def parser(kind: type[_T], whose: str) -> Callable[[bytes], _T]:
         except msgspec.DecodeError as error:
             return _parse_slowly(data, kind, whose, error)
         except UnicodeDecodeError as error:
-            raise DialectError("not JSON: the bytes are no UTF-8") from error
+            raise DialectError(_NO_UTF8) from error
         except RecursionError as error:
             raise DialectError("not JSON that anybody sends: it is nested without end") from error
 
@@ -53,6 +55,8 @@ def _parse_slowly(data: bytes, kind: type[_T], whose: str, reason: msgspec.Decod
         return msgspec.convert(json.loads(data), kind)
     except msgspec.ValidationError as error:
         raise DialectError(f"not the shape of {whose}: {error}") from error
+    except UnicodeDecodeError as error:  # versions of msgspec differ in what they raise for it
+        raise DialectError(_NO_UTF8) from error
     except (ValueError, RecursionError) as error:
         raise DialectError(f"not JSON: {reason}") from error
 

@@ -14,7 +14,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from inferometer.engines.facts import Facts
 from inferometer.engines.gauges import Gauges
+from inferometer.engines.launch import Launch
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
@@ -148,6 +150,7 @@ class Engine:
     every path that answered 200.
     speaks: by the word for --api (kinds.APIS, kinds.NATIVE_APIS), what people want most first.
     gauges: where it publishes its metrics; None where it has none, or none that are known.
+    launch: how it is started; None: only a running one is measured. facts: what is known of it.
     """
 
     name: str
@@ -160,6 +163,8 @@ class Engine:
     tokenize_chats: tuple[Callable[[str, Messages], Call], ...] = ()  # (model, messages): template applied; best first
     gauges: Gauges | None = None
     quirks: tuple[str, ...] = ()
+    launch: Launch | None = None
+    facts: Facts | None = None
 
 
 def document(answers: Mapping[str, Any], path: str) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ from inferometer.engines.engine import (
 from inferometer.engines.error_text import error_text
 from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.engines.profiles import llamacpp as profile
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
@@ -232,4 +233,6 @@ ENGINE = Engine(
         "a waiting request holds an HTTP thread: with too few, requests queue where nobody counts them",
         "unknown body fields are ignored without a word",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

@@ -20,6 +20,7 @@ from inferometer.engines.engine import (
     document,
 )
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.engines.profiles import llamacpp_python as profile
 
 _TITLE = "llama.cpp Python API"  # what its OpenAPI document is called, after a picture of a llama
 _ROUTE = "/extras/tokenize/count"  # one that nobody else has
@@ -69,4 +70,6 @@ ENGINE = Engine(
         "a request that is not streamed runs to its end, also when its client has left",
         "a prompt of token ids is refused with status 500",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

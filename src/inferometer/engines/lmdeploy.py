@@ -26,6 +26,7 @@ from inferometer.engines.engine import (
 from inferometer.engines.error_text import error_text
 from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.engines.profiles import lmdeploy as profile
 from inferometer.plan.request import Request
 
 GENERATE_PATH = "/generate"
@@ -110,4 +111,6 @@ ENGINE = Engine(
         "errors are flat objects, without a field named error",
         "its own route has no seed",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

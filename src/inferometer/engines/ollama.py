@@ -31,6 +31,7 @@ from inferometer.engines.engine import (
 from inferometer.engines.error_text import error_text
 from inferometer.engines.openai import CHAT as OPENAI_CHAT
 from inferometer.engines.openai import COMPLETIONS
+from inferometer.engines.profiles import ollama as profile
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 from inferometer.units import NS_PER_MS
@@ -192,4 +193,6 @@ ENGINE = Engine(
         "answers end where the model ends them: no field forces a length",
         "no metrics route",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

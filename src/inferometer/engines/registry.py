@@ -8,12 +8,14 @@ Rule 2: what does not fit is refused with the name of its package, never left ou
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from inferometer.engines import ENGINES
 from inferometer.engines.engine import Dialect, Engine
+from inferometer.engines.knobs import KNOBS
 from inferometer.errors import UsageError
 from inferometer.kinds import APIS, NATIVE_APIS
 
@@ -33,6 +35,24 @@ def engines() -> tuple[Engine, ...]:
 def dialects() -> Mapping[str, Dialect]:
     """Of all engines, by the name that a run's manifest keeps."""
     return {speech.dialect.name: speech.dialect for engine in engines() for speech in engine.speaks.values()}
+
+
+def engine_named(name: str) -> Engine:
+    """By its name, however that is written: `llamacpp` is `llama.cpp`.
+
+    Raises: UsageError with the nearest name if there is none.
+    """
+    known = {_plain(engine.name): engine for engine in engines()}
+    if (found := known.get(_plain(name))) is not None:
+        return found
+    close = difflib.get_close_matches(_plain(name), known, n=1)
+    names = ", ".join(engine.name for engine in engines() if engine.launch is not None)
+    remedy = f"did you mean {known[close[0]].name}?" if close else f"engines that can be started are {names}"
+    raise UsageError(f"there is no engine {name!r}", remedy)
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def combined(found: Iterable[EntryPoint]) -> tuple[Engine, ...]:
@@ -68,6 +88,8 @@ def _fault(engine: Engine, names: set[str], known: Mapping[str, Dialect]) -> str
         return f"there is an engine named {engine.name!r} already"
     if not engine.speaks or not set(engine.speaks) <= {*APIS, *NATIVE_APIS}:
         return f"it must speak one or more of {', '.join((*APIS, *NATIVE_APIS))}"
+    if engine.launch is not None and not {*engine.launch.knobs, *engine.launch.always} <= set(KNOBS):
+        return f"its knobs must be among {', '.join(KNOBS)}"
     for speech in engine.speaks.values():
         if known.get(speech.dialect.name, speech.dialect) is not speech.dialect:
             return f"there is another dialect named {speech.dialect.name!r} already"

@@ -26,6 +26,7 @@ from inferometer.engines.engine import (
 from inferometer.engines.error_text import error_text
 from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.engines.profiles import sglang as profile
 from inferometer.plan.request import Request
 
 GENERATE_PATH = "/generate"
@@ -108,4 +109,6 @@ ENGINE = Engine(
         "metrics are off unless it was started with --enable-metrics",
         "--allow-auto-truncate shortens too long prompts without a word",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

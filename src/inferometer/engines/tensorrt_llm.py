@@ -12,6 +12,7 @@ from typing import Any
 from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Engine, Identity, Speech, document, first_model
 from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.engines.profiles import tensorrt_llm as profile
 
 
 def _recognise(answers: Mapping[str, Any]) -> Identity | None:
@@ -64,4 +65,6 @@ ENGINE = Engine(
         "a prompt that is too long has brought servers of 2025 down",
         "an error inside the executor shuts the whole server down",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

@@ -34,6 +34,7 @@ from inferometer.engines.engine import (
 from inferometer.engines.error_text import error_text
 from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.engines.profiles import tgi as profile
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
@@ -202,4 +203,6 @@ ENGINE = Engine(
         "prompts beyond --payload-limit (2 MB) are refused by size",
         "a prompt that fits together with an output that does not is refused",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

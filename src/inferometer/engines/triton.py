@@ -30,6 +30,7 @@ from inferometer.engines.engine import (
     document,
 )
 from inferometer.engines.error_text import error_text
+from inferometer.engines.profiles import triton as profile
 from inferometer.kinds import ChunkKind
 from inferometer.plan.request import Request
 
@@ -133,4 +134,5 @@ ENGINE = Engine(
         "older backends do not count tokens, and refuse to be asked",
         "streams need the backend in decoupled mode",
     ),
+    facts=profile.FACTS,
 )

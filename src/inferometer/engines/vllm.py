@@ -31,6 +31,7 @@ from inferometer.engines.engine import (
 from inferometer.engines.error_text import error_text
 from inferometer.engines.gauges import Gauges
 from inferometer.engines.openai import CHAT, COMPLETIONS
+from inferometer.engines.profiles import vllm as profile
 from inferometer.plan.request import Request
 
 GENERATE_PATH = "/inference/v1/generate"
@@ -145,4 +146,6 @@ ENGINE = Engine(
         "unknown body fields are ignored without a word",
         "its own route answers 403 unless it was started with --enable-scale-out",
     ),
+    launch=profile.LAUNCH,
+    facts=profile.FACTS,
 )

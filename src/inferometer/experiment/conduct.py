@@ -36,7 +36,8 @@ from inferometer.experiment.sizing import (
     time_alone,
 )
 from inferometer.experiment.staffing import check_workers, n_workers_of
-from inferometer.experiment.subject import Subject, check_embedded, engine_pids, started
+from inferometer.experiment.starting import Start
+from inferometer.experiment.subject import Subject, check_embedded, engine_pids, start_of, started
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import Control, normalise_url
@@ -70,10 +71,12 @@ class Prepared:
     beside: scraping.Beside
 
 
-def check(config: Experiment) -> None:
-    """Look at what only the world outside can tell, before anything is made, started or sent.
+def check(config: Experiment, *, is_dry: bool = False) -> Start | None:
+    """Look at what only the world outside can tell, before anything is made, started or sent. `is_dry`: nor fetched.
 
-    Raises: UsageError; RunError if the system does not allow as many open files as the load needs.
+    Returns the engine that is to be started, if one was named.
+    Raises: UsageError; EngineError if it cannot be started; RunError if the system does not allow as many open files
+    as the load needs.
     """
     check_workers(config)
     if config.is_embedded:
@@ -87,6 +90,7 @@ def check(config: Experiment) -> None:
         environment.raise_open_files((config.concurrency or config.requests or 1) + N_OWN_FILES)
     if config.tokenizer is not None:
         FileCounter(config.tokenizer)
+    return start_of(config, is_dry=is_dry) if config.engine is not None else None
 
 
 def run(config: Experiment, observer: Observer, *, is_staggered: bool = True) -> Run:
@@ -94,14 +98,14 @@ def run(config: Experiment, observer: Observer, *, is_staggered: bool = True) ->
 
     Raises: UsageError, EngineError, RunError. A run that ended early is no exception: its manifest says why.
     """
-    check(config)
+    start = check(config)
     with ExitStack() as stack:
         if config.url is not None and not config.command:
             subject, run_ = Subject(config.url, config.model), None
         else:
             run_ = Run.create(config.out, _name(config))
             stack.enter_context(_noting_failure(config, run_))
-            subject = stack.enter_context(started(config, shape_of(config), run_, observer.say))
+            subject = stack.enter_context(started(config, shape_of(config), run_, observer, start))
         prepared = _prepare(config, subject, observer, is_staggered=is_staggered)
         if run_ is None:
             run_ = Run.create(config.out, _name(config))
@@ -161,6 +165,8 @@ def _noting_failure(config: Experiment, run_: Run) -> Iterator[None]:
 def _name(config: Experiment) -> str:
     if config.is_embedded:
         who = "embedded"
+    elif config.engine is not None:
+        who = "".join(c for c in config.engine if c.isalnum() or c in "._-")
     elif config.url is not None:
         who = urlsplit(config.url).netloc.rpartition("@")[2].replace(":", "-")
     else:

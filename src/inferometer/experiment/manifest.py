@@ -62,17 +62,18 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, 
         "engine": {
             "name": facts.engine,
             "title": facts.title,
-            "version": embedded.engine_version() if config.is_embedded else facts.version,
+            "version": _version(config, facts, subject),
             "model": facts.model,
             "url": facts.url,
             "api": facts.api,
             "context_tokens": facts.context_tokens,
             "evidence": list(facts.evidence),
-            "notes": list(facts.notes),
+            "notes": [*facts.notes, *_surprise(facts, subject)],
             "argv": server.argv if server is not None else [],
             "ready_s": server.ready_s if server is not None else None,
             "is_embedded": config.is_embedded,
-        },
+        }
+        | (subject.start.facts() if subject.start is not None else {}),
         "wire": {
             "url": facts.url,
             "model": facts.model,
@@ -91,6 +92,20 @@ def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, 
     }
 
 
+def _version(config: Experiment, facts: ServerFacts, subject: Subject) -> str:
+    """What the program says where we started it: the server inside a package may not know its own build."""
+    if config.is_embedded:
+        return embedded.engine_version()
+    return (subject.start.version if subject.start is not None else "") or facts.version
+
+
+def _surprise(facts: ServerFacts, subject: Subject) -> list[str]:
+    """What was started under a name may answer as something else."""
+    if subject.start is None or subject.start.engine.name == facts.engine:
+        return []
+    return [f"it was started as {subject.start.engine.title}, and answers as {facts.title}"]
+
+
 def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dict[str, Any]:
     server = subject.server
     keeps_content = manifest["wire"]["keeps_content"]
@@ -101,6 +116,8 @@ def ended(measured: Measured, manifest: dict[str, Any], subject: Subject) -> dic
         "is_interrupted": measured.is_interrupted,
         "is_own_fault": measured.is_own_fault,
         "engine_last_lines": server.last_lines() if server is not None and died and keeps_content else [],
+        "engine": manifest["engine"]
+        | {"peak_memory_bytes": server.peak_memory_bytes() if server is not None else None},
         "windows": [asdict(window) for window in measured.windows],
         "stamps": measured.stamps,
         "clock": manifest["clock"]

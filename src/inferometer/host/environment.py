@@ -29,7 +29,18 @@ _TIMER_SLACK = Path("/proc/self/timerslack_ns")
 _CPU_INFO = Path("/proc/cpuinfo")
 
 # What can change a measurement, or the reading of its records.
-_PACKAGES = ("duckdb", "gguf", "httpx", "msgspec", "numpy", "psutil", "scipy", "tokenizers", "xllamacpp")
+_PACKAGES = (
+    "duckdb",
+    "gguf",
+    "httpx",
+    "huggingface_hub",
+    "msgspec",
+    "numpy",
+    "psutil",
+    "scipy",
+    "tokenizers",
+    "xllamacpp",
+)
 
 
 def host_facts() -> dict[str, Any]:

@@ -20,7 +20,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from inferometer.clock import Clock, sleep_s
+from inferometer.engines.launch import Failure
 from inferometer.errors import EngineError, UsageError
 from inferometer.host.control import port_of
 from inferometer.host.supervise import CANNOT_START
@@ -44,6 +45,9 @@ _SLOW_POLL_S = 0.25  # others in minutes: after a second there is no hurry
 _ANSWER_WITHIN_S = 5.0  # a busy server's health route may take a while
 _N_LAST_LINES = 12
 _TAIL_BYTES = 64 * 1024
+_N_SEARCHED_LINES = 400  # the reason stands above a trace, at times above two
+_MAX_LINE = 300
+_REMOVED_WITHIN_S = 45.0  # a container, by its tool, after the grace period
 
 # What engines say before they die, and what to do about it. First match wins; matched without regard to case.
 _REMEDIES = (
@@ -71,6 +75,7 @@ class Server:
     """A running server that we started; leaving the `with` block stops it.
 
     `argv`: the command as it may be shown; `ready_s`: from start to the first good answer; `log_path`: all it printed.
+    `is_container`: its processes are not below ours, and what can be seen of them is only the container tool.
     """
 
     def __init__(
@@ -82,6 +87,8 @@ class Server:
         self._process = process
         self._grace_s = grace_s
         self._secrets = [secret.encode() for secret in secrets]
+        self._peak_bytes = 0
+        self.is_container = False
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +111,14 @@ class Server:
         """The command and all its descendants, parents first; not our supervisor."""
         return family(self._process.pid)[1:]
 
+    def peak_memory_bytes(self) -> int | None:
+        """The most that its processes were seen to hold: the sum of each one's peak resident size (Linux). What they
+        share counts in each. None where it cannot be known."""
+        if self.is_container or sys.platform != "linux":
+            return None
+        self._peak_bytes = max(self._peak_bytes, sum(_peak_bytes(pid) for pid in self.pids()))
+        return self._peak_bytes or None
+
     def last_lines(self, n_lines: int = _N_LAST_LINES) -> list[str]:
         """The last lines of its log that say anything, secrets masked."""
         with self.log_path.open("rb") as log:
@@ -117,7 +132,7 @@ class Server:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()  # the supervisor's sign to end it
         try:
-            self._process.wait(self._grace_s + 10)
+            self._process.wait(self._grace_s + (_REMOVED_WITHIN_S if self.is_container else 10))
         except subprocess.TimeoutExpired:  # the supervisor itself is stuck or stopped; the kernel ends the server then
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -135,11 +150,16 @@ def launch(
     cpus: Sequence[int] | None = None,
     secrets: Sequence[str] = (),
     grace_s: float = 10.0,
+    failures: Sequence[Failure] = (),
+    after: Sequence[str] = (),
+    on_wait: Callable[[float, str], None] | None = None,
 ) -> Server:
     """Start a server command and wait until it answers at `base_url`. All it prints goes to `log_path`.
 
     `cpus`: the only cores it may use (Linux). `secrets`: what to mask in its log, beside what the command itself holds
-    under a name like --api-key. `grace_s`: from SIGTERM to SIGKILL.
+    under a name like --api-key. `grace_s`: from SIGTERM to SIGKILL. `failures`: what this engine says when it cannot
+    start. `after`: a command for the end, however it comes, that takes a container away. `on_wait`: told every now and
+    then how long it has been loading, in seconds, and its last line.
     It is ready when one of `ready_paths`, asked in turn, says 200; 503 and refused connections mean "loading". A server
     that knows none of them (404 and the like) but answers is ready too.
 
@@ -165,13 +185,15 @@ def launch(
             env=env,
         )
     server = Server(process, shown, log_path, grace_s, secrets)
+    server.is_container = bool(after)
     try:
-        _send_order(process, argv, cpus, secrets, grace_s)
-        _await_ready(server, base_url, ready_paths, clock, ready_within_s)
+        _send_order(process, argv, cpus, secrets, grace_s, after)
+        _await_ready(server, base_url, ready_paths, clock, ready_within_s, failures, on_wait)
     except BaseException:  # Ctrl-C while it loads included: nothing may be left running
         server.stop()
         raise
     server.ready_s = clock.now_ns() / NS_PER_S
+    server.peak_memory_bytes()
     return server
 
 
@@ -233,12 +255,14 @@ def _send_order(
     cpus: Sequence[int] | None,
     secrets: Sequence[str],
     grace_s: float,
+    after: Sequence[str],
 ) -> None:
     order = {
         "argv": list(argv),
         "cpus": list(cpus) if cpus and hasattr(os, "sched_setaffinity") else None,
         "grace_s": grace_s,
         "secrets": list(secrets),
+        "after": list(after),
     }
     if process.stdin is None:
         raise AssertionError("stdin is a pipe")
@@ -248,13 +272,19 @@ def _send_order(
 
 
 def _await_ready(
-    server: Server, base_url: str, ready_paths: Sequence[str], clock: Clock, ready_within_s: float
+    server: Server,
+    base_url: str,
+    ready_paths: Sequence[str],
+    clock: Clock,
+    ready_within_s: float,
+    failures: Sequence[Failure],
+    on_wait: Callable[[float, str], None] | None,
 ) -> None:
     state = ""
     while True:
         is_ready, state = _ask(base_url, ready_paths)
         if not server.is_running:
-            raise _died(server)
+            raise _died(server, failures)
         if is_ready:
             return
         waited_s = clock.now_ns() / NS_PER_S
@@ -263,6 +293,10 @@ def _await_ready(
                 f"the server did not answer within {format_duration(ready_within_s)} ({state})",
                 f"allow it more time (--ready-timeout), or see {server.log_path}{_quoted(server.last_lines())}",
             )
+        if waited_s >= 1:
+            server.peak_memory_bytes()
+            if on_wait is not None:
+                on_wait(waited_s, next(iter(server.last_lines(1)), ""))
         sleep_s(_POLL_S if waited_s < 1 else _SLOW_POLL_S)
 
 
@@ -305,7 +339,7 @@ def _refuse_taken_port(base_url: str) -> None:
         return
     raise EngineError(
         f"port {port} on {host} is already in use{_user_of(port)}",
-        f"stop that server or measure it by its URL, or write {PORT_MARK} into the command to have a free port chosen",
+        f"stop that server or measure it by its URL, or have a free port chosen ({PORT_MARK} in a command)",
     )
 
 
@@ -334,9 +368,10 @@ def _user_of(port: int) -> str:
     return ""
 
 
-def _died(server: Server) -> EngineError:
+def _died(server: Server, failures: Sequence[Failure]) -> EngineError:
     """The engine's own words first, then what they usually mean."""
     lines = server.last_lines()
+    told = _told_failure(server.last_lines(_N_SEARCHED_LINES), failures)
     code = server.exit_code or 0
     if code == CANNOT_START and not lines:
         how = "could not be started"
@@ -344,6 +379,10 @@ def _died(server: Server) -> EngineError:
         how = f"was ended by {_signal_name(code - 128)} before it answered"
     else:
         how = f"ended before it answered (exit code {code})"
+    if told is not None:
+        line, remedy = told
+        remedy = f"{remedy}; all it said is in {server.log_path}{_quoted(lines)}"
+        return EngineError(f"the server {how}: {line}", remedy)
     text = "\n".join(lines)
     remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, text, re.IGNORECASE)), "")
     if not remedy and code == 128 + signal.SIGKILL:
@@ -351,6 +390,25 @@ def _died(server: Server) -> EngineError:
     remedy = remedy or "run the command by hand"
     telling = lines[-1].strip() if lines else "it printed nothing"
     return EngineError(f"the server {how}: {telling}", f"{remedy}; all it said is in {server.log_path}{_quoted(lines)}")
+
+
+def _told_failure(lines: Sequence[str], failures: Sequence[Failure]) -> tuple[str, str] | None:
+    """(the line in which an engine says why it cannot start, what to do), by the first failure that is found. Its last
+    line is often only the end of a trace."""
+    for failure in failures:
+        for line in reversed(lines):
+            if re.search(failure.pattern, line, re.IGNORECASE):
+                return line.strip()[:_MAX_LINE], failure.remedy
+    return None
+
+
+def _peak_bytes(pid: int) -> int:
+    """Peak resident size of a process that runs (Linux), 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _quoted(lines: Sequence[str]) -> str:

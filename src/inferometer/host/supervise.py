@@ -7,7 +7,8 @@ Rule 2: it sleeps until something happens (no polling, no clock), so that it cos
 Rule 3: on Linux it is the reaper of whatever the server abandons (a daemonised grandchild is still found), and should
 it be killed itself, the kernel ends the server. Elsewhere only what is still a descendant by parentage is found.
 
-The order comes as one line of JSON on stdin: {"argv", "cpus": list or null, "grace_s", "secrets"}; stdout is the log.
+The order comes as one line of JSON on stdin: {"argv", "cpus": list or null, "grace_s", "secrets", "after"}; stdout is
+the log. `after` is a command for the very end, however it comes: what takes a container away, which is nobody's child.
 Exit code: the server's own, 128 + n if signal n ended it, CANNOT_START if it could not be started.
 """
 
@@ -30,6 +31,7 @@ CANNOT_START = 127
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
+_AFTER_S = 30.0
 _KILL_AGAIN_S = 0.05  # children forked while we killed are found in the next round
 
 
@@ -47,7 +49,19 @@ def main() -> int:
     except OSError as error:
         print(f"inferometer: cannot start {order['argv'][0]!r}: {error.strerror}", flush=True)  # noqa: T201 - the log
         return CANNOT_START
-    return supervisor.run()
+    try:
+        return supervisor.run()
+    finally:
+        if order["after"]:
+            _run_after(order["after"])
+
+
+def _run_after(argv: Sequence[str]) -> None:
+    """Whatever it says: the container may be gone already."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_AFTER_S
+        )
 
 
 def die_with_parent() -> None:
@@ -97,6 +111,7 @@ class Supervisor:
             for key, _ in self._selector.select():
                 handle: Callable[[], None] = key.data
                 handle()
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an interpreter on its way out has no handler left for the alarm
         if self._output_fd >= 0:
             self._on_output()
             _write_all(self._log_fd, self._scrubber.flush())

@@ -44,6 +44,11 @@ def panel_lines(facts: PanelFacts, width: int) -> list[str]:
     return [cut(line, width - 1) for line in lines]
 
 
+def start_line(waited_s: float, last_line: str, width: int) -> str:
+    """An engine that is loading: for how long, and its own last words."""
+    return cut(f"loading   {waited_s:.0f} s  {last_line.strip()}", width - 1)
+
+
 def plain_line(facts: PanelFacts) -> str:
     """The same on one line, for logs and pipes; without latencies, which only a panel has decoded in time."""
     error = f"; last failure: {facts.last_error}" if facts.last_error else ""

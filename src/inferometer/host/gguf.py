@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The header of a GGUF file: what the model is and how long its context, without loading it. Sans-IO but for one file.
+
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Only scalars and texts are kept; lists (the
+vocabulary) are skipped.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+MAGIC = b"GGUF"
+
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_TEXT, _LIST = 8, 9
+_MAX_ENTRIES = 100_000  # more is no header but damage
+_MAX_TEXT_BYTES = 64 * 1024 * 1024
+
+
+class NotGguf(Exception):
+    """The file is none, or its header is damaged. `str(error)` says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`architecture`: llama, qwen3, ...; `context_tokens`: that it was trained for, None if it does not say."""
+
+    version: int
+    architecture: str
+    context_tokens: int | None
+    values: dict[str, int | float | bool | str]
+
+
+def read_header(path: Path) -> Header:
+    """Raises: NotGguf; OSError."""
+    with path.open("rb") as file:
+        if file.read(4) != MAGIC:
+            raise NotGguf("it does not begin with GGUF")
+        try:
+            version, _, n_values = _unpack(file, "IQQ")
+            if n_values > _MAX_ENTRIES:
+                raise NotGguf(f"it claims to have {n_values:,} entries")
+            values: dict[str, int | float | bool | str] = {}
+            for _ in range(n_values):
+                key = _text(file)
+                (kind,) = _unpack(file, "I")
+                value = _value(file, kind)
+                if value is not None:
+                    values[key] = value
+        except (struct.error, UnicodeDecodeError) as error:
+            raise NotGguf("it is cut off or damaged") from error
+    architecture = str(values.get("general.architecture", ""))
+    context = values.get(f"{architecture}.context_length")
+    return Header(version, architecture, context if isinstance(context, int) else None, values)
+
+
+def _unpack(file: BinaryIO, kinds: str) -> tuple[int, ...]:
+    layout = "<" + kinds
+    return struct.unpack(layout, file.read(struct.calcsize(layout)))
+
+
+def _text(file: BinaryIO) -> str:
+    (n_bytes,) = _unpack(file, "Q")
+    if n_bytes > _MAX_TEXT_BYTES:
+        raise NotGguf("it is cut off or damaged")
+    data = file.read(n_bytes)
+    if len(data) < n_bytes:
+        raise NotGguf("it is cut off or damaged")
+    return data.decode()
+
+
+def _value(file: BinaryIO, kind: int) -> int | float | bool | str | None:
+    """None for a list."""
+    if kind in _SCALARS:
+        (value,) = _unpack(file, _SCALARS[kind])
+        return value
+    if kind == _TEXT:
+        return _text(file)
+    if kind == _LIST:
+        _skip_list(file)
+        return None
+    raise NotGguf(f"it has a value of the unknown type {kind}")
+
+
+def _skip_list(file: BinaryIO) -> None:
+    inner, n_items = _unpack(file, "IQ")
+    if inner in _SCALARS:
+        file.seek(n_items * struct.calcsize("<" + _SCALARS[inner]), 1)
+        return
+    for _ in range(n_items):
+        if inner == _TEXT:
+            (n_bytes,) = _unpack(file, "Q")
+            file.seek(n_bytes, 1)
+        elif _value(file, inner) is None and inner != _LIST:
+            raise NotGguf("it is cut off or damaged")
