@@ -16,7 +16,7 @@ from typing import Any
 
 from inferometer.embedded import TRAINED_FAMILY
 from inferometer.embedded.cache import cache_folder
-from inferometer.embedded.trained_model import CONFIG, DATA, TOKENIZER, WEIGHTS, digest, facts
+from inferometer.embedded.trained_model import CONFIG, DATA, TOKENIZER, WEIGHTS, Facts, digest, facts
 from inferometer.embedded.words import CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN, PAD, SPECIALS
 from inferometer.errors import EngineError
 
@@ -58,7 +58,7 @@ def ensure_folder(folder: Path | None = None) -> Path:
     if told is None:
         raise EngineError("this installation has no trained weights", "install the package anew")
     parent = cache_folder() if folder is None else folder
-    path = parent / f"{TRAINED_FAMILY}-v{told.version}-hf-{told.digest[:_N_DIGEST_CHARACTERS]}"
+    path = parent / folder_name(told)
     if path.is_dir() and digest(path / WEIGHTS) == told.digest:
         return path
     try:
@@ -72,6 +72,11 @@ def ensure_folder(folder: Path | None = None) -> Path:
             "free some 20 MB there, or point XDG_CACHE_HOME to a folder that can be written",
         ) from error
     return path
+
+
+def folder_name(told: Facts) -> str:
+    """What the folder is called in the cache."""
+    return f"{TRAINED_FAMILY}-v{told.version}-hf-{told.digest[:_N_DIGEST_CHARACTERS]}"
 
 
 def _put(partial: Path, path: Path) -> None:

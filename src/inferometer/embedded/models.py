@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from inferometer.embedded import TRAINED_FAMILY, cache, model_name, trained_model
+from inferometer.embedded import TRAINED_FAMILY, cache, hugging_face, model_name, trained_model
 from inferometer.embedded.tiny_model import Shape
 from inferometer.errors import UsageError
 
@@ -22,23 +22,41 @@ DEFAULT_MODEL = "random"  # "trained", as soon as data/ holds its weights
 @dataclass(frozen=True, slots=True)
 class EmbeddedModel:
     """`name`: for people; `served`: over HTTP and in reports; `context_tokens`: prompt and answer together, at most;
-    `ensure`: the file's path, written now if need be."""
+    `ensure`: its path, written now if need be; `pattern`: of its name in the cache folder."""
 
     name: str
     served: str
     context_tokens: int
     ensure: Callable[[], Path]
+    pattern: str
+
+    def cached(self) -> Path | None:
+        """Its path, if it was written before; not looked into."""
+        return next(iter(sorted(cache.cache_folder().glob(self.pattern))), None)
 
 
 def models() -> tuple[EmbeddedModel, ...]:
     """Those that this installation can serve; the default comes first."""
-    found = [EmbeddedModel("random", model_name(), Shape().n_context, cache.ensure_model)]
+    random = model_name()
+    found = [EmbeddedModel("random", random, Shape().n_context, cache.ensure_model, f"{random}-*.gguf")]
     if (facts := trained_model.facts()) is not None:
         for name, file_type in trained_model.FILE_TYPES.items():
             stem = f"{TRAINED_FAMILY}-v{facts.version}-{file_type.lower()}"
-            write = partial(trained_model.write_model, file_type=file_type)
-            found.append(EmbeddedModel(name, stem, facts.context_tokens, partial(cache.ensure, stem, write)))
+            ensure = partial(cache.ensure, stem, partial(trained_model.write_model, file_type=file_type))
+            found.append(EmbeddedModel(name, stem, facts.context_tokens, ensure, f"{stem}-*.gguf"))
     return tuple(sorted(found, key=lambda model: model.name != DEFAULT_MODEL))
+
+
+def folder_models() -> tuple[EmbeddedModel, ...]:
+    """Those that there are as a folder in the Hugging Face layout, for other engines: the weights as trained (F16)."""
+    if (facts := trained_model.facts()) is None:
+        return ()
+    served = f"{TRAINED_FAMILY}-v{facts.version}-f16"
+    pattern = hugging_face.folder_name(facts)
+    return tuple(
+        EmbeddedModel(name, served, facts.context_tokens, hugging_face.ensure_folder, pattern)
+        for name in ("trained", "trained-f16")
+    )
 
 
 def choose(name: str | None = None) -> EmbeddedModel:

@@ -140,7 +140,8 @@ ENGINE = Engine(
     quirks=(
         "the status line and headers come at once, also for a request that waits",
         "one event can hold several tokens, or a token and no text",
-        "a prompt that fits together with an output that does not is shortened without a word",
+        "a prompt that fits together with an output that does not is shortened without a word, unless min_tokens is "
+        "sent, as every run does: then it is refused",
         "the model's own generation_config.json may set sampling defaults",
         "with a tool or reasoning parser an answer may have tokens and not one piece of text",
         "unknown body fields are ignored without a word",

@@ -16,11 +16,10 @@ from typing import Any
 
 from inferometer import embedded
 from inferometer.embedded import models as embedded_models
-from inferometer.embedded.cache import cache_folder
 from inferometer.engines.compose import Order, check_knobs, compose, overridden
 from inferometer.engines.engine import Engine
 from inferometer.engines.knobs import Value, parse_settings, written
-from inferometer.engines.launch import GGUF, Launch
+from inferometer.engines.launch import GGUF, HUGGING_FACE, OWN_NAME, Launch
 from inferometer.engines.registry import engine_named
 from inferometer.errors import EngineError, UsageError
 from inferometer.host import container, hardware, installed
@@ -185,28 +184,41 @@ def launched(
 
 
 def _model(engine: Engine, plan: Launch, given: str | None, revision: str | None, *, is_dry: bool) -> ModelFiles:
-    own = {key: chosen for chosen in embedded_models.models() for key in (chosen.name, chosen.served)}
+    own = _own_models(plan.formats)
     if given is None:
-        hint = (
-            f" (for a first try {', '.join(dict.fromkeys(m.name for m in own.values()))})"
-            if GGUF in plan.formats
-            else ""
-        )
+        names = ", ".join(dict.fromkeys(chosen.name for _, chosen in own.values()))
         raise UsageError(
             f"{engine.title} must be told which model to serve",
-            f"--model a file, a folder, or owner/name on the Hugging Face hub{hint}",
+            "--model a file, a folder, or owner/name on the Hugging Face hub"
+            + (f" (for a first try {names})" if names else ""),
         )
-    if GGUF in plan.formats and given in own and not Path(given).exists():
-        chosen = own[given]
-        if is_dry:
-            path = next(iter(sorted(cache_folder().glob(f"{chosen.served}-*.gguf"))), None)
-            return ModelFiles(given, chosen.served, GGUF, path, context_tokens=chosen.context_tokens)
+    if Path(given).exists() or given not in own:
+        is_theirs = Path(given).exists() or OWN_NAME in plan.formats
+        if not is_theirs and given in _own_models((GGUF, HUGGING_FACE)):
+            names = " or ".join(dict.fromkeys(chosen.name for _, chosen in own.values()))
+            raise UsageError(
+                f"there is no {given} in a format that {engine.title} takes",
+                f"take --model {names}" if names else "give a model of your own",
+            )
+        return find_model(given, plan.formats, engine.title, revision=revision, is_dry=is_dry)
+    model_format, chosen = own[given]
+    if is_dry:
+        return ModelFiles(given, chosen.served, model_format, chosen.cached(), context_tokens=chosen.context_tokens)
+    if model_format == GGUF:
         embedded.require("gguf")
-        files = find_model(str(chosen.ensure()), plan.formats, engine.title)
-        return ModelFiles(
-            given, chosen.served, GGUF, files.path, "", files.n_bytes, files.architecture, files.context_tokens
-        )
-    return find_model(given, plan.formats, engine.title, revision=revision, is_dry=is_dry)
+    files = find_model(str(chosen.ensure()), plan.formats, engine.title)
+    return replace(files, given=given, name=chosen.served)
+
+
+def _own_models(formats: Sequence[str]) -> dict[str, tuple[str, embedded_models.EmbeddedModel]]:
+    """Models that come with the package, by the names that one may ask for: each in the engine's best format."""
+    makers = {GGUF: embedded_models.models, HUGGING_FACE: embedded_models.folder_models}
+    found: dict[str, tuple[str, embedded_models.EmbeddedModel]] = {}
+    for model_format in formats:
+        for chosen in makers[model_format]() if model_format in makers else ():
+            for name in (chosen.name, chosen.served):
+                found.setdefault(name, (model_format, chosen))
+    return found
 
 
 def _with_always(plan: Launch, values: Mapping[str, Value], load: Load, model: ModelFiles) -> dict[str, Value]:
