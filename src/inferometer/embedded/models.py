@@ -16,7 +16,7 @@ from inferometer.embedded import TRAINED_FAMILY, cache, hugging_face, model_name
 from inferometer.embedded.tiny_model import Shape
 from inferometer.errors import UsageError
 
-DEFAULT_MODEL = "random"  # "trained", as soon as data/ holds its weights
+DEFAULT_MODEL = "trained"
 
 
 @dataclass(frozen=True, slots=True)
