@@ -53,4 +53,9 @@ class ChunkKind(IntEnum):
 APIS = ("chat", "completions")  # of a server, by preference: a chat is what people use
 NATIVE_APIS = ("native", "native-chat")  # an engine's own, which must be asked for
 
+# What the server's caches can know of a run's prompts when it begins, surest first.
+NEW_PROMPTS = "new prompts"  # nothing: their words were drawn for this run
+NEW_SERVER = "new server"  # nothing: it was started for this run
+NOT_KNOWN = "not known"  # the same prompts may have been sent to it before
+
 TOKEN_BEARING = (ChunkKind.CONTENT, ChunkKind.REASONING, ChunkKind.TOOL)

@@ -80,6 +80,7 @@ def test_which_of_them_could_serve_a_model(shell, folder):
         (["serve", "vlm", "--model", "x"], ["there is no engine 'vlm'", "did you mean vllm?"]),
         (["serve", "triton", "--model", "x"], ["cannot be started from here"]),
         (["serve", "llamacpp"], ["must be told which model", "--model"]),
+        (["serve", "vllm", "--model", "trained-q4_0"], ["in a format that vLLM takes", "take --model trained"]),
         (["serve", "llamacpp", "--model", "/no.gguf"], ["there is no file or folder /no.gguf"]),
         (["serve", "llamacpp", "--model", "random", "--set", "kontext=1"], ["did you mean context?"]),
         (["serve", "llamacpp", "--model", "random", "--set", "dtype=auto"], ["the GGUF file decides"]),
@@ -103,6 +104,17 @@ def test_what_is_refused_before_anything_is_made(shell, words, says):
     assert len(done.stderr.splitlines()) <= 2
     for text in says:
         assert text in done.stderr
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_the_model_that_comes_along_is_there_for_each_of_them_by_name(shell):
+    """Nothing is written for a question, nor for a dry run."""
+    cache = {"XDG_CACHE_HOME": str(shell.folder)}
+    document = shell("engines", "--model", "trained", "--format", "json", env=cache).json
+    rows = {row["name"]: row["model"] for row in document["engines"]}
+    assert {name for name, against in rows.items() if against == ""} >= {"llama.cpp", "vllm", "sglang", "tgi"}
+    done = shell("serve", "vllm", "--model", "trained", "--dry-run", env=cache | {"PATH": "/nowhere"})
+    assert "--served-model-name inferometer-reader-v1-f16" in done.stdout, done.stderr
     assert list(shell.folder.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ def test_the_page_shows_what_was_found(page_block):
 
 def test_a_run_of_a_part_of_the_contract_is_not_kept():
     before = table.KEPT.read_bytes()
-    with pytest.raises(ValueError, match="not written: vllm, .*stop"):
+    with pytest.raises(ValueError, match=r"not written: vllm, .*stop"):
         table.keep("vllm", dict.fromkeys(set(table.ROWS) - {"stop"}, "x"))
     assert table.KEPT.read_bytes() == before
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from inferometer.embedded import model_name, served_name, trained_model
-from inferometer.embedded.models import DEFAULT_MODEL, choose, models
+from inferometer.embedded.models import DEFAULT_MODEL, choose, folder_models, models
 from inferometer.errors import UsageError
 
 
@@ -39,3 +39,17 @@ def test_a_file_is_served_under_the_name_that_was_chosen(tmp_path):
 def test_the_trained_model_is_there_in_each_number_format_if_its_weights_are():
     trained = {model.name for model in models()} - {"random"}
     assert trained == (set(trained_model.FILE_TYPES) if trained_model.facts() is not None else set())
+
+
+def test_as_a_folder_there_are_the_weights_as_trained():
+    f16 = choose("trained-f16")
+    for model in folder_models():
+        assert (model.served, model.context_tokens) == (f16.served, f16.context_tokens)
+    assert [model.name for model in folder_models()] == ["trained", "trained-f16"]
+
+
+def test_what_was_written_before_is_found_without_writing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for model in (choose("trained"), folder_models()[0]):
+        assert model.cached() is None
+        assert model.ensure() == model.cached()

@@ -478,6 +478,16 @@ def test_prefix_hits_beyond_the_template_are_told():
     assert cached(24, n_template_tokens=20) == {}  # a block more: 2 % of the prompt
 
 
+@pytest.mark.parametrize(
+    ("caches", "says"),
+    [("new prompts", "met each other"), ("new server", "the server was new"), ("not known", "another --seed")],
+)
+def test_what_helps_against_hits_depends_on_what_the_cache_could_know(caches, says):
+    remedy = cached(60, n_template_tokens=20, caches=caches)["prefix_hits"].remedy
+    assert says in remedy
+    assert "prefix cache off" in remedy
+
+
 def test_hits_that_were_asked_for_are_not():
     assert cached(120, n_template_tokens=20, shared_prefix=100) == {}
     assert cached(120, n_template_tokens=20, input_tokens="file:prompts.jsonl") == {}

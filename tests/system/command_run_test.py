@@ -94,3 +94,15 @@ def test_a_server_that_dies_in_mid_run_ends_it_with_what_is_there(shell, rows):
     outcomes = [row["outcome"] for row in rows(shell.folder / "run")]
     assert outcomes.count("ok") > 10
     assert {"refused", "truncated", "reset"} & set(outcomes)
+
+
+@pytest.mark.parametrize("flags", [(), ("--seed", "3"), ("--input-tokens", "file:prompts.jsonl")], ids=" ".join)
+def test_the_manifest_says_what_caches_could_know_of_the_prompts(shell, truth, flags):
+    """A server of our own knows none; one that ran before may, unless the prompts are new."""
+    (shell.folder / "prompts.jsonl").write_text('{"prompt": "one two three"}\n')
+    for server, caches in ((("--", *TRUTH), "new server"), ((truth(ttft_ms=20, gap_ms=2).url,), "not known")):
+        out = f"run-{caches}"
+        done = shell("run", *SHORT, "--quiet", *flags, "--out", out, *server)
+        assert done.exit_code in (0, 4), done.stderr
+        manifest = json.loads((shell.folder / out / "manifest.json").read_text())
+        assert manifest["plan"]["caches"] == (caches if flags else "new prompts")

@@ -11,9 +11,9 @@ from inferometer.engines.knobs import KNOBS
 from inferometer.engines.launch import Launch
 from inferometer.engines.registry import engines
 from inferometer.errors import EngineError, UsageError
+from inferometer.experiment.starting import model_files
 from inferometer.host import hardware, installed
 from inferometer.host.hardware import Hardware
-from inferometer.host.model_files import find_model
 from inferometer.host.suitability import choose_device, too_large, why_not
 from inferometer.report.engines import EngineRow, Section
 from inferometer.units import format_bytes
@@ -64,7 +64,7 @@ def _against(engine: Engine, plan: Launch | None, kinds: Collection[str], machin
     if plan is None:
         return "it is not started from here"
     try:
-        found = find_model(model, plan.formats, engine.title, is_dry=True)
+        found = model_files(engine, plan, model, is_dry=True)
     except (UsageError, EngineError) as error:
         return str(error)
     memory = too_large(found.n_bytes, kinds, machine)

@@ -23,7 +23,7 @@ from inferometer.drive.loop import Options
 from inferometer.drive.progress import Observer
 from inferometer.engines.registry import dialects, engines
 from inferometer.errors import InferometerError, RunError
-from inferometer.experiment import scraping
+from inferometer.experiment import caches, scraping
 from inferometer.experiment.manifest import begun, ended, known
 from inferometer.experiment.sending import headers_of, payloads_of, target_of
 from inferometer.experiment.sizing import (
@@ -184,6 +184,10 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
     clock = Clock()
     manifest = begun(config) | known(config, plan, facts, subject, prepared.n_workers) | {"nonce": nonce}
     manifest["plan"] |= {"words_nonce": prepared.words_nonce}
+    manifest["plan"]["caches"] = caches.state_of(
+        has_new_words=config.seed is None and shape_of(config).inputs.kind != "file",
+        is_our_server=subject.server is not None,
+    )
     manifest["clock"] = {"origin_ns": clock.origin_ns}
     manifest["gauges"] = prepared.beside.facts()
     run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder

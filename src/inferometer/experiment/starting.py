@@ -106,7 +106,7 @@ def prepare(
     engine, plan = launch_of(name)
     values = parse_settings(settings)
     check_knobs(engine.title, plan, values, extra)
-    files = _model(engine, plan, model, revision, is_dry=is_dry)
+    files = model_files(engine, plan, model, revision=revision, is_dry=is_dry)
     values = _with_always(plan, values, load, files)
     machine = hardware.look()
     kinds = engine.facts.devices if engine.facts is not None else {}
@@ -183,7 +183,13 @@ def launched(
     )
 
 
-def _model(engine: Engine, plan: Launch, given: str | None, revision: str | None, *, is_dry: bool) -> ModelFiles:
+def model_files(
+    engine: Engine, plan: Launch, given: str | None, *, revision: str | None = None, is_dry: bool = False
+) -> ModelFiles:
+    """What `--model` names for this engine: one of ours by its name, or what host.model_files finds.
+
+    Raises: UsageError; EngineError if it cannot be had.
+    """
     own = _own_models(plan.formats)
     if given is None:
         names = ", ".join(dict.fromkeys(chosen.name for _, chosen in own.values()))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from inferometer.kinds import Outcome
+from inferometer.kinds import NEW_PROMPTS, NEW_SERVER, Outcome
 from inferometer.metrics.estimates import QUANTILES
 from inferometer.metrics.latency import e2e, tpot, ttft
 from inferometer.metrics.reason import TAIL_SHARE, TOLERANCE, Evidence, Level, Reason, percent
@@ -277,8 +277,17 @@ def prefix_hits(evidence: Evidence) -> Iterator[Reason]:
     if (share := evidence.exceeds("prefix_excess_ratio", MAX_PREFIX_EXCESS)) is None or evidence.is_users_traffic:
         return
     text = f"{percent(share)} of the prompt tokens came from a prefix cache, beyond template and shared prefix"
-    remedy = "another --seed makes other prompts; or turn the server's prefix cache off"
-    yield Reason("prefix_hits", "suspect", text, remedy, depending_on("prompt"))
+    yield Reason("prefix_hits", "suspect", text, prefix_remedy(evidence), depending_on("prompt"))
+
+
+def prefix_remedy(evidence: Evidence) -> str:
+    """What helps depends on what its caches could know of the prompts."""
+    known = plan_of(evidence.trace).get("caches")
+    if known == NEW_PROMPTS:
+        return "it never saw these prompts before, so they met each other: turn the server's prefix cache off"
+    if known == NEW_SERVER:
+        return "the server was new, so the prompts met each other: turn its prefix cache off"
+    return "another --seed makes other prompts, and none makes new ones; or turn the server's prefix cache off"
 
 
 def prompts_repeated(evidence: Evidence) -> Iterator[Reason]:

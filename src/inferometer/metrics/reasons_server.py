@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from inferometer.metrics.reason import Evidence, Reason, percent
-from inferometer.metrics.reasons_engine import MAX_LENGTH_ERROR, MAX_PREFIX_EXCESS
+from inferometer.metrics.reasons_engine import MAX_LENGTH_ERROR, MAX_PREFIX_EXCESS, prefix_remedy
 from inferometer.metrics.registry import depending_on
 
 
@@ -40,8 +40,7 @@ def prefix_hits_counted(evidence: Evidence) -> Iterator[Reason]:
         return
     if (share := evidence.exceeds("server_prefix_excess_ratio", MAX_PREFIX_EXCESS)) is not None:
         text = f"{percent(share)} of the prompt tokens came from a prefix cache, by the server's counters"
-        remedy = "another --seed makes other prompts; or turn the server's prefix cache off"
-        yield Reason("prefix_hits", "suspect", text, remedy, depending_on("prompt"))
+        yield Reason("prefix_hits", "suspect", text, prefix_remedy(evidence), depending_on("prompt"))
 
 
 SERVER_RULES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (server_counts, prefix_hits_counted)
