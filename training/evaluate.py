@@ -17,6 +17,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -115,6 +116,7 @@ def main() -> None:
     rows: dict[Cell, dict[str, Share]] = {}
     verdicts: dict[str, list[bool]] = {}
     with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         ask: dict[str, Answer] = {} if told.no_reference else {REFERENCE: Reference(told.package).answers}
         for name in formats:
             engine = serving(gguf[name], context_tokens=max(lengths) + _ROOM_TOKENS, log_folder=told.out)
@@ -125,8 +127,11 @@ def main() -> None:
         for cell in cells_of(lengths):
             items = items_of(cell, tokenizer, told.seed, told.items)
             rows[cell] = baselines(items)
-            for name, answer in ask.items():
-                found = answered(kept / f"{name}-{cell}-{told.items}.jsonl", name, items, answer)
+
+            def asked(name: str, cell: Cell = cell, items: list[Item] = items) -> list[Answered]:
+                return answered(kept / f"{name}-{cell}-{told.items}.jsonl", name, items, ask[name])
+
+            for name, found in zip(ask, pool.map(asked, ask), strict=True):
                 rows[cell][name] = share(row.is_right for row in found)
                 if cell.n_tokens <= TRAINED_TOKENS:
                     verdicts.setdefault(name, []).extend(row.is_right for row in found)
