@@ -105,7 +105,7 @@ def time_alone(config: Experiment, shape: planning.Shape, facts: ServerFacts) ->
     """
     n_output = max(1, math.ceil(shape.outputs.mean))
     n_asked = min(n_output, MAX_ALONE_TOKENS)
-    n_input = math.ceil(shape.inputs.mean)
+    n_input = max(1, math.ceil(shape.inputs.mean))  # of prompts out of a file nothing is known yet
     n_words = min(n_input, _N_FIRST_WORDS)
     clock = Clock()
     t_start_ns = 0
