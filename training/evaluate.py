@@ -44,11 +44,11 @@ _ROOM_TOKENS = 96  # of a slot, beside the longest prompt
 Answer = Callable[[Sequence[Item]], list[str]]
 
 
-def cells_of(lengths: Sequence[int]) -> list[Cell]:
+def cells_of(lengths: Sequence[int], tasks: Sequence[Task] = tuple(Task)) -> list[Cell]:
     """Every task at every length; arithmetic once, as it has no context."""
     return [
         cell
-        for task in Task
+        for task in tasks
         for cell in ([Cell(task, ONCE)] if task is Task.ARITHMETIC else [Cell(task, n) for n in lengths])
     ]
 
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--package", type=Path, default=DATA, help="weights; default: those of the package")
     parser.add_argument("--items", type=int, default=500, help="questions in each cell")
     parser.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="prompt tokens")
+    parser.add_argument("--tasks", default=",".join(Task))
     parser.add_argument("--formats", default=",".join(FILE_TYPES))
     parser.add_argument("--parity", type=int, default=200, help="prompts to compare with the reference; 0: none")
     parser.add_argument("--no-reference", action="store_true", help="leave the PyTorch column out")
@@ -124,7 +125,7 @@ def main() -> None:
         kept = told.out / f"answers-{package_facts.digest[:8]}"
         kept.mkdir(exist_ok=True)
         tokenizer = Tokenizer.from_file(str(told.package / TOKENIZER))
-        for cell in cells_of(lengths):
+        for cell in cells_of(lengths, [Task(task) for task in told.tasks.split(",")]):
             items = items_of(cell, tokenizer, told.seed, told.items)
             rows[cell] = baselines(items)
 

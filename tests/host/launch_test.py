@@ -194,7 +194,11 @@ def test_an_engine_says_its_own_reason_wherever_it_stands(start, name, said, rea
 def test_while_it_loads_somebody_may_be_told_what_it_says(start):
     told = []
     start(
-        "--say", "loading layer 7 of 32", "--loading", "6", on_wait=lambda waited_s, line: told.append((waited_s, line))
+        "--say",
+        "loading layer 7 of 32",
+        "--loading",
+        "24",
+        on_wait=lambda waited_s, line: told.append((waited_s, line)),
     )
     assert told
     assert all(waited_s >= 1 for waited_s, _ in told)
