@@ -197,7 +197,7 @@ def test_while_it_loads_somebody_may_be_told_what_it_says(start):
         "--say",
         "loading layer 7 of 32",
         "--loading",
-        "24",
+        "60",
         on_wait=lambda waited_s, line: told.append((waited_s, line)),
     )
     assert told
