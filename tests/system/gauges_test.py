@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
 from inferometer.embedded import models
+from inferometer.embedded.server import command
 
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
@@ -78,11 +78,9 @@ def test_the_engines_times_and_counters_are_the_clients(shell, rows, api):
 
 def test_requests_that_wait_for_a_slot_are_seen_waiting(shell, rows):
     """Eight at once for an engine of two slots: the queue is in its gauges, and outside of what it times."""
-    server = ("-P", "-m", "inferometer.embedded.server", "--slots", "2", "--threads-http", "16", "--context", "512")
-    model = str(models.choose(None).ensure())
+    server = command(models.choose(None).ensure(), n_slots=2, context_tokens=512, n_connections=12)
     flags = ("--concurrency", "8", "--requests", "24", "--scrape-every", "50ms", *LOAD, "--out", "run")
-    command = ("--", sys.executable, *server, "--model", model, "--port", "{port}")
-    done = shell("run", *flags, "--format", "json", *command, timeout=120)
+    done = shell("run", *flags, "--format", "json", "--", *server, timeout=120)
     assert done.exit_code in (0, 4), done.stderr
     gauges = gauges_of(rows, shell.folder / "run")
     assert max(gauges["requests_running"]) == 2
