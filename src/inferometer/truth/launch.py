@@ -6,8 +6,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from inferometer.errors import EngineError
 from inferometer.truth.log import TruthLog, read_log
@@ -17,25 +19,23 @@ from inferometer.truth.script import PRESETS, Prescription
 STOP_WITHIN_S = 30.0  # a log of ten million sends takes a few seconds to write
 
 
-class TruthServer:
-    """A running server, for use with `with`. `url`: where it listens; `port` 0: at any free one.
+class LoggedServer:
+    """A server that says `listening on URL` and writes a log of what it sent when it is told to end; for use with
+    `with`. `command(log)`: how it is started; `what`: it, for messages; `remedy`: what to try if it does not start.
 
-    Raises: EngineError if it does not start, or does not stop and write its log.
+    `url`: where it listens. Raises: EngineError if it does not start, or does not stop and write its log.
     """
 
-    def __init__(
-        self, prescription: Prescription = PRESETS["default"], *, cpu: int | None = None, port: int = 0
-    ) -> None:
+    def __init__(self, command: Callable[[Path], list[str]], what: str, remedy: str) -> None:
+        self._what = what
         self._folder = tempfile.TemporaryDirectory(prefix="inferometer-truth-")
         self._log = Path(self._folder.name) / "truth.log"
-        argv = [sys.executable, "-m", "inferometer.truth.server", f"--port={port}", f"--log={self._log}"]
-        argv += to_flags(prescription) + ([] if cpu is None else [f"--cpu={cpu}"])
-        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(command(self._log), stdout=subprocess.PIPE, text=True)
         line = self._process.stdout.readline() if self._process.stdout else ""
         _, _, self.url = line.strip().partition("listening on ")
         if not self.url:
             self.__exit__(None, None, None)
-            raise EngineError("the ground-truth server did not start", f"try it alone: {' '.join(argv[1:3])}")
+            raise EngineError(f"{what} did not start", remedy)
 
     @property
     def port(self) -> int:
@@ -51,12 +51,12 @@ class TruthServer:
         try:
             self._process.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired as error:
-            raise EngineError(f"the ground-truth server did not stop within {STOP_WITHIN_S:.0f} s") from error
+            raise EngineError(f"{self._what} did not stop within {STOP_WITHIN_S:.0f} s") from error
         if not self._log.exists():
-            raise EngineError(f"the ground-truth server left no log (exit status {self._process.returncode})")
+            raise EngineError(f"{self._what} left no log (exit status {self._process.returncode})")
         return read_log(self._log)
 
-    def __enter__(self) -> TruthServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -68,3 +68,16 @@ class TruthServer:
         if self._process.stdout:
             self._process.stdout.close()
         self._folder.cleanup()
+
+
+class TruthServer(LoggedServer):
+    """The ground-truth server; `port` 0: at any free one; `cpu`: the core it stays on."""
+
+    def __init__(
+        self, prescription: Prescription = PRESETS["default"], *, cpu: int | None = None, port: int = 0
+    ) -> None:
+        def command(log: Path) -> list[str]:
+            argv = [sys.executable, "-m", "inferometer.truth.server", f"--port={port}", f"--log={log}"]
+            return argv + to_flags(prescription) + ([] if cpu is None else [f"--cpu={cpu}"])
+
+        super().__init__(command, "the ground-truth server", "try it alone: -m inferometer.truth.server")
