@@ -62,7 +62,7 @@ def test_the_whole_block_fits_its_width(make_summary, usual, golden):
 
 
 def test_times_that_add_up(lines):
-    first = "first token 19.8 ms from sent (mean): "
+    first = "first token 19.8 [19.4, 20.2] ms from sent (means of 491 requests): "
     prefill = {"server_prefill_s": 0.0173, "ttft_outside_s": 0.0025}
     assert lines(prefill)[0] == first + (
         "17.3 ms prefill by its own clock, 2.50 ms outside it (network, client, waiting to be begun)"
@@ -76,7 +76,8 @@ def test_times_that_add_up(lines):
 
 def test_times_out_of_histograms(lines):
     assert lines(server=SERVER | TOLD)[0] == (
-        "first token 19.8 ms from sent (mean): 18.1 ms by its own clock, over all it served, 0.400 ms of it waiting"
+        "first token 19.8 [19.4, 20.2] ms from sent (means of 491 requests): "
+        "18.1 ms by its own clock, over all it served, 0.400 ms of it waiting"
     )
 
 

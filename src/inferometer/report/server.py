@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from inferometer.metrics.summary import Summary
 from inferometer.report.distributions import INDENT
-from inferometer.report.figures import scale_of, value_text
+from inferometer.report.figures import figure_text, scale_of, value_text
 from inferometer.report.layout import filled
 from inferometer.stats import Estimate
 
@@ -33,13 +33,13 @@ def _not_measured(summary: Summary) -> list[str]:
 
 
 def _times(summary: Summary) -> list[str]:
-    """`first token 56.5 ms from sent (mean): 49.0 ms prefill by its own clock, 7.5 ms outside it (network, ...)`."""
+    """`first token 56 [55, 58] ms from sent (means of 9 requests): 49 [48, 50] ms prefill by its own clock, ...`."""
     seen = _mean(summary, "ttft_sent_s")
     parts = _times_of_requests(summary) or _times_of_histograms(summary)
     if seen is None or not parts:
         return []
     shown = [words.format(_in(number, seen)) for words, number in parts]
-    return [f"first token {_in(seen, seen)} from sent (mean): {', '.join(shown)}"]
+    return [f"first token {_in(seen, seen)} from sent (means of {seen.n:,} requests): {', '.join(shown)}"]
 
 
 def _times_of_requests(summary: Summary) -> list[tuple[str, Estimate]]:
@@ -123,5 +123,5 @@ def _size(number: Estimate) -> str:
 
 
 def _in(number: Estimate, whole: Estimate) -> str:
-    """In the unit of the whole, so that parts can be added up by eye."""
-    return value_text(number, scale_of([whole]))
+    """With its interval, in the unit of the whole, so that parts can be added up by eye."""
+    return figure_text(number, scale_of([whole]))
