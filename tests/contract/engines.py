@@ -32,8 +32,8 @@ N_SLOTS = 4
 class Contract:
     """One engine's part. `model`: as given to --model; `env`: set while it is started; `version`: what its own answer
     to that begins with. `max_outside_s`: of the client's time to a first token, what lies outside of the engine's own,
-    at most, at the lowest decile (what else the machine does only adds to it); `follows_within_s`: from a request's
-    beginning, or its client's leaving, until the gauges say so. `says_too_long`: words of
+    at most, at the lowest decile (what else the machine does only adds to it); `follows_within_s`: from its client's
+    leaving until the gauges say so. `says_too_long`: words of
     its refusal of a prompt that is longer than the context."""
 
     name: str
