@@ -23,6 +23,8 @@ MAX_CHUNK_TOKENS = 32_767  # what the records can hold of one event (int16)
 _MAX_TOKENS = 2_147_483_647  # and of one request (int32)
 _MAX_DURATION_NS = 7 * 24 * 3600 * NS_PER_S  # a week: longer than any run may last
 
+_MAX_REASON_CHARS = 200  # a place deep in nested JSON is told with its whole path, thousands of characters
+
 _NO_UTF8 = "not JSON: the bytes are no UTF-8"
 
 _T = TypeVar("_T")
@@ -39,7 +41,7 @@ def parser(kind: type[_T], whose: str) -> Callable[[bytes], _T]:
         try:
             return decoder.decode(data)
         except msgspec.ValidationError as error:
-            raise DialectError(f"not the shape of {whose}: {error}") from error
+            raise DialectError(f"not the shape of {whose}: {_reason(error)}") from error
         except msgspec.DecodeError as error:
             return _parse_slowly(data, kind, whose, error)
         except UnicodeDecodeError as error:
@@ -54,11 +56,16 @@ def _parse_slowly(data: bytes, kind: type[_T], whose: str, reason: msgspec.Decod
     try:
         return msgspec.convert(json.loads(data), kind)
     except msgspec.ValidationError as error:
-        raise DialectError(f"not the shape of {whose}: {error}") from error
+        raise DialectError(f"not the shape of {whose}: {_reason(error)}") from error
     except UnicodeDecodeError as error:  # versions of msgspec differ in what they raise for it
         raise DialectError(_NO_UTF8) from error
     except (ValueError, RecursionError) as error:
-        raise DialectError(f"not JSON: {reason}") from error
+        raise DialectError(f"not JSON: {_reason(reason)}") from error
+
+
+def _reason(error: msgspec.DecodeError) -> str:
+    text = str(error)
+    return text if len(text) <= _MAX_REASON_CHARS else text[: _MAX_REASON_CHARS - 1] + "…"
 
 
 def beside(event_type: str, data: bytes) -> list[Delta] | None:
