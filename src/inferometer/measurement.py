@@ -273,7 +273,7 @@ class Measurement:
         """Drive all trials. Ctrl-C once ends the run with what is there; twice ends the process."""
         loop, windows = self._part.loop, list[Window]()
         is_own_fault = False
-        with stopping_gently(self._stop) as interrupts:
+        with stopping_gently(self._stop) as interrupts, noticing_stops(loop):
             try:
                 loop.open_connections(n_due_at_start(self._schedule))
                 for trial, stages in enumerate(self._schedule.trials):
@@ -366,6 +366,16 @@ def stopping_gently(stop: Callable[[], None], at_once: Callable[[], None] | None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def noticing_stops(loop: Loop) -> Iterator[None]:
+    """The loop is told when this process goes on after a SIGSTOP or Ctrl-Z: nothing else shows a stop in mid-write."""
+    previous = signal.signal(signal.SIGCONT, lambda *_: loop.on_continued())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, previous)
 
 
 def _remaining_s(stages: Sequence[Stage], elapsed_ns: int, n_done: int) -> float | None:

@@ -43,6 +43,7 @@ from inferometer.measurement import (
     n_due_at_start,
     note_samples,
     note_window,
+    noticing_stops,
     stopping_gently,
 )
 from inferometer.plan.schedule import Stage
@@ -395,7 +396,7 @@ class Worker:
     def run(self) -> int:
         """Returns: the exit code of the process."""
         loop = self._part.loop
-        with without_collector():
+        with without_collector(), noticing_stops(loop):
             try:
                 loop.open_connections(self._crew.n_connections_of(self._number))
                 self._report(None)

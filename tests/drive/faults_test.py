@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -22,6 +24,7 @@ from inferometer.drive.arrivals import FAR_NS
 from inferometer.drive.connection import READ_BYTES, Target
 from inferometer.drive.loop import Options
 from inferometer.kinds import TOKEN_BEARING, Outcome
+from inferometer.metrics.samples import series
 from inferometer.plan.schedule import Stage
 from inferometer.recorder import Writer
 from inferometer.truth.script import FaultName
@@ -154,6 +157,39 @@ def test_while_we_are_away_nobody_is_silent_or_late(drive):
     options = Options(timeout_ns=900 * NS_PER_MS, stall_timeout_ns=300 * NS_PER_MS)
     driven = drive([{"ttft_ms": 50, "gap_ms": 50}] * 2, options=options, disk=SlowDisk)
     assert {Outcome(o).name for o in driven.requests["outcome"]} == {"OK"}
+
+
+class SlowBlock(Writer):
+    """It takes 0.1 s to write the tenth block."""
+
+    __slots__ = ("n_blocks",)
+
+    def flush(self):
+        self.n_blocks = getattr(self, "n_blocks", 0) + 1
+        if self.n_blocks == 10:
+            sleep_s(0.1)
+        super().flush()
+
+
+class StoppedBlock(SlowBlock):
+    """As if the process had been stopped meanwhile: what it sees of a stop is the signal to go on."""
+
+    __slots__ = ()
+
+    def flush(self):
+        super().flush()
+        if self.n_blocks == 10:
+            os.kill(os.getpid(), signal.SIGCONT)
+
+
+@pytest.mark.parametrize(("disk", "least_s", "most_s"), [(SlowBlock, 0.1, 1), (StoppedBlock, 0, 0.01)])
+def test_a_stop_in_mid_write_is_not_the_disks(drive, disk, least_s, most_s):
+    driven = drive([HEALTHY] * 2, disk=disk)
+    _, away_s = series(driven.trace.samples, "client", "away_s")
+    _, write_s = series(driven.trace.samples, "client", "away_write_s")
+    longest = away_s.argmax()
+    assert away_s[longest] >= 0.1
+    assert least_s <= write_s[longest] <= most_s
 
 
 # -- before HTTP ------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class Tick:
 class Absence(NamedTuple):
     """The loop was away from its sockets for longer than AWAY_NS although it had nothing to wait for.
 
-    `write_ns`: how much of it the recorder took.
+    `write_ns`: how much of it the recorder took; 0 where the process was stopped, which may have been while it wrote.
     """
 
     t_start_ns: int
@@ -143,6 +143,7 @@ class Loop:
         self._t_tick_ns = 0  # when the first of them is due
         self._t_polled_ns = clock.now_ns()
         self._last_write_ns = 0
+        self._was_stopped = False  # since the last pass
         self._digest = digest
         self._connections: dict[int, Connection] = {}
         self._to_sweep: list[Connection] = []
@@ -215,6 +216,10 @@ class Loop:
         self.recorder.flush()
         self.poller.close()
 
+    def on_continued(self) -> None:
+        """The process goes on after a stop (SIGCONT): no write that it fell into was slow."""
+        self._was_stopped = True
+
     # -- the loop itself ----------------------------------------------------------------------------------------------
 
     def _pass(self, until_ns: int) -> None:
@@ -240,7 +245,8 @@ class Loop:
         self.recorder.flush()
         self.n_passes += 1
         now_ns = monotonic_ns() - self.origin_ns
-        self._last_write_ns = now_ns - t_write_ns
+        self._last_write_ns = 0 if self._was_stopped else now_ns - t_write_ns
+        self._was_stopped = False
         self.write_ns += self._last_write_ns
         if now_ns >= self._t_tick_ns:
             self._run_ticks(now_ns, has_room=not ready and until_ns - now_ns > TICK_ROOM_NS)
