@@ -163,7 +163,8 @@ class Part:
         for away in absences:
             lengths_ns = {"away_s": away.t_end_ns - away.t_start_ns, "away_write_s": away.write_ns}
             lengths_s = {name: length_ns / NS_PER_S for name, length_ns in lengths_ns.items()}
-            _note_gauges(self._recorder, away.t_end_ns, self._source, lengths_s)
+            gauges = lengths_s | {"away_stopped": float(away.was_stopped)}
+            _note_gauges(self._recorder, away.t_end_ns, self._source, gauges)
 
     def counts(self) -> Counts:
         loop = self.loop

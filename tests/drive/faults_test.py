@@ -160,13 +160,13 @@ def test_while_we_are_away_nobody_is_silent_or_late(drive):
 
 
 class SlowBlock(Writer):
-    """It takes 0.1 s to write the tenth block."""
+    """It takes 0.1 s to write the third block."""
 
     __slots__ = ("n_blocks",)
 
     def flush(self):
         self.n_blocks = getattr(self, "n_blocks", 0) + 1
-        if self.n_blocks == 10:
+        if self.n_blocks == 3:
             sleep_s(0.1)
         super().flush()
 
@@ -178,7 +178,7 @@ class StoppedBlock(SlowBlock):
 
     def flush(self):
         super().flush()
-        if self.n_blocks == 10:
+        if self.n_blocks == 3:
             os.kill(os.getpid(), signal.SIGCONT)
 
 
@@ -190,6 +190,8 @@ def test_a_stop_in_mid_write_is_not_the_disks(drive, disk, least_s, most_s):
     longest = away_s.argmax()
     assert away_s[longest] >= 0.1
     assert least_s <= write_s[longest] <= most_s
+    _, stopped = series(driven.trace.samples, "client", "away_stopped")
+    assert stopped[longest] == (disk is StoppedBlock)
 
 
 # -- before HTTP ------------------------------------------------------------------------------------------------------

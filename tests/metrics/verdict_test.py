@@ -184,10 +184,10 @@ def test_a_client_that_waits_a_little_each_time_is_starved_for_what_it_is_late_f
     assert reasons(trace)["client_starved"].metrics == ("gap_s", "gap_token_s", "gap_max_s")
 
 
-def away(length, *, worker="client", write=0, start=2 * SECOND):
+def away(length, *, worker="client", write=0, start=2 * SECOND, stopped=0.0):
     """One absence of the driving loop, as it is sampled."""
     end = start + length
-    rows = {"away_s": length / SECOND, "away_write_s": write / SECOND, "write_s": 0.01}
+    rows = {"away_s": length / SECOND, "away_write_s": write / SECOND, "away_stopped": stopped, "write_s": 0.01}
     return [(end, worker, gauge, value) for gauge, value in rows.items()]
 
 
@@ -250,6 +250,11 @@ def test_what_a_client_that_hardly_gets_its_core_does_late_is_no_stop():
 def test_a_stop_is_seen_although_the_client_waits_for_its_core_all_the_time():
     waited = waits(*[0.2] * 7)
     assert set(reasons(closed_loop(samples=sorted(waited + away(300 * MS))))) == {"client_stalled"}
+
+
+def test_a_stop_that_was_told_is_one_however_busy_the_core_was():
+    waited = waits(0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0)
+    assert set(reasons(closed_loop(samples=sorted(waited + away(300 * MS, stopped=1.0))))) == {"client_stalled"}
 
 
 def test_writing_that_waits_for_a_core_is_no_slow_disk():

@@ -80,6 +80,7 @@ class Absence(NamedTuple):
     t_start_ns: int
     t_end_ns: int
     write_ns: int
+    was_stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Loop:
         self._t_tick_ns = 0  # when the first of them is due
         self._t_polled_ns = clock.now_ns()
         self._last_write_ns = 0
-        self._was_stopped = False  # since the last pass
+        self._was_stopped = False  # since the last poll
         self._digest = digest
         self._connections: dict[int, Connection] = {}
         self._to_sweep: list[Connection] = []
@@ -217,7 +218,7 @@ class Loop:
         self.poller.close()
 
     def on_continued(self) -> None:
-        """The process goes on after a stop (SIGCONT): no write that it fell into was slow."""
+        """The process goes on after a stop (SIGCONT), which was neither a slow write nor want of a core."""
         self._was_stopped = True
 
     # -- the loop itself ----------------------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ class Loop:
     def _pass(self, until_ns: int) -> None:
         now_ns = monotonic_ns() - self.origin_ns
         if now_ns - self._t_polled_ns > AWAY_NS:
-            self.absences.append(Absence(self._t_polled_ns, now_ns, self._last_write_ns))
+            self.absences.append(Absence(self._t_polled_ns, now_ns, self._last_write_ns, self._was_stopped))
         # A tick that is due ends the sleep, unless it would have to wait anyway because a request is due before.
         has_room = until_ns - now_ns > TICK_ROOM_NS or now_ns >= self._t_tick_ns + OVERDUE_NS
         wake_ns = min(until_ns, self._t_tick_ns) if has_room else until_ns
@@ -235,7 +236,8 @@ class Loop:
         self._is_flowing = bool(ready)
         t_polled_ns = self._t_polled_ns = self._pair_clocks()
         if t_polled_ns - wake_ns > AWAY_NS < t_polled_ns - now_ns:
-            self.absences.append(Absence(max(now_ns, wake_ns), t_polled_ns, 0))
+            self.absences.append(Absence(max(now_ns, wake_ns), t_polled_ns, 0, self._was_stopped))
+        self._was_stopped = False
         connections = self._connections
         for fd, mask in ready:
             connection = connections.get(fd)
@@ -246,7 +248,6 @@ class Loop:
         self.n_passes += 1
         now_ns = monotonic_ns() - self.origin_ns
         self._last_write_ns = 0 if self._was_stopped else now_ns - t_write_ns
-        self._was_stopped = False
         self.write_ns += self._last_write_ns
         if now_ns >= self._t_tick_ns:
             self._run_ticks(now_ns, has_room=not ready and until_ns - now_ns > TICK_ROOM_NS)

@@ -30,8 +30,8 @@ MOSTLY = 0.5
 class Absences:
     """By worker, in order of time. Shapes: worker, t_start_ns, t_end_ns int64[n]; is_wait, is_write bool[n].
 
-    `is_wait`: for want of a core during half of it or more, as far as samples tell. `is_write`: else, half of it or
-    more went into writing down what had come.
+    `is_wait`: for want of a core during half of it or more, as far as samples tell, and not stopped. `is_write`: else,
+    half of it or more went into writing down what had come.
     """
 
     worker: Array
@@ -81,7 +81,9 @@ def _of_worker(samples: Array, source: str, windows: Sequence[Window]) -> Absenc
     ends, lengths_s = series(samples, source, "away_s")
     _, writes_s = series(samples, source, "away_write_s")
     starts = ends - lengths_s * NS_PER_S
-    is_wait = _waited_s(samples, source, starts, ends) >= MOSTLY * lengths_s
+    _, stopped = series(samples, source, "away_stopped")
+    was_stopped = stopped > 0 if len(stopped) else np.zeros(len(ends), bool)  # older records do not tell
+    is_wait = ~was_stopped & (_waited_s(samples, source, starts, ends) >= MOSTLY * lengths_s)
     is_write = ~is_wait & (writes_s >= MOSTLY * lengths_s)
     inside = np.zeros(len(ends), bool)
     for window in windows:
