@@ -458,6 +458,17 @@ def test_a_handful_of_answers_is_too_few():
     assert (found.level, found.metrics) == ("suspect", ("ttft_s",))
 
 
+@pytest.mark.parametrize(("swing", "is_spoiled"), [(MS, True), (MS / 20, False)])
+def test_answers_that_follow_each_other_are_too_few_if_that_can_move_the_median(swing, is_spoiled):
+    rng = np.random.default_rng(7)
+    at = np.zeros(200)
+    for i in range(1, len(at)):
+        at[i] = 0.97 * at[i - 1] + rng.normal()  # 200 values, worth between 6 and 10
+    ttfts = (50 * MS + swing * at).astype(int).tolist()
+    rows = [stream(due=100 * MS * i, ttft=ttft, gap=(4 + i % 3) * MS, n=4) for i, ttft in enumerate(ttfts)]
+    assert ("too_few" in reasons(make_trace(*rows))) == is_spoiled
+
+
 def test_an_open_loop_beyond_capacity_grows_a_queue():
     found = reasons(open_loop(rate_per_s=120))["queue_growing"]  # 60 requests/s is what the servers do
     assert found.level == "suspect"

@@ -104,10 +104,12 @@ def too_few(evidence: Evidence) -> Iterator[Reason]:
         why = median.reason if isinstance(median, Missing) else f"{median.n} requests: {median.method}"
         text = f"too few independent answers for an interval of the {name} median ({why})"
         yield Reason("too_few", "suspect", text, _MORE, tuple(n for n, _ in bare))
-    elif evidence.mode != "burst" and evidence.median("ttft_s") is not None:
+    elif evidence.mode != "burst" and isinstance(median := evidence.metrics["ttft_s"].get("p50"), Estimate):
         worth = sum(_worth(trial) for trial in evidence.trials)
-        if worth < MIN_WORTH:
-            n = sum(int((trial.is_counted & is_ok(trial.requests)).sum()) for trial in evidence.trials)
+        n = sum(int((trial.is_counted & is_ok(trial.requests)).sum()) for trial in evidence.trials)
+        # Many answers that differ by next to nothing may follow each other slavishly and still tell their median.
+        is_narrow = n >= MIN_WORTH and median.hi - median.lo <= TOLERANCE * median.value
+        if worth < MIN_WORTH and not is_narrow:
             text = f"too few independent answers: {n}, worth {worth:.0f}; a median needs {MIN_WORTH}"
             yield Reason("too_few", "suspect", text, _MORE, ("ttft_s",))
 
