@@ -27,7 +27,7 @@ LEFT_OUT = "inferometer.__main__"  # which is `main()`
 
 
 def import_all() -> None:
-    """All of ours, and by a look at the help what the libraries import late. What is there then is not for the collector:
+    """All of ours, and by a look at the help what libraries import late. The collector leaves alone what is there then:
     each child would copy it all just to count it."""
     for module in pkgutil.walk_packages(inferometer.__path__, "inferometer."):
         if module.name != LEFT_OUT:

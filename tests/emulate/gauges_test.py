@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tests.patience import until
 
 from inferometer.emulate.gauges import Histogram, counter, gauge, histogram, text
 from inferometer.emulate.law import ServiceLaw
 from inferometer.kinds import TOKEN_BEARING
-
-from .patience import until
 
 LAW = ServiceLaw(a=10.0, b=0.05, c=0.5, d=0.001)
 VLLM, LMDEPLOY = '{engine="0",model_name="emulated"}', '{engine="0",model_name="emulated"}'

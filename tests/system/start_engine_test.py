@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from tests.patience import until
 
 from inferometer.embedded.cache import ensure_model
 from inferometer.experiment.starting import Load, launched, prepare
@@ -214,10 +215,7 @@ def test_nothing_is_left_of_serve_whatever_ends_it(serve, number):
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 def test_nothing_is_left_of_a_run_that_is_killed(shell, model, processes):
     process = shell.start("run", "--engine", "llamacpp", "--model", str(model), "--for", "60s", "--out", "run")
-    t_end = time.monotonic() + 60
-    while not (shell.folder / "run" / "recorder.bin").exists():
-        assert time.monotonic() < t_end
-        time.sleep(0.02)
+    until((shell.folder / "run" / "recorder.bin").exists, "the recorder's file")
     pids = processes(str(model))
     assert len(pids) == 2, "inferometer and the engine"
     process.kill()
