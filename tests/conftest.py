@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,8 +22,10 @@ from typing import Any
 
 import pytest
 
+from inferometer.clock import Clock
 from inferometer.truth.launch import TruthServer
 from inferometer.truth.script import Prescription
+from inferometer.units import NS_PER_S
 
 # A suite started in the background of a shell inherits an ignored SIGINT, and so would the programs whose Ctrl-C is
 # tested; a signal with a handler is back at its default in a program that we start.
@@ -107,14 +108,14 @@ class Warm:
             order = {"args": args, "folder": str(folder), "environment": dict(environment)} | sinks
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            begin = time.monotonic()
+            clock = Clock()
             print(json.dumps(order), file=self._process.stdin, flush=True)
             pid = int(self._process.stdout.readline())
             watchdog = threading.Timer(timeout, os.kill, (pid, signal.SIGKILL))
             watchdog.start()
             exit_code = int(self._process.stdout.readline())
             watchdog.cancel()
-            seconds = time.monotonic() - begin
+            seconds = clock.now_ns() / NS_PER_S
             stdout, stderr = (Path(sink).read_text(encoding="utf-8") for sink in sinks.values())
         assert seconds < timeout, f"inferometer {' '.join(args)} took more than {timeout:.0f} s"
         return Done(exit_code, stdout, stderr, seconds)

@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 
 import pytest
 from tests.patience import until, until_larger
+
+from inferometer.clock import sleep_s
 
 # Streams of 10 s: whatever is in flight at Ctrl-C is cancelled.
 COMMAND = (sys.executable, "-m", "inferometer.truth.server", "--port", "{port}", "--ttft-ms", "30", "--gap-ms", "10")
@@ -57,7 +58,7 @@ SLOW = [pytest.param(after_s, marks=pytest.mark.slow) for after_s in (0.0, 0.2, 
 def test_twice_ends_it_at_once_and_the_folder_can_be_read(shell, running, processes, after_s):
     process, marker = running()
     process.send_signal(signal.SIGINT)
-    time.sleep(after_s)
+    sleep_s(after_s)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=30)
     # The second may come when all is said and the interpreter is going: then the signal itself ends it.

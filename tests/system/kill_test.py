@@ -7,11 +7,11 @@ import os
 import random
 import signal
 import sys
-import time
 
 import pytest
 from tests.patience import until, until_larger
 
+from inferometer.clock import sleep_s
 from inferometer.kinds import Outcome
 from inferometer.recorder import Due, End, Read, Sent, Tail, read_frames
 from inferometer.run_folder import Run
@@ -69,7 +69,7 @@ def test_a_run_killed_after_so_many_bytes(shell, truth, n_bytes):
 def test_a_run_killed_at_any_moment(shell, truth, seed):
     """From its first import on. Before the folder says what it is there is nothing to report, and that is said."""
     process = shell.start("run", truth(ttft_ms=20, gap_ms=1).url, *FLAGS, "--out", "run")
-    time.sleep(random.Random(seed).uniform(0.3, 3.0))
+    sleep_s(random.Random(seed).uniform(0.3, 3.0))
     kill(process)
     folder = shell.folder / "run"
     if (folder / "recorder.bin").exists() and (folder / "recorder.bin").stat().st_size > 8:

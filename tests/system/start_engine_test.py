@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -19,8 +18,10 @@ import psutil
 import pytest
 from tests.patience import until
 
+from inferometer.clock import Clock
 from inferometer.embedded.cache import ensure_model
 from inferometer.experiment.starting import Load, launched, prepare
+from inferometer.units import NS_PER_S
 
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
@@ -226,6 +227,7 @@ def test_nothing_is_left_of_a_run_that_is_killed(shell, model, processes):
 # --- the harm that a default prevents ------------------------------------------------------------------------------
 
 N_CLIENTS = 64
+COUNT_WITHIN_S = 8  # far less than 4,000 tokens for one after another take, far more than to count
 
 
 def most_counted(model, tmp_path, *extra):
@@ -242,8 +244,8 @@ def most_counted(model, tmp_path, *extra):
         for client in clients:
             client.sendall(head % len(request) + request)
         most = 0
-        t_end = time.monotonic() + 8  # far less than 4,000 tokens for one after another take, far more than to count
-        while most < N_CLIENTS and time.monotonic() < t_end:
+        clock = Clock()
+        while most < N_CLIENTS and clock.now_ns() < COUNT_WITHIN_S * NS_PER_S:
             try:
                 text = httpx.get(f"{start.url}/metrics", timeout=2).text
             except httpx.ReadTimeout:  # no thread for it either
