@@ -20,6 +20,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 import inferometer
 from inferometer.cli.main import app, main
 
@@ -27,12 +29,12 @@ LEFT_OUT = "inferometer.__main__"  # which is `main()`
 
 
 def import_all() -> None:
-    """All of ours, and by a look at the help what libraries import late. The collector leaves alone what is there then:
-    each child would copy it all just to count it."""
+    """All of ours, and by a client and a look at the help what libraries import late. What is there then the collector
+    leaves alone: each child would copy it all just to count it."""
     for module in pkgutil.walk_packages(inferometer.__path__, "inferometer."):
         if module.name != LEFT_OUT:
             import_module(module.name)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), httpx.Client():
         app(args=["run", "--help"], standalone_mode=False)
     gc.freeze()
 

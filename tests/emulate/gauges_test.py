@@ -85,7 +85,7 @@ def test_counters_agree_with_the_log(emulated, name):
     page, _, _, outputs, prompts, ttft_sum, _ = NAMES[name]
     client = emulated(name, law=LAW, slots=2, seed=21)
     with ThreadPoolExecutor(5) as pool:
-        wishes = [WISH | {"prompt": f"{i} {PROMPT}", "max_tokens": 40} for i in range(5)]
+        wishes = [WISH | {"prompt": f"{i} {PROMPT}", "max_tokens": 12} for i in range(5)]
         list(pool.map(lambda wish: client.ask("/v1/completions", wish), wishes))
     told, log = client.gauges(page), client.log()
     assert told[outputs] == log.all_steps()["n_tokens"].sum()
