@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from inferometer.kinds import ChunkKind
+from inferometer.truth.launch import LoggedServer
 from inferometer.truth.log import TRUTH_REQUEST, TRUTH_STEP, TruthLog, leading_integer
 
 HERE = Path(__file__).parent
@@ -56,11 +56,9 @@ class Room:
     log_every: int = 1
 
 
-class TruthServer:
-    """A running server, for use with `with`. `url`: where it listens.
-
-    `cpu`: the core it stays on. `spin_us`: the last stretch before an instant, waited for without sleeping.
-    `prefix`: words before the command, e.g. ("chrt", "-f", "10").
+class TruthServer(LoggedServer):
+    """A running server. `cpu`: the core it stays on. `spin_us`: the last stretch before an instant, waited for without
+    sleeping. `prefix`: words before the command, e.g. ("chrt", "-f", "10").
     """
 
     def __init__(
@@ -73,46 +71,14 @@ class TruthServer:
         prefix: Sequence[str] = (),
     ) -> None:
         program = compiled(HERE / "truth_server.c")
-        self._folder = tempfile.TemporaryDirectory(prefix="inferometer-truth-")
-        self._log = Path(self._folder.name) / "truth.log"
         told = asdict(answers) | asdict(room or Room()) | {"spin_us": spin_us, "cpu": -1 if cpu is None else cpu}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in told.items()]
-        argv = [*prefix, str(program), *flags, f"--log={self._log}"]
-        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        _, _, self.url = line.strip().partition("listening on ")
-        if not self.url:
-            self.__exit__(None, None, None)
-            raise SystemExit(f"the ground-truth server did not start: {' '.join(argv)}")
 
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
+        def command(log: Path) -> list[str]:
+            return [*prefix, str(program), *flags, f"--log={log}"]
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def stop(self) -> TruthLog:
-        """End the server; what it sent, and when."""
-        self._process.terminate()
-        self._process.wait(STOP_WITHIN_S)
-        if not self._log.exists():
-            raise SystemExit(f"the ground-truth server left no log (exit status {self._process.returncode})")
-        return read_log(self._log)
-
-    def __enter__(self) -> TruthServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
-        self._folder.cleanup()
+        remedy = f"try it alone: {program}"
+        super().__init__(command, "the ground-truth server", remedy, read=read_log, stop_within_s=STOP_WITHIN_S)
 
 
 def compiled(source: Path) -> Path:

@@ -12,7 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from typing import Any
 
 import pytest
 
+from inferometer.clock import Clock
 from inferometer.truth.launch import TruthServer
 from inferometer.truth.script import Prescription
+from inferometer.units import NS_PER_S
 
 # A suite started in the background of a shell inherits an ignored SIGINT, and so would the programs whose Ctrl-C is
 # tested; a signal with a handler is back at its default in a program that we start.
@@ -90,24 +93,64 @@ class Done:
         return json.loads(self.stdout)
 
 
-class Shell:
-    """`inferometer` as processes in one folder; `shell("run", url)` waits for the end, `start` does not."""
+class Warm:
+    """The process that forks for each command (see `warm.py`): one for all tests, begun with the first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, folder: Path, args: tuple[str, ...], environment: Mapping[str, str], timeout: float) -> Done:
+        if self._process is None:
+            argv = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        with tempfile.TemporaryDirectory(prefix="inferometer-said-") as said:
+            sinks = {name: str(Path(said) / name) for name in ("stdout", "stderr")}
+            order = {"args": args, "folder": str(folder), "environment": dict(environment)} | sinks
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            clock = Clock()
+            print(json.dumps(order), file=self._process.stdin, flush=True)
+            pid = int(self._process.stdout.readline())
+            watchdog = threading.Timer(timeout, os.kill, (pid, signal.SIGKILL))
+            watchdog.start()
+            exit_code = int(self._process.stdout.readline())
+            watchdog.cancel()
+            seconds = clock.now_ns() / NS_PER_S
+            stdout, stderr = (Path(sink).read_text(encoding="utf-8") for sink in sinks.values())
+        assert seconds < timeout, f"inferometer {' '.join(args)} took more than {timeout:.0f} s"
+        return Done(exit_code, stdout, stderr, seconds)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.communicate()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    warm = Warm()
+    yield warm
+    warm.close()
+
+
+class Shell:
+    """`inferometer` as processes in one folder; `shell("run", url)` waits for the end, `start` does not.
+
+    What is waited for comes from the warm process; `start`, for what is killed or watched, is `python -m inferometer`.
+    """
+
+    def __init__(self, folder: Path, warm: Warm) -> None:
         self.folder = folder
+        self._warm = warm
         self._started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *args: str, env: Mapping[str, str] | None = None, timeout: float = 60) -> Done:
-        begin = time.monotonic()
-        process = self.start(*args, env=env)
-        stdout, stderr = process.communicate(timeout=timeout)
-        return Done(process.returncode, stdout, stderr, time.monotonic() - begin)
+        return self._warm.run(self.folder, args, _environment(env), timeout)
 
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "inferometer", *args],
             cwd=self.folder,
-            env=os.environ | {"COLUMNS": "100"} | (env or {}),
+            env=_environment(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -123,17 +166,21 @@ class Shell:
                 process.communicate()
 
 
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    return os.environ | {"COLUMNS": "100"} | (more or {})
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path)
+def shell(tmp_path: Path, warm: Warm) -> Iterator[Shell]:
+    shell = Shell(tmp_path, warm)
     yield shell
     shell.close()
 
 
 @pytest.fixture(scope="module")
-def module_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def module_shell(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[Shell]:
     """For a run that several tests of a module look at."""
-    shell = Shell(tmp_path_factory.mktemp("shell"))
+    shell = Shell(tmp_path_factory.mktemp("shell"), warm)
     yield shell
     shell.close()
 

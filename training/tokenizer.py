@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from itertools import cycle
 from random import Random
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
-from inferometer.embedded.words import END_OF_TURN, SPECIALS
+from inferometer.embedded.words import END_OF_TURN, SPECIALS, train_on
 from inferometer.tasks import Passage, Split, Task, make_passage, messages
 
 N_TOKENS = 1024
@@ -35,17 +35,7 @@ _USER, _ASSISTANT, END_ID = (SPECIALS.index(name) for name in ("<|user|>", "<|as
 
 def train_tokenizer(seed: int = SEED, n_tokens: int = N_TOKENS) -> Tokenizer:
     """Special tokens first (ids 0..5), then single bytes, then merges. A few seconds."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=n_tokens,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        special_tokens=list(SPECIALS),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_corpus(seed), trainer)
-    return tokenizer
+    return train_on(_corpus(seed), n_tokens)
 
 
 def _corpus(seed: int) -> Iterator[str]:

@@ -31,7 +31,7 @@ MIN_SCRAPE_EVERY_S = 0.05  # a page of 60 kB takes a server some 5 ms to write
 MAX_FOR_S = 7 * 24 * 3600.0
 
 # Defaults of a run without flags: small enough for a laptop, long enough for a p99 with an interval on the embedded
-# model (368 requests, methods: rank intervals). Measured on two cores; see docs/decisions.
+# model (368 requests: docs/concepts/intervals.md). Measured on two cores: docs/evidence/default-runs.md.
 DEFAULT_CONCURRENCY = 4
 DEFAULT_FOR_S = 30.0
 DEFAULT_WARMUP = "3s"

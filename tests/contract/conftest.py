@@ -11,7 +11,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,9 @@ import pytest
 from tests.contract import table
 from tests.contract.engines import CONTRACTS, Running, started
 
+from inferometer.clock import Clock, utc_now
 from inferometer.host.environment import n_cores_usable
-from inferometer.units import format_bytes
+from inferometer.units import NS_PER_S, format_bytes
 
 N_REQUESTS = 24
 GONE_WITHIN_S = 10.0
@@ -56,7 +56,7 @@ def engine(
     rows = findings.setdefault(contract.name, {})
     with started(contract, tmp_path_factory.mktemp(contract.name)) as running:
         rows |= {
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "date": utc_now().date().isoformat(),
             "machine": f"{n_cores_usable()} cores, load average {os.getloadavg()[0]:.1f}, Python "
             + platform.python_version(),
             "version": running.start.version,
@@ -66,11 +66,11 @@ def engine(
         yield running
         memory = running.server.peak_memory_bytes()
         pids = running.server.pids()
-        begin = time.monotonic()
+        clock = Clock()
     _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=GONE_WITHIN_S)
     assert [p.pid for p in alive if p.status() != psutil.STATUS_ZOMBIE] == [], "processes are left"
     rows["memory at most"] = format_bytes(memory) if memory else "not measured"
-    rows["stop"] = f"{len(pids)} processes gone after {time.monotonic() - begin:.1f} s"
+    rows["stop"] = f"{len(pids)} processes gone after {clock.now_ns() / NS_PER_S:.1f} s"
 
 
 @pytest.fixture

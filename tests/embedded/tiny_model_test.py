@@ -39,10 +39,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_the_bytes_do_not_depend_on_the_process(tmp_path, hash_seed):
-    write_model(tmp_path / "here", 5)
-    code = (
-        "import sys, pathlib; from inferometer.embedded.tiny_model import *; write_model(pathlib.Path(sys.argv[1]), 5)"
-    )
+    write_model(tmp_path / "here", 5, SMALL)
+    code = "import sys, pathlib; from inferometer.embedded.tiny_model import *; "
+    code += f"write_model(pathlib.Path(sys.argv[1]), 5, {SMALL!r})"
     there = tmp_path / "there"
     subprocess.run(
         [sys.executable, "-c", code, str(there)], check=True, env={**os.environ, "PYTHONHASHSEED": hash_seed}

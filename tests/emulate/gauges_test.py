@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tests.patience import until
 
 from inferometer.emulate.gauges import Histogram, counter, gauge, histogram, text
 from inferometer.emulate.law import ServiceLaw
 from inferometer.kinds import TOKEN_BEARING
-
-from .patience import until
 
 LAW = ServiceLaw(a=10.0, b=0.05, c=0.5, d=0.001)
 VLLM, LMDEPLOY = '{engine="0",model_name="emulated"}', '{engine="0",model_name="emulated"}'
@@ -86,7 +85,7 @@ def test_counters_agree_with_the_log(emulated, name):
     page, _, _, outputs, prompts, ttft_sum, _ = NAMES[name]
     client = emulated(name, law=LAW, slots=2, seed=21)
     with ThreadPoolExecutor(5) as pool:
-        wishes = [WISH | {"prompt": f"{i} {PROMPT}", "max_tokens": 40} for i in range(5)]
+        wishes = [WISH | {"prompt": f"{i} {PROMPT}", "max_tokens": 12} for i in range(5)]
         list(pool.map(lambda wish: client.ask("/v1/completions", wish), wishes))
     told, log = client.gauges(page), client.log()
     assert told[outputs] == log.all_steps()["n_tokens"].sum()

@@ -83,7 +83,7 @@ def answered(route, data, live):
     return wish, said, wish.parts(said)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(st.sampled_from(ROUTES), BODY, st.booleans())
 def test_any_body_is_answered_or_refused(at, body, has_all_traps):
     emulation, path = at

@@ -12,12 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.patience import until
 
 from inferometer.emulate.law import ServiceLaw
 from inferometer.kinds import TOKEN_BEARING
 from inferometer.truth.script import HEAD
-
-from .patience import until
 
 MS = 1_000_000
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"

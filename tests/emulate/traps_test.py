@@ -8,12 +8,11 @@ from http.client import HTTPConnection
 from itertools import pairwise
 
 import pytest
+from tests.patience import until
 
 from inferometer.emulate import tokens
 from inferometer.emulate.catalogue import EMULATIONS
 from inferometer.emulate.law import ServiceLaw
-
-from .patience import until
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 FAST, SLOW = ServiceLaw(a=0.5, b=0.001), ServiceLaw(a=10.0)

@@ -94,7 +94,7 @@ VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dic
 
 
 @EVERY
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(VALUES | st.dictionaries(NAMES, VALUES, max_size=5), max_size=4), st.binary(max_size=30))
 def test_whatever_comes_is_deltas_or_a_dialect_error_and_nothing_else(dialect, values, junk):
     state = dialect.start()

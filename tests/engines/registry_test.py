@@ -64,10 +64,11 @@ def test_the_example_is_found_whatever_is_imported_first(package, first):
 
 ASK = """
 import json, sys
+from dataclasses import asdict
 from inferometer.engines.registry import dialects, engines
 from inferometer.host.ask import ask
 facts = ask(sys.argv[1], engines=engines(), dialects=dialects(), api=sys.argv[2])
-print(json.dumps(facts.facts()))
+print(json.dumps(asdict(facts)))
 """
 
 

@@ -85,7 +85,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 def hub():
     handler = type("Asked", (Hub,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     server.asked = handler.asked
     yield server

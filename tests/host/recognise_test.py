@@ -5,11 +5,11 @@ then spoken to in its own way."""
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from tests.engines.planes import PLANES
 
+from inferometer.clock import sleep_s
 from inferometer.engines import DIALECTS, ENGINES
 from inferometer.engines.engine import OUTPUT_TOKENS_ASKED
 from inferometer.errors import EngineError, UsageError
@@ -48,7 +48,7 @@ def test_it_is_known_wherever_it_listens(one, other):
 
 def test_a_server_that_hangs_on_strange_paths_is_not_asked_all_of_them():
     def hang(body, headers):
-        time.sleep(0.7)
+        sleep_s(0.7)
         return Answer({}, 404)
 
     seen, strange = [], {path for engine in ENGINES for path in engine.asks}

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 
 import pytest
+from tests.patience import until, until_larger
+
+from inferometer.clock import sleep_s
 
 # Streams of 10 s: whatever is in flight at Ctrl-C is cancelled.
 COMMAND = (sys.executable, "-m", "inferometer.truth.server", "--port", "{port}", "--ttft-ms", "30", "--gap-ms", "10")
@@ -22,22 +24,11 @@ def running(shell):
 
     def start(is_measuring=True):
         process = shell.start("run", *FLAGS, "--", *COMMAND, "--log", marker)
-        file = shell.folder / "run" / ("recorder.bin" if is_measuring else "engine.log")
-        t_end = time.monotonic() + 30
-        while not file.exists() or file.stat().st_size < (60_000 if is_measuring else 1):
-            assert time.monotonic() < t_end, "the run did not begin"
-            time.sleep(0.01)
+        name, n_bytes = ("recorder.bin", 60_000) if is_measuring else ("engine.log", 0)
+        until_larger(shell.folder / "run" / name, n_bytes)
         return process, marker
 
     return start
-
-
-def gone(processes, marker, within_s=20):
-    """Whether the engine ends: it is given the time to end well."""
-    t_end = time.monotonic() + within_s
-    while processes(marker) and time.monotonic() < t_end:
-        time.sleep(0.05)
-    return not processes(marker)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
@@ -67,13 +58,13 @@ SLOW = [pytest.param(after_s, marks=pytest.mark.slow) for after_s in (0.0, 0.2, 
 def test_twice_ends_it_at_once_and_the_folder_can_be_read(shell, running, processes, after_s):
     process, marker = running()
     process.send_signal(signal.SIGINT)
-    time.sleep(after_s)
+    sleep_s(after_s)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=30)
     # The second may come when all is said and the interpreter is going: then the signal itself ends it.
     assert process.returncode == 130 or (process.returncode == -signal.SIGINT and "folder    run" in stdout), stderr
     assert "Traceback" not in stderr
-    assert gone(processes, marker)
+    until(lambda: not processes(marker), "the engine's end")
     done = shell("report", "run")
     assert done.exit_code in (0, 4, 130), done.stderr
     assert " ok" in done.stdout
@@ -86,7 +77,7 @@ def test_before_anything_is_measured(shell, running, processes):
     assert (process.returncode, stdout) == (130, ""), stderr
     assert "Traceback" not in stderr
     assert stderr.splitlines()[-1] == "inferometer: stopped"
-    assert gone(processes, marker)
+    until(lambda: not processes(marker), "the engine's end")
     done = shell("report", "run")
     assert done.exit_code == 4
     assert "holds no measurement" in done.stderr

@@ -7,23 +7,16 @@ import os
 import random
 import signal
 import sys
-import time
 
 import pytest
+from tests.patience import until, until_larger
 
+from inferometer.clock import sleep_s
 from inferometer.kinds import Outcome
 from inferometer.recorder import Due, End, Read, Sent, Tail, read_frames
 from inferometer.run_folder import Run
 
 FLAGS = ("--concurrency", "4", "--for", "60s", "--warmup", "0.1s", "--output-tokens", "20", "--input-tokens", "8")
-
-
-def wait_for(path, n_bytes, within_s=30):
-    """Until the file is longer than that."""
-    t_end = time.monotonic() + within_s
-    while not path.exists() or path.stat().st_size <= n_bytes:
-        assert time.monotonic() < t_end, f"{path} did not grow"
-        time.sleep(0.005)
 
 
 def kill(process):
@@ -59,14 +52,14 @@ def assert_nothing_is_lost(shell, folder):
     return rows
 
 
-@pytest.mark.parametrize("after_s", [pytest.param(0.0, marks=pytest.mark.slow), 0.6])
-def test_a_run_killed_after_its_first_block(shell, truth, after_s):
+@pytest.mark.parametrize("n_bytes", [pytest.param(8, marks=pytest.mark.slow), 200_000])
+def test_a_run_killed_after_so_many_bytes(shell, truth, n_bytes):
+    """Of its recorder's file: 8 are its first block, 200,000 some thirty answers."""
     process = shell.start("run", truth(ttft_ms=20, gap_ms=1).url, *FLAGS, "--out", "run")
-    wait_for(shell.folder / "run" / "recorder.bin", 8)
-    time.sleep(after_s)
+    until_larger(shell.folder / "run" / "recorder.bin", n_bytes)
     kill(process)
     rows = assert_nothing_is_lost(shell, shell.folder / "run")
-    assert after_s == 0 or (rows["outcome"] == Outcome.OK).sum() > 4
+    assert n_bytes == 8 or (rows["outcome"] == Outcome.OK).sum() > 4
     shown = shell("show", "run", "--slowest", "3")
     assert shown.exit_code == 0, shown.stderr
 
@@ -76,7 +69,7 @@ def test_a_run_killed_after_its_first_block(shell, truth, after_s):
 def test_a_run_killed_at_any_moment(shell, truth, seed):
     """From its first import on. Before the folder says what it is there is nothing to report, and that is said."""
     process = shell.start("run", truth(ttft_ms=20, gap_ms=1).url, *FLAGS, "--out", "run")
-    time.sleep(random.Random(seed).uniform(0.3, 3.0))
+    sleep_s(random.Random(seed).uniform(0.3, 3.0))
     kill(process)
     folder = shell.folder / "run"
     if (folder / "recorder.bin").exists() and (folder / "recorder.bin").stat().st_size > 8:
@@ -90,7 +83,7 @@ def test_a_run_killed_at_any_moment(shell, truth, seed):
 @pytest.mark.slow
 def test_no_content_and_killed(shell, truth):
     process = shell.start("run", truth(ttft_ms=20, gap_ms=1).url, *FLAGS, "--no-content", "--out", "run")
-    wait_for(shell.folder / "run" / "recorder.bin", 100_000)
+    until_larger(shell.folder / "run" / "recorder.bin", 100_000)
     kill(process)
     done = shell("report", "run", "--format", "json")
     assert done.exit_code in (0, 4), done.stderr
@@ -102,11 +95,8 @@ def test_the_server_that_was_started_is_gone_too(shell, processes):
     log = str(shell.folder / "truth.log")
     command = (sys.executable, "-m", "inferometer.truth.server", "--port", "{port}", "--log", log)
     process = shell.start("run", *FLAGS, "--out", "run", "--", *command)
-    wait_for(shell.folder / "run" / "recorder.bin", 8)
+    until_larger(shell.folder / "run" / "recorder.bin", 8)
     assert processes(log)
     kill(process)
-    t_end = time.monotonic() + 20
-    while processes(log) and time.monotonic() < t_end:
-        time.sleep(0.05)
-    assert processes(log) == []
+    until(lambda: not processes(log), "the server's end")
     assert os.path.exists(log), "it was asked to stop, not killed"

@@ -10,13 +10,15 @@ import socket
 import ssl
 import sys
 import threading
-import time
 from contextlib import ExitStack, suppress
 from urllib.parse import quote
 
 import duckdb
 import pytest
 import trustme
+from tests.patience import until_larger
+
+from inferometer.clock import sleep_s
 
 KEY = "sk-live/0123456789+abcdef"
 OTHER = "team-secret-987654"
@@ -180,7 +182,7 @@ def say(client, answer, n_read):
         client.recv(1 << 20)
         for at in range(0, len(answer), n_read):
             client.sendall(answer[at : at + n_read])
-            time.sleep(0.0005)
+            sleep_s(0.0005)
 
 
 ANSWERS = [error_body, stream]
@@ -219,11 +221,7 @@ def test_over_tls_too(shell, parrot):
 def test_a_killed_run_holds_no_half_of_a_key(shell, parrot):
     process = shell.start("run", parrot(stream(), 3), "--concurrency", "4", "--for", "60s", "--out", "run", *KEYS,
                           *HEADERS, env={"ENGINE_KEY": KEY})  # fmt: skip
-    recorder = shell.folder / "run" / "recorder.bin"
-    t_end = time.monotonic() + 60
-    while not recorder.exists() or recorder.stat().st_size < 50_000:
-        assert time.monotonic() < t_end
-        time.sleep(0.01)
+    until_larger(shell.folder / "run" / "recorder.bin", 50_000)
     process.kill()
     stdout, stderr = process.communicate()
     done = shell("report", "run")

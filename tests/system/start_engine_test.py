@@ -11,15 +11,17 @@ import signal
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from tests.patience import until
 
+from inferometer.clock import Clock
 from inferometer.embedded.cache import ensure_model
 from inferometer.experiment.starting import Load, launched, prepare
+from inferometer.units import NS_PER_S
 
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
@@ -214,10 +216,7 @@ def test_nothing_is_left_of_serve_whatever_ends_it(serve, number):
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 def test_nothing_is_left_of_a_run_that_is_killed(shell, model, processes):
     process = shell.start("run", "--engine", "llamacpp", "--model", str(model), "--for", "60s", "--out", "run")
-    t_end = time.monotonic() + 60
-    while not (shell.folder / "run" / "recorder.bin").exists():
-        assert time.monotonic() < t_end
-        time.sleep(0.02)
+    until((shell.folder / "run" / "recorder.bin").exists, "the recorder's file")
     pids = processes(str(model))
     assert len(pids) == 2, "inferometer and the engine"
     process.kill()
@@ -228,6 +227,7 @@ def test_nothing_is_left_of_a_run_that_is_killed(shell, model, processes):
 # --- the harm that a default prevents ------------------------------------------------------------------------------
 
 N_CLIENTS = 64
+COUNT_WITHIN_S = 8  # far less than 4,000 tokens for one after another take, far more than to count
 
 
 def most_counted(model, tmp_path, *extra):
@@ -244,8 +244,8 @@ def most_counted(model, tmp_path, *extra):
         for client in clients:
             client.sendall(head % len(request) + request)
         most = 0
-        t_end = time.monotonic() + 8  # far less than 4,000 tokens for one after another take, far more than to count
-        while most < N_CLIENTS and time.monotonic() < t_end:
+        clock = Clock()
+        while most < N_CLIENTS and clock.now_ns() < COUNT_WITHIN_S * NS_PER_S:
             try:
                 text = httpx.get(f"{start.url}/metrics", timeout=2).text
             except httpx.ReadTimeout:  # no thread for it either

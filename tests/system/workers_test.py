@@ -9,30 +9,20 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
+from tests.patience import until, until_larger
 
 FLAGS = ("--warmup", "0", "--output-tokens", "40", "--input-tokens", "8", "--workers", "2", "--out", "run")
+LONG = ("--output-tokens", "200")
 
 
 def workers_of(process):
     """The processes of the two workers, once they are there."""
-    t_end = time.monotonic() + 30
-    while time.monotonic() < t_end:
-        found = psutil.Process(process.pid).children()
-        if len(found) == 2:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("there are no two workers")
-
-
-def wait_for(path, n_bytes=20_000):
-    t_end = time.monotonic() + 30
-    while not path.exists() or path.stat().st_size < n_bytes:
-        assert time.monotonic() < t_end, f"{path} did not grow"
-        time.sleep(0.01)
+    leader = psutil.Process(process.pid)
+    until(lambda: len(leader.children()) == 2, "two workers")
+    return leader.children()
 
 
 def manifest(shell):
@@ -41,13 +31,14 @@ def manifest(shell):
 
 @pytest.fixture
 def driving(shell, truth):
-    """`driving()`: a run of two workers that have both written something, and their processes."""
+    """`driving()`: a run of two workers that have both written something, and their processes. Its answers take four
+    seconds, so that there are some under way whenever a busy machine comes to it."""
 
     def start(*flags):
         server = truth(ttft_ms=30, gap_ms=20)
-        process = shell.start("run", server.url, "--concurrency", "4", "--for", "60s", *FLAGS, *flags)
+        process = shell.start("run", server.url, "--concurrency", "4", "--for", "60s", *FLAGS, *LONG, *flags)
         for number in (1, 2):
-            wait_for(shell.folder / "run" / f"recorder-{number}.bin")
+            until_larger(shell.folder / "run" / f"recorder-{number}.bin", 20_000)
         return process, workers_of(process)
 
     return start
@@ -119,7 +110,7 @@ def test_a_full_disk_is_told_in_the_manifest(shell, truth):
     """Files may grow to 600 KB only: for the one that writes it, that is a disk that is full."""
     url = truth(ttft_ms=20, gap_ms=1).url
     command = (sys.executable, "-m", "inferometer", "run", url, "--concurrency", "4", "--requests", "400", *FLAGS)
-    command += ("--output-tokens", "200")
+    command += LONG
     limited = ("bash", "-c", 'ulimit -f 600; exec "$@"', "-", *command)
     done = subprocess.run(limited, cwd=shell.folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 4, done.stderr

@@ -31,6 +31,11 @@ def patterns(kind: str) -> list[tuple[str, re.Pattern[str]]]:
 
 
 FACTS, QUESTIONS = patterns("facts"), patterns("questions")
+LISTED = [
+    pattern(text)
+    for noun in NOUNS
+    for text in (*noun.marks.train, *noun.marks.held_out, *noun.sentences.train, *noun.sentences.held_out)
+]
 
 
 def the_one(readings: set[tuple[str, ...]], text: str) -> tuple[str, ...]:
@@ -62,10 +67,7 @@ def listed(context: str) -> dict[str, str]:
     )
     found = []
     for line in lines:
-        tables = [
-            (*noun.marks.train, *noun.marks.held_out, *noun.sentences.train, *noun.sentences.held_out) for noun in NOUNS
-        ]
-        readings = {m.groups() for table in tables for text in table if (m := pattern(text).fullmatch(line.strip()))}
+        readings = {match.groups() for wording in LISTED if (match := wording.fullmatch(line.strip()))}
         found.append(the_one(readings, line))
     assert len(dict(found)) == len(found)
     return dict(found)

@@ -65,7 +65,7 @@ def answers(draw: st.DrawFn) -> tuple[bytes, bytes, bool]:
     return informational + head + sent, body, framing == "close"
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(answers())
 def test_valid_answers_are_read_as_h11_and_http_client_read_them(follow, answer):
     data, body, is_closed = answer
@@ -77,7 +77,7 @@ def test_valid_answers_are_read_as_h11_and_http_client_read_them(follow, answer)
     assert by_http_client(data) == ours
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=5), st.binary(max_size=100), st.sampled_from(["POST", "GET"]))
 def test_requests_are_read_by_h11_as_they_were_meant(headers, body, method):
     server = h11.Connection(h11.SERVER)

@@ -96,7 +96,7 @@ class Options:
     # a server that closes every connection. Few, because a server with a thread per connection loses one to each.
     n_reserve: int = 2
     # Closed loop: how far apart the slots open. Equal requests that start together stay in lock-step, and what is then
-    # measured is the pattern of their start (methods: sweeps).
+    # measured is the pattern of their start.
     stagger_ns: int = 0
     first_slot_ns: int = 0  # when the first of them opens: with several workers their slots open in turn
 

@@ -21,15 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inferometer.embedded import DEFAULT_SEED, model_name, require
-from inferometer.embedded.words import (
-    CHAT_TEMPLATE,
-    END_OF_TEXT,
-    END_OF_TURN,
-    PAD,
-    SPECIALS,
-    train_tokenizer,
-    vocabulary,
-)
+from inferometer.embedded.words import END_OF_TURN, SPECIALS, train_tokenizer, vocabulary, write_words
 
 Weights = npt.NDArray[np.float32]
 
@@ -96,17 +88,7 @@ def _add_facts(gguf: ModuleType, writer: Any, seed: int, shape: Shape) -> tuple[
     writer.add_rope_dimension_count(_HEAD_SIZE)
     writer.add_rope_freq_base(10_000.0)
     writer.add_layer_norm_rms_eps(_NORM_EPSILON)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(words.tokens)
-    kinds = gguf.TokenType
-    writer.add_token_types([kinds.CONTROL if token in SPECIALS else kinds.NORMAL for token in words.tokens])
-    writer.add_token_merges(words.merges)
-    writer.add_eos_token_id(words.tokens.index(END_OF_TEXT))
-    writer.add_eot_token_id(words.tokens.index(END_OF_TURN))
-    writer.add_pad_token_id(words.tokens.index(PAD))
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    write_words(gguf, writer, words)
     return words.word_ids
 
 

@@ -34,7 +34,7 @@ from tokenizers import Tokenizer
 
 from inferometer.embedded import TRAINED_FAMILY, require
 from inferometer.embedded.weights import Weights, read_weights
-from inferometer.embedded.words import CHAT_TEMPLATE, END_OF_TEXT, END_OF_TURN, PAD, SPECIALS, vocabulary
+from inferometer.embedded.words import vocabulary, write_words
 from inferometer.errors import EngineError
 
 DATA = Path(__file__).parent / "data"
@@ -93,7 +93,7 @@ def write_model(path: Path, file_type: str = "Q8_0", folder: Path = DATA) -> Non
         writer.add_name(f"{TRAINED_FAMILY}-v{told.version}")
         writer.add_license("apache-2.0")
         _add_sizes(writer, config)
-        _add_tokenizer(gguf, writer, Tokenizer.from_file(str(folder / TOKENIZER)))
+        write_words(gguf, writer, vocabulary(Tokenizer.from_file(str(folder / TOKENIZER))))
         _add_tensors(gguf, writer, file_type, read_weights(folder / WEIGHTS), config)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -119,21 +119,6 @@ def _add_sizes(writer: Any, config: dict[str, Any]) -> None:
     writer.add_rope_dimension_count(config["head_dim"])
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-
-
-def _add_tokenizer(gguf: ModuleType, writer: Any, tokenizer: Tokenizer) -> None:
-    words = vocabulary(tokenizer)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(words.tokens)
-    kinds = gguf.TokenType
-    writer.add_token_types([kinds.CONTROL if token in SPECIALS else kinds.NORMAL for token in words.tokens])
-    writer.add_token_merges(words.merges)
-    writer.add_eos_token_id(words.tokens.index(END_OF_TEXT))
-    writer.add_eot_token_id(words.tokens.index(END_OF_TURN))
-    writer.add_pad_token_id(words.tokens.index(PAD))
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
 
 
 def _add_tensors(

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -46,6 +48,11 @@ class Vocabulary:
 
 
 def train_tokenizer(seed: int, n_tokens: int) -> Tokenizer:
+    """The tokenizer of the made-up language."""
+    return train_on(_corpus(seed), n_tokens)
+
+
+def train_on(texts: Iterable[str], n_tokens: int) -> Tokenizer:
     """A GPT-2 style tokenizer of exactly `n_tokens`, special tokens first, then single bytes, then merges."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -56,7 +63,7 @@ def train_tokenizer(seed: int, n_tokens: int) -> Tokenizer:
         special_tokens=list(SPECIALS),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_corpus(seed), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
@@ -67,6 +74,21 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     merges = tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
     word_ids = tuple(i for i, token in enumerate(tokens) if _WORD_TOKEN.fullmatch(token))
     return Vocabulary(tokens, merges, word_ids)
+
+
+def write_words(gguf: ModuleType, writer: Any, words: Vocabulary) -> None:
+    """All that a GGUF file has of it, and the chat template. `writer`: gguf.GGUFWriter."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(words.tokens)
+    kinds = gguf.TokenType
+    writer.add_token_types([kinds.CONTROL if token in SPECIALS else kinds.NORMAL for token in words.tokens])
+    writer.add_token_merges(words.merges)
+    writer.add_eos_token_id(words.tokens.index(END_OF_TEXT))
+    writer.add_eot_token_id(words.tokens.index(END_OF_TURN))
+    writer.add_pad_token_id(words.tokens.index(PAD))
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(CHAT_TEMPLATE)
 
 
 def make_words(seed: int, n_words: int) -> list[str]:

@@ -42,10 +42,6 @@ class Sequence:
     n_prefill_tokens: int = 0
     n_cached_tokens: int = 0
 
-    @property
-    def is_prefilling(self) -> bool:
-        return self.n_kept_tokens < self.n_prefill_tokens
-
 
 @dataclass(slots=True)
 class Iteration:

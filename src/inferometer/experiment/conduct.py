@@ -157,8 +157,10 @@ def _noting_failure(config: Experiment, run_: Run) -> Iterator[None]:
         told = run_.manifest()
         if told["state"] in (STATE_STARTING, STATE_RUNNING):
             state = STATE_RUNNING if (run_.path / RECORDER).exists() else STATE_FAILED
+            is_interrupted = isinstance(error, KeyboardInterrupt)
+            noted = {"state": state, "stop_reason": str(error) or BY_USER, "is_interrupted": is_interrupted}
             with suppress(RunError):  # a disk that is full; the error itself says so
-                run_.write_manifest(told | {"state": state, "stop_reason": str(error) or BY_USER})
+                run_.write_manifest(told | noted)
         raise
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from inferometer.engines.engine import OUTPUT_TOKENS_ASKED, Dialect, Engine, Identity, Speech
@@ -33,7 +33,7 @@ _OPTIONAL_FIELDS = ("stream_options", "temperature", "seed")
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """Everything the rest of a run needs to know of a server. JSON-like through `facts()`; holds no secret.
+    """Everything the rest of a run needs to know of a server. Holds no secret.
 
     `url`: without slash and /v1 at the end. `api`: the name of the dialect to use; `apis`: of all that answered, among
     those tried. `extras`: body fields to send, with OUTPUT_TOKENS_ASKED where each request's own number belongs;
@@ -67,9 +67,6 @@ class ServerFacts:
     counts_outputs_by: str = "nothing"
     notes: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
-
-    def facts(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def ask(

@@ -21,13 +21,24 @@ STOP_WITHIN_S = 30.0  # a log of ten million sends takes a few seconds to write
 
 class LoggedServer:
     """A server that says `listening on URL` and writes a log of what it sent when it is told to end; for use with
-    `with`. `command(log)`: how it is started; `what`: it, for messages; `remedy`: what to try if it does not start.
+    `with`. `command(log)`: how it is started; `what`: it, for messages; `remedy`: what to try if it does not start;
+    `read`: what its log is read with.
 
     `url`: where it listens. Raises: EngineError if it does not start, or does not stop and write its log.
     """
 
-    def __init__(self, command: Callable[[Path], list[str]], what: str, remedy: str) -> None:
+    def __init__(
+        self,
+        command: Callable[[Path], list[str]],
+        what: str,
+        remedy: str,
+        *,
+        read: Callable[[Path], TruthLog] = read_log,
+        stop_within_s: float = STOP_WITHIN_S,
+    ) -> None:
         self._what = what
+        self._read = read
+        self._stop_within_s = stop_within_s
         self._folder = tempfile.TemporaryDirectory(prefix="inferometer-truth-")
         self._log = Path(self._folder.name) / "truth.log"
         self._process = subprocess.Popen(command(self._log), stdout=subprocess.PIPE, text=True)
@@ -49,12 +60,12 @@ class LoggedServer:
         """End the server; what it sent, and when."""
         self._process.terminate()
         try:
-            self._process.wait(STOP_WITHIN_S)
+            self._process.wait(self._stop_within_s)
         except subprocess.TimeoutExpired as error:
-            raise EngineError(f"{self._what} did not stop within {STOP_WITHIN_S:.0f} s") from error
+            raise EngineError(f"{self._what} did not stop within {self._stop_within_s:.0f} s") from error
         if not self._log.exists():
             raise EngineError(f"{self._what} left no log (exit status {self._process.returncode})")
-        return read_log(self._log)
+        return self._read(self._log)
 
     def __enter__(self) -> Self:
         return self
