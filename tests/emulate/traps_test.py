@@ -57,6 +57,20 @@ def text_of(event):
     return choice.get("text") or choice.get("delta", {}).get("content") or ""
 
 
+@shows("vllm", "no-reset")
+@shows("llama.cpp", "no-reset")
+@pytest.mark.parametrize(
+    ("engine", "path", "status"), [("vllm", "/reset_prefix_cache", 404), ("llama.cpp", "/slots/0?action=erase", 501)]
+)
+def test_no_reset(pair, engine, path, status):
+    for client, expected in zip(pair(engine, "no-reset"), (status, 200), strict=True):
+        client.ask(COMPLETIONS, completion(n_output=1))
+        assert client.ask(path, {})[0] == expected
+        before = client.counts()["n_cached_tokens"]
+        client.ask(COMPLETIONS, completion(n_output=1))
+        assert (client.counts()["n_cached_tokens"] > before) == (expected != 200)
+
+
 @shows("vllm", "role-chunk")
 @shows("sglang", "role-chunk")
 @shows("tensorrt-llm", "role-chunk")

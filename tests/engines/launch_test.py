@@ -19,7 +19,7 @@ STARTED = [engine for engine in ENGINES if engine.launch is not None]
 TITLES = [engine.name for engine in STARTED]
 
 MARKS = {"name": "m", "model": "/m", "host": "127.0.0.1", "port": 8000, "other_port": 9, "options": "/o.json"}
-MARKS |= {"n_connections": 64, "python": "python"}
+MARKS |= {"n_connections": 64, "python": "python", "scratch": "/tmp"}
 ALL = {
     "max_concurrency": 8,
     "context": 4096,
@@ -109,8 +109,8 @@ def test_every_fact_says_how_it_is_known(engine):
 def test_llama_server():
     assert line(llamacpp.ENGINE, {"seed": 3, "prefix_cache": False, "kv_dtype": "int8"}) == (
         "llama-server --model /m --alias m --host 127.0.0.1 --port 8000 --threads-http 68 --metrics --no-kv-unified "
-        "--cache-ram 0 --fit off --parallel 8 --ctx-size 32768 --threads 4 --threads-batch 4 --seed 3 "
-        "--no-cache-prompt --cache-type-k q8_0 --cache-type-v q8_0"
+        "--cache-ram 0 --fit off --slot-save-path /tmp --parallel 8 --ctx-size 32768 --threads 4 --threads-batch 4 "
+        "--seed 3 --no-cache-prompt --cache-type-k q8_0 --cache-type-v q8_0"
     )
 
 
@@ -123,7 +123,7 @@ def test_vllm():
         "--gpu-memory-utilization 0.5 --dtype bfloat16 --quantization awq --kv-cache-dtype int8 "
         "--no-enable-prefix-caching --enable-chunked-prefill --tensor-parallel-size 2 --seed 3"
     )
-    assert order.env["HF_HUB_OFFLINE"] == "1"
+    assert order.env["HF_HUB_OFFLINE"] == order.env["VLLM_SERVER_DEV_MODE"] == "1"
 
 
 def test_an_older_vllm_is_not_told_what_it_may_not_know():
@@ -137,7 +137,7 @@ def test_an_older_vllm_is_not_told_what_it_may_not_know():
 def test_what_its_help_does_not_list_is_left_out():
     order = composed(llamacpp.ENGINE, {}, help_text="  --threads-http N\n  --metrics\n  --no-kv-unified-per-slot\n")
     assert {"--threads-http", "--metrics"} <= set(order.words)
-    assert order.left_out == ("--no-kv-unified", "--cache-ram", "--fit")
+    assert order.left_out == ("--no-kv-unified", "--cache-ram", "--fit", "--slot-save-path")
 
 
 def test_llama_cpp_python():

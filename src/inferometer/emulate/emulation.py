@@ -102,7 +102,7 @@ Page = Callable[[bytes, Live], Reply]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulation:
-    """One emulated engine. Paths may hold {model}. `context`, `port`: its defaults.
+    """One emulated engine. Paths may hold {model}, those of pages {slot} too. `context`, `port`: its defaults.
 
     `exhausted`: the event of an answer that ends because the cache is full; None where it waits instead.
     `malformed(what is wrong, whether it is JSON at all)`: the answer to a body of the wrong shape.

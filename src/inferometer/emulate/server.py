@@ -72,8 +72,9 @@ class EmulatedServer(Server):
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
         self._own_pages = {
-            (method, path.replace("{model}", setting.model)): page
+            (method, path.replace("{model}", setting.model).replace("{slot}", str(slot))): page
             for (method, path), page in self._emulation.pages.items()
+            for slot in range(setting.slots)
         }
 
     # requests

@@ -23,6 +23,7 @@ MARKS = {
     "port": "port to listen at",
     "other_port": "another free port, for what the engine opens beside",
     "options": "path of the engine's file of options",
+    "scratch": "a folder that the engine may write to, for one that wants to be told of one",
     "n_connections": "connections that the load opens at once",
     "value": "in the words of a knob: its value",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,6 +115,7 @@ def prepare(
     port = port or free_port(HOST)
     marks = {"name": files.name, "n_connections": load.n_connections, "host": HOST, "port": port}
     marks |= {"model": str(files.path or files.given), "options": _OPTIONS_PATH, "other_port": free_port(HOST)}
+    marks["scratch"] = tempfile.gettempdir()
     found = installed.find(plan.programs)
     held = {key: value for key, value in values.items() if key not in overridden(plan, values, extra)}
     obstacles = _obstacles(engine.title, files, kinds, machine)
@@ -269,6 +271,7 @@ def _in_container(
         marks = marks | {"model": inside}
     port = marks["port"]
     marks = marks | {"host": "0.0.0.0", "port": plan.container.port, "options": container.OPTIONS_FILE}
+    marks["scratch"] = container.SCRATCH_FOLDER
     inner = compose(plan, plan.container.words, marks, values, extra=extra)
     if inner.options:
         mounts.append(container.Mount(Path(_OPTIONS_PATH), container.OPTIONS_FILE))

@@ -26,7 +26,7 @@ LAUNCH = Launch(
         "tensor_parallel": Knob(("--tensor-parallel-size", "{value}")),
         "seed": Knob(("--seed", "{value}")),
     },
-    absent={"threads": "its CPU build takes them from VLLM_CPU_OMP_THREADS_BIND in the environment"},
+    absent={"threads": "its CPU build takes one for every core that it may use but one, which its server has"},
     defaults=(
         Default(
             "the model's own generation_config.json would change temperature and more without a word",
@@ -38,6 +38,7 @@ LAUNCH = Launch(
             ("--enable-prompt-tokens-details",),
             since="0.32.0",
         ),
+        Default("its prefix cache could not be emptied before a run", env={"VLLM_SERVER_DEV_MODE": "1"}),
     ),
     # The files of the model are on disk: asking the hub for them again only waits for timeouts.
     env={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
@@ -76,6 +77,8 @@ LAUNCH = Launch(
             "rocm": ("--device", "/dev/kfd", "--device", "/dev/dri", "--ipc=host", "--entrypoint", ""),
         },
     ),
+    # Its CPU build binds a spinning thread to each core that it may use (utils/ompmultiprocessing.py).
+    divides_cores=True,
 )
 
 FACTS = Facts(
