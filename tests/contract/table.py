@@ -28,6 +28,7 @@ ROWS = (
     "native",
     "prompt longer than the context",
     "prompt that fits, with an answer that does not",
+    "the same prompt again, and after its cache was emptied",
     "client leaves in mid-answer",
     "greedy answers as llama.cpp with F16 weights",
     "stop",

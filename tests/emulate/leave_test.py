@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is found out of a server by leaving it in mid-answer: one that gives up, one that goes on, one that cannot tell."""
+"""What is found out of a server by leaving it in mid-answer: one that gives up, that goes on, that cannot tell."""
 
 from __future__ import annotations
 

@@ -126,6 +126,10 @@ def test_vllm():
     assert order.env["HF_HUB_OFFLINE"] == order.env["VLLM_SERVER_DEV_MODE"] == "1"
 
 
+def test_a_variable_that_the_person_set_wins_over_a_default():
+    assert composed(vllm.ENGINE, {}, environment={"VLLM_SERVER_DEV_MODE": "0"}).env["VLLM_SERVER_DEV_MODE"] == "0"
+
+
 def test_an_older_vllm_is_not_told_what_it_may_not_know():
     order = composed(vllm.ENGINE, {}, version="0.9.1")
     assert "--enable-per-request-metrics" not in order.words

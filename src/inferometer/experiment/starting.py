@@ -122,7 +122,16 @@ def prepare(
     ready = Start(engine, files, Order((), {}), f"http://{HOST}:{port}", held, obstacles=obstacles)
     if found is not None:
         help_text = installed.help_text_of(plan.programs, found)
-        order = compose(plan, found.words, marks, values, extra=extra, version=found.version, help_text=help_text)
+        order = compose(
+            plan,
+            found.words,
+            marks,
+            values,
+            extra=extra,
+            version=found.version,
+            help_text=help_text,
+            environment=os.environ,
+        )
         return replace(ready, order=order, version=found.name)
     return _in_container(ready, plan, device, marks, values, extra)
 
@@ -262,7 +271,7 @@ def _in_container(
     obstacles = start.obstacles if tool and image else (*start.obstacles, obstacle)
     if plan.container is None or image is None:
         program = plan.programs[0].words if plan.programs else ()
-        order = compose(plan, program, marks | {"python": "python"}, values, extra=extra)
+        order = compose(plan, program, marks | {"python": "python"}, values, extra=extra, environment=os.environ)
         return replace(start, order=order, obstacles=obstacles)
     mounts = []
     if start.model.path is not None:
@@ -272,7 +281,7 @@ def _in_container(
     port = marks["port"]
     marks = marks | {"host": "0.0.0.0", "port": plan.container.port, "options": container.OPTIONS_FILE}
     marks["scratch"] = container.SCRATCH_FOLDER
-    inner = compose(plan, plan.container.words, marks, values, extra=extra)
+    inner = compose(plan, plan.container.words, marks, values, extra=extra, environment=os.environ)
     if inner.options:
         mounts.append(container.Mount(Path(_OPTIONS_PATH), container.OPTIONS_FILE))
     name = container.new_name(engine.name)
