@@ -7,9 +7,10 @@ import re
 
 import pytest
 
+from inferometer.emulate.catalogue import EMULATIONS
 from inferometer.engines import ENGINES, llamacpp, llamacpp_python, ollama, sglang, tensorrt_llm, tgi, vllm
 from inferometer.engines.compose import check_knobs, compose, is_at_least
-from inferometer.engines.facts import DEVICES, DOCUMENTED, NOTHING, REAL, RECORDED, SEEN, SOURCE
+from inferometer.engines.facts import DEVICES, DOCUMENTED, EMULATED, REAL, RECORDED, SEEN, SOURCE
 from inferometer.engines.knobs import KNOBS, SWITCH, parse_settings
 from inferometer.engines.launch import GGUF, HUGGING_FACE, OWN_NAME
 from inferometer.engines.registry import engine_named
@@ -98,9 +99,10 @@ def test_every_fact_says_how_it_is_known(engine):
     for fact in (*facts.devices.values(), *single, facts.upkeep, *facts.strengths):
         assert fact.text
         assert fact.known in (SEEN, SOURCE, DOCUMENTED)
-    assert facts.proven_on in (REAL, RECORDED, NOTHING)
+    assert facts.proven_on in (REAL, RECORDED, EMULATED)
     is_seen = any(fact.known == SEEN for fact in (facts.apis, facts.metrics))
-    assert is_seen == (facts.proven_on != NOTHING), "what was seen was proven on something"
+    assert is_seen == (facts.proven_on != EMULATED), "what was seen was proven on something real"
+    assert facts.proven_on != EMULATED or engine.name in {emulation.name for emulation in EMULATIONS}
 
 
 # --- the commands --------------------------------------------------------------------------------------------------
@@ -127,7 +129,9 @@ def test_vllm():
 
 
 def test_a_variable_that_the_person_set_wins_over_a_default():
-    assert composed(vllm.ENGINE, {}, environment={"VLLM_SERVER_DEV_MODE": "0"}).env["VLLM_SERVER_DEV_MODE"] == "0"
+    env = composed(vllm.ENGINE, {}, environment={"VLLM_CPU_KVCACHE_SPACE": "40", "SHELL": "sh"}).env
+    assert (env["VLLM_CPU_KVCACHE_SPACE"], env["VLLM_SERVER_DEV_MODE"]) == ("40", "1")
+    assert "SHELL" not in env
 
 
 def test_an_older_vllm_is_not_told_what_it_may_not_know():
@@ -156,7 +160,6 @@ def test_tensorrt_llm_has_a_file_of_options():
     assert order.words[-2:] == ("--extra_llm_api_options", "/o.json")
     assert order.options == {
         "return_perf_metrics": True,
-        "enable_iter_perf_stats": True,
         "kv_cache_config": {"enable_block_reuse": False, "dtype": "fp8"},
         "enable_chunked_prefill": True,
     }

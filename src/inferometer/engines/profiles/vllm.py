@@ -38,6 +38,10 @@ LAUNCH = Launch(
             ("--enable-prompt-tokens-details",),
             since="0.32.0",
         ),
+        Default(
+            "a build for CPUs would take nearly all of the machine's memory for its KV cache (in GiB)",
+            env={"VLLM_CPU_KVCACHE_SPACE": "4"},
+        ),
         Default("its prefix cache could not be emptied before a run", env={"VLLM_SERVER_DEV_MODE": "1"}),
     ),
     # The files of the model are on disk: asking the hub for them again only waits for timeouts.
@@ -49,6 +53,10 @@ LAUNCH = Launch(
             r"to serve at least one request with the model's max seq len|no available memory for the cache blocks",
             "the KV cache is too small for one request: lower --set context, or raise --set kv_ratio (on CPU "
             "VLLM_CPU_KVCACHE_SPACE, in GiB)",
+        ),
+        Failure(
+            r"available memory on node .* less than",
+            "something else holds the machine's memory: end it, or set VLLM_CPU_KVCACHE_SPACE (GiB) lower",
         ),
         Failure(
             r"max_model_len.* is greater than the derived", "lower --set context: the model was not made for so much"
