@@ -12,34 +12,37 @@ from inferometer.emulate.law import ServiceLaw
 from inferometer.engines.registry import dialects, engines
 from inferometer.host.ask import ask
 from inferometer.host.control import Control
-from inferometer.host.leave import leave
+from inferometer.host.leave import judged, leave
 
 
 def left(client):
     facts = ask(client.url, engines=engines(), dialects=dialects())
     engine = next(engine for engine in engines() if engine.name == facts.engine)
     with Control(client.url) as control:
-        return leave(control, engine, facts, dialects())
+        return leave(control, engine, facts, dialects(), tokens_per_s=200.0)
 
 
 @pytest.mark.parametrize("engine", ["vllm", "llama.cpp", "sglang", "lmdeploy"])
 def test_one_that_gives_the_answer_up(emulated, engine):
-    client = emulated(engine, law=ServiceLaw(a=5.0), context=2048)
+    client = emulated(engine, law=ServiceLaw(a=20.0), context=2048)
     found = left(client)
-    assert (found.not_tested, found.n_asked) == ("", 1024)
+    assert (found.not_tested, found.n_asked) == ("", 1000)
     # SGLang and llama.cpp count when a request ends; what nobody waited for is in the latter's count only.
     assert found.is_freed or found.n_generated is None
-    assert found.free_s < 5 * 1.024, "before the answer would have been over"
-    assert client.counts()["n_output_tokens"] < 1024
+    assert found.free_s < 20, "before the answer would have been over"
+    assert client.counts()["n_output_tokens"] < 1000
     assert found.notes() == []
 
 
-def test_one_that_goes_on_is_told_in_the_report(emulated):
-    """Its answer takes 0.2 s, and TensorRT-LLM looks for clients that are gone once a second."""
-    found = left(emulated("tensorrt-llm", law=ServiceLaw(a=0.2), context=2048, with_traps=("slow-abort",)))
-    assert found.is_freed is False
-    assert found.n_generated == found.n_asked
-    assert "works for nobody" in found.notes()[0]
+@pytest.mark.parametrize(
+    ("free_s", "n_generated", "is_freed"),
+    [(0.1, 40, True), (3.0, 40, True), (3.0, 256, False), (0.1, 256, None), (0.1, 0, None)],
+    ids=["at once", "later", "goes on", "was over", "not counted"],
+)
+def test_what_counters_make_of_it(free_s, n_generated, is_freed):
+    found = judged(free_s, 256, n_generated)
+    assert found.is_freed is is_freed
+    assert bool(found.notes()) == (is_freed is False), "only one that goes on is told in the report"
 
 
 def test_one_without_gauges(emulated):

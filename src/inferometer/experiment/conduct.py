@@ -150,7 +150,10 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     engine = next(engine for engine in engines() if engine.name == facts.engine)
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         beside = scraping.found(engine, control, config.scrape_every_s, is_local=subject.is_local)
-        departure = leave(control, engine, facts, dialects()) if subject.server is not None else Departure(NOT_OURS)
+        departure = Departure(NOT_OURS)
+        if subject.server is not None:
+            speed = shape.outputs.mean / alone_s if alone_s else None
+            departure = leave(control, engine, facts, dialects(), tokens_per_s=speed)
         state = caches.settled(  # last, for whatever was asked until now may lie in them
             partial(empty, control, engine, facts.n_slots),
             has_new_words=config.seed is None and shape.inputs.kind != "file",

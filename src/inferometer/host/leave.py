@@ -25,7 +25,10 @@ from inferometer.units import NS_PER_S
 
 NOT_OURS = "somebody else runs this server"
 _MOST_TOKENS = 1024  # of the answer that is left
+_USUAL_TOKENS = 256  # where nobody knows how fast they come
 _FEWEST_TOKENS = 64  # a shorter one is over before anybody looks
+_LASTS_S = 5.0  # the answer, where it is known how fast they come
+_NOTICED_WITHIN_S = 1.0  # engines that look for clients that are gone do so once a second
 _SEEN_WITHIN_S = 5.0  # some gauges follow steps behind
 _FREE_WITHIN_S = 60.0  # an answer that is written to its end, by a slow engine
 _LOOK_EVERY_S = 0.02
@@ -36,7 +39,7 @@ _TEXT = "Tell a long story about a lighthouse, and do not stop."
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """`not_tested`: why, "" if it was. `is_freed`: whether the answer was given up, None where its counters do not say;
+    """`not_tested`: why, "" if it was. `is_freed`: whether the answer was given up, None where that cannot be told;
     `free_s`: from leaving until nothing ran; `n_generated` of `n_asked` tokens, by the server's own counter."""
 
     not_tested: str = ""
@@ -58,14 +61,33 @@ class Departure:
         ]
 
 
-def leave(control: Control, engine: Engine, facts: ServerFacts, dialects: Mapping[str, Dialect]) -> Departure:
-    """Try it. Raises: EngineError if the server does not answer, or is still busy long after."""
+def judged(free_s: float, n_asked: int, n_generated: int) -> Departure:
+    """What its counters make of it. An answer that was soon over may have been whole before anybody left."""
+    if n_generated <= 0:  # it counts answers that ended well, and no others
+        return Departure(free_s=free_s, n_asked=n_asked)
+    is_freed = True if n_generated < n_asked else False if free_s > _NOTICED_WITHIN_S else None
+    return Departure("", is_freed, free_s, n_asked, n_generated)
+
+
+def leave(
+    control: Control,
+    engine: Engine,
+    facts: ServerFacts,
+    dialects: Mapping[str, Dialect],
+    *,
+    tokens_per_s: float | None = None,
+) -> Departure:
+    """Try it. `tokens_per_s`: of one request alone, where that is known.
+
+    Raises: EngineError if the server does not answer, or is still busy long after.
+    """
     gauges = engine.gauges
     if gauges is None or not set(_NEEDS) <= set(_read(control, gauges)):
         return Departure("its gauges do not tell what runs and what was generated")
     if _until(control, gauges, is_running=False, within_s=_SEEN_WITHIN_S) is None:
         return Departure("it was busy")
-    n_asked = min(_MOST_TOKENS, (facts.context_tokens or 2 * _MOST_TOKENS) // 2)
+    n_long = _USUAL_TOKENS if tokens_per_s is None else max(_FEWEST_TOKENS, round(_LASTS_S * tokens_per_s))
+    n_asked = min(n_long, _MOST_TOKENS, (facts.context_tokens or 2 * _MOST_TOKENS) // 2)
     if n_asked < _FEWEST_TOKENS or not facts.streams:
         return Departure("its answers are too short, or no streams, to be left in the middle")
     dialect = dialects[facts.api]
@@ -84,10 +106,7 @@ def leave(control: Control, engine: Engine, facts: ServerFacts, dialects: Mappin
         )
     sleep_s(_SETTLED_AFTER_S)
     n_before, n_after = (read.get("n_output_tokens", 0.0) for read in (before, _read(control, gauges)))
-    n_generated = round(n_after - n_before)
-    if n_generated <= 0:  # it counts finished answers only
-        return Departure(free_s=free_s, n_asked=n_asked)
-    return Departure("", n_generated < n_asked, free_s, n_asked, n_generated)
+    return judged(free_s, n_asked, round(n_after - n_before))
 
 
 def _read(control: Control, gauges: Gauges) -> dict[str, float]:
