@@ -44,6 +44,7 @@ APIS = {
     "triton": ("native",),
     "sglang": ("chat", "completions", "native"),
     "ollama": ("chat", "completions", "native", "native-chat"),
+    "llama-cpp-python": ("chat", "completions"),
 }
 # What an engine must be without to be spoken to in its own API at all.
 ALWAYS_WITHOUT = {"vllm": ("no-scale-out",)}

@@ -72,6 +72,7 @@ class Experiment:
     tokenizer: str | None = None
     is_streamed: bool = True
     count_tokens: bool = False
+    keep_caches: bool = False
     temperature: float = 0.0
     seed: int | None = None
     slo: str = ""

@@ -55,6 +55,7 @@ NATIVE_APIS = ("native", "native-chat")  # an engine's own, which must be asked 
 
 # What the server's caches can know of a run's prompts when it begins, surest first.
 NEW_PROMPTS = "new prompts"  # nothing: their words were drawn for this run
+EMPTIED = "emptied"  # nothing: it was told to empty them, and said that it did
 NEW_SERVER = "new server"  # nothing: it was started for this run
 NOT_KNOWN = "not known"  # the same prompts may have been sent to it before
 

@@ -24,6 +24,7 @@ FLAGS = [
     "--output-tokens",
     "--shared-prefix",
     "--count-tokens",
+    "--keep-caches",
     "--no-stream",
     "--temperature",
     "--seed",

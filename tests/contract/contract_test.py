@@ -17,6 +17,7 @@ from tests.contract.engines import APIS, CONTEXT_TOKENS, N_SLOTS, Running
 
 from inferometer.host.control import Control
 from inferometer.host.probe import Probe, probe
+from inferometer.host.reset import empty
 from inferometer.plan.request import Request
 from inferometer.wire.http1 import encode_request
 
@@ -171,6 +172,26 @@ def until_at_rest(engine: Running, n_output_tokens_before: float) -> dict[str, f
         assert time.monotonic() < t_end, now
         time.sleep(0.02)
     return now
+
+
+def test_its_prefix_cache_is_emptied_when_it_is_told_to(engine: Running, found: Found) -> None:
+    """The same prompt three times: the second comes out of the cache, the third, after it was emptied, does not."""
+    hits = []
+    for _ in range(2):
+        usage = asked(engine, 600, 1).usage
+        assert usage is not None
+        hits.append(usage.n_cached_tokens)
+    with Control(engine.url) as control:
+        done = empty(control, engine.start.engine, engine.ask().n_slots)
+    assert done.not_emptied == ""
+    usage = asked(engine, 600, 1).usage
+    assert usage is not None
+    assert hits[1] > 256, hits
+    assert not usage.n_cached_tokens
+    found(
+        "the same prompt again, and after its cache was emptied",
+        f"{hits[1]} of 600 tokens out of the cache; after `{done.by}` 0",
+    )
 
 
 def test_a_client_that_leaves_frees_its_slot(engine: Running, found: Found) -> None:

@@ -7,6 +7,7 @@ Rule 2: an engine that cannot be started here is a failure, never a test that is
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inferometer.clock import Clock
+from inferometer.embedded.models import folder_models
 from inferometer.engines.registry import dialects, engines
 from inferometer.experiment.starting import Load, Start, launched, prepare
 from inferometer.host.ask import ServerFacts, ask
@@ -30,17 +32,19 @@ N_SLOTS = 4
 
 @dataclass(frozen=True)
 class Contract:
-    """One engine's part. `model`: as given to --model; `env`: set while it is started; `version`: what its own answer
-    to that begins with. `max_outside_s`: of the client's time to a first token, what lies outside of the engine's own,
-    at most, at the lowest decile (what else the machine does only adds to it); `follows_within_s`: from its client's
-    leaving until the gauges say so. `says_too_long`: words of
-    its refusal of a prompt that is longer than the context."""
+    """One engine's part. `model`: as given to --model; `is_misled`: served out of a copy of the trained model whose
+    generation_config.json would change every answer, if the engine were not told to leave it alone; `env`: set while it
+    is started; `version`: what its own answer to that begins with. `max_outside_s`: of the client's time to a first
+    token, what lies outside of the engine's own, at most, at the lowest decile (what else the machine does only adds to
+    it); `follows_within_s`: from its client's leaving until the gauges say so.
+    `says_too_long`: words of its refusal of a prompt that is longer than the context."""
 
     name: str
     version: str
     says_too_long: str
     extra: tuple[str, ...] = ()
     model: str = "trained"
+    is_misled: bool = False
     env: dict[str, str] = field(default_factory=dict)
     ready_within_s: float = 60.0
     max_outside_s: float = 0.005
@@ -54,6 +58,7 @@ CONTRACTS = {
         "0.32",
         "maximum context length",
         extra=("--enable-scale-out", "--enforce-eager"),
+        is_misled=True,
         env={"VLLM_CPU_KVCACHE_SPACE": "1"},
         ready_within_s=300.0,
         max_outside_s=0.020,
@@ -94,9 +99,21 @@ def started(contract: Contract, folder: Path) -> Iterator[Running]:
     with _environment(contract):
         settings = [f"max_concurrency={N_SLOTS}", f"context={CONTEXT_TOKENS}", "seed=0"]
         load = Load(2 * N_SLOTS, N_SLOTS, CONTEXT_TOKENS, n_cores=1)
-        start = prepare(contract.name, contract.model, settings, contract.extra, load)
+        model = _misled(folder) if contract.is_misled else contract.model
+        start = prepare(contract.name, model, settings, contract.extra, load)
         with launched(start, folder / "engine.log", ready_within_s=contract.ready_within_s) as server:
             yield Running(contract, start, server)
+
+
+def _misled(folder: Path) -> str:
+    """A copy of the trained model, under the name that it is served by, with settings in its folder that nobody wants
+    to measure: greedy answers may not repeat a token."""
+    trained = next(model for model in folder_models() if model.name == "trained")
+    copy = folder / trained.served
+    shutil.copytree(trained.ensure(), copy)
+    path = copy / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 3.0}))
+    return str(copy)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 KEPT = Path(__file__).with_name("found.json")
 PAGE, MARKER = "evidence/engines.md", "contract"
 _TITLES = {"llamacpp": "llama.cpp", "vllm": "vLLM"}
+_NEWER = "not asked in that run"  # of a row that is newer than it
 
 # The rows of the table in their order: each is written by one test.
 ROWS = (
@@ -28,6 +29,7 @@ ROWS = (
     "native",
     "prompt longer than the context",
     "prompt that fits, with an answer that does not",
+    "the same prompt again, and after its cache was emptied",
     "client leaves in mid-answer",
     "greedy answers as llama.cpp with F16 weights",
     "stop",
@@ -48,5 +50,5 @@ def rendered() -> str:
     columns = json.loads(KEPT.read_text(encoding="utf-8"))
     kept = {engine: columns[engine] for engine in _TITLES}
     lines = ["| | " + " | ".join(_TITLES[engine] for engine in kept) + " |", "|---" * (len(kept) + 1) + "|"]
-    lines += ["| " + " | ".join([row, *(found[row] for found in kept.values())]) + " |" for row in ROWS]
+    lines += ["| " + " | ".join([row, *(found.get(row, _NEWER) for found in kept.values())]) + " |" for row in ROWS]
     return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ from inferometer.truth.log import read_log
 
 def test_names_are_told_apart_and_traps_are_named_once():
     names = [emulation.name for emulation in EMULATIONS]
-    assert len(set(names)) == len(names) == 8
+    assert len(set(names)) == len(names) == 9
     for emulation in EMULATIONS:
         traps = [trap.name for trap in emulation.traps]
         assert len(set(traps)) == len(traps)

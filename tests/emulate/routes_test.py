@@ -123,7 +123,8 @@ def test_every_page_answers_on_an_idle_engine(emulation, key):
     body |= {"messages": [{"role": "user", "content": "a b"}]}
     if path == "/tokenize" and emulation.name == "vllm":
         del body["messages"]
-    reply = emulation.pages[key](json.dumps(body).encode() if method == "POST" else b"", live_of(emulation))
+    live = live_of(emulation, without_traps={"no-reset"} & emulation.default_traps)
+    reply = emulation.pages[key](json.dumps(body).encode() if method == "POST" else b"", live)
     assert reply.status == 200
     if reply.content_type == "application/json":
         json.loads(reply.body)

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
+
 import pytest
 
+from inferometer.emulate.law import ServiceLaw
+from inferometer.kinds import Outcome
 from inferometer.run_folder import Run
 
 from .verdicts import faults
 
 # What is peculiar to each stands in its own protocol. Those least like the others are tried on every change.
 EVERY = [("vllm", "native"), ("llama.cpp", "native"), ("tgi", "native"), ("triton", "native"), ("ollama", "native")]
+ALWAYS_WITHOUT = {"vllm": ("no-scale-out",), "llama-cpp-python": ("interrupts",)}
 OTHERS = {
+    "llama-cpp-python": ("chat", "completions"),
     "vllm": ("chat", "completions"),
     "llama.cpp": ("chat", "completions"),
     "tgi": ("chat", "completions"),
@@ -35,7 +42,7 @@ def run(shell, client, api, *flags, env=None, codes=(0, 4)):
 
 @pytest.mark.parametrize(("name", "api"), [*EVERY, *SLOW])
 def test_a_run_agrees_with_the_engine(shell, emulated, name, api):
-    client = emulated(name, without_traps=("no-scale-out",) if name == "vllm" else ())
+    client = emulated(name, without_traps=ALWAYS_WITHOUT.get(name, ()))
     found = run(shell, client, api)
     assert faults(found, client.log(), engine=name, is_exact=name not in INEXACT) == []
     assert found.trace().requests["n_output_tokens"].min() > 0
@@ -52,6 +59,20 @@ def test_with_counted_events_the_tokens_of_each_are_those_it_held(shell, emulate
     told = trace.chunks["n_tokens"][trace.chunks["n_tokens"] > 0]
     assert sorted(told) == sorted(true["n_tokens"][true["n_tokens"] > 0])
     assert max(told) == 2, "some events held two"
+
+
+def test_llama_cpp_python_without_its_default_answers_nobody_whole(shell, emulated):
+    """`serve` starts it with --interrupt_requests False. This is what load does to it as it comes: three at a time cut
+    one another off under status 200; and what the default makes of the same load."""
+    outcomes = {}
+    for traps in ((), ("interrupts",)):
+        client = emulated("llama-cpp-python", without_traps=traps, law=ServiceLaw(a=3.0))
+        found = run(shell, client, "completions", "--output-tokens", "40", codes=(0, 3, 4))
+        rows = found.trace().requests
+        outcomes[traps] = Counter(Outcome(int(outcome)).name for outcome in rows["outcome"])
+        shutil.rmtree(found.path)
+    assert outcomes[()]["TRUNCATED"] > outcomes[()]["OK"], outcomes
+    assert set(outcomes["interrupts",]) == {"OK"}, outcomes
 
 
 def test_answers_that_end_by_themselves_are_told_as_such(shell, emulated):

@@ -56,6 +56,63 @@ def text_of(event):
     return choice.get("text") or choice.get("delta", {}).get("content") or ""
 
 
+@shows("llama-cpp-python", "interrupts")
+def test_interrupts(pair):
+    """A stream of a second or so; another request comes when it has begun."""
+    ends = []
+    for client in pair("llama-cpp-python", "interrupts", law=SLOW):
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(client.events, COMPLETIONS, completion(n_output=60, min_tokens=60))
+            until(lambda client=client: client.counts()["n_output_tokens"] > 3)
+            assert client.json(COMPLETIONS, completion(n_output=2, min_tokens=2, stream=False))["choices"]
+            events = first.result()
+        assert events[-1] == "[DONE]"
+        ends.append((len(events), [e["choices"][0]["finish_reason"] for e in events[:-1]][-1]))
+    (n_cut, cut), (n_whole, whole) = ends
+    assert (cut, whole) == (None, "length")
+    assert n_cut < n_whole == 62, "60 tokens, the finish reason, [DONE]"
+
+
+@shows("llama-cpp-python", "no-usage")
+def test_no_usage(pair):
+    wish = completion(n_output=3, stream_options={"include_usage": True})
+    told = [client.events(COMPLETIONS, wish) for client in pair("llama-cpp-python", "no-usage")]
+    assert [any("usage" in event for event in events if event != "[DONE]") for events in told] == [False, True]
+
+
+@shows("llama-cpp-python", "empty-stream")
+def test_empty_stream(pair):
+    found = [client.ask(COMPLETIONS, completion(prompt=LONG)) for client in pair("llama-cpp-python", "empty-stream")]
+    assert [(status, bool(said)) for status, _, said in found] == [(200, False), (400, True)]
+
+
+@shows("llama-cpp-python", "runs-on")
+def test_runs_on(pair):
+    """Its client leaves at once; the next request waits for the rest of the answer, or does not."""
+    done = []
+    for client in pair("llama-cpp-python", "runs-on", law=SLOW, seed=21, without=("interrupts",)):
+        with client.held(1, COMPLETIONS, completion(n_output=60, min_tokens=60, stream=False)):
+            until(lambda client=client: client.counts()["n_output_tokens"] > 3)
+        client.ask(COMPLETIONS, completion(n_output=2, min_tokens=2, stream=False))
+        done.append(client.counts()["n_output_tokens"])
+    assert done[0] == 62
+    assert done[1] < 62
+
+
+@shows("vllm", "no-reset")
+@shows("llama.cpp", "no-reset")
+@pytest.mark.parametrize(
+    ("engine", "path", "status"), [("vllm", "/reset_prefix_cache", 404), ("llama.cpp", "/slots/0?action=erase", 501)]
+)
+def test_no_reset(pair, engine, path, status):
+    for client, expected in zip(pair(engine, "no-reset"), (status, 200), strict=True):
+        client.ask(COMPLETIONS, completion(n_output=1))
+        assert client.ask(path, {})[0] == expected
+        before = client.counts()["n_cached_tokens"]
+        client.ask(COMPLETIONS, completion(n_output=1))
+        assert (client.counts()["n_cached_tokens"] > before) == (expected != 200)
+
+
 @shows("vllm", "role-chunk")
 @shows("sglang", "role-chunk")
 @shows("tensorrt-llm", "role-chunk")
@@ -121,10 +178,11 @@ def test_half_character(pair):
 @shows("vllm", "shortened")
 @shows("llama.cpp", "shortened")
 @shows("lmdeploy", "shortened")
-@pytest.mark.parametrize("engine", ["vllm", "llama.cpp", "lmdeploy"])
+@shows("llama-cpp-python", "shortened")
+@pytest.mark.parametrize("engine", ["vllm", "llama.cpp", "lmdeploy", "llama-cpp-python"])
 def test_shortened(pair, engine):
     with_it, without = pair(engine, "shortened")
-    wish = completion(n_output=220, stream=False)
+    wish = completion(n_output=220, min_tokens=220, stream=False)
     status, _, _ = with_it.ask(COMPLETIONS, wish)
     usage = with_it.json(COMPLETIONS, wish)["usage"]
     assert (status, usage["completion_tokens"]) == (200, 256 - 64)

@@ -7,9 +7,10 @@ import re
 
 import pytest
 
+from inferometer.emulate.catalogue import EMULATIONS
 from inferometer.engines import ENGINES, llamacpp, llamacpp_python, ollama, sglang, tensorrt_llm, tgi, vllm
 from inferometer.engines.compose import check_knobs, compose, is_at_least
-from inferometer.engines.facts import DEVICES, DOCUMENTED, NOTHING, REAL, RECORDED, SEEN, SOURCE
+from inferometer.engines.facts import DEVICES, DOCUMENTED, EMULATED, REAL, RECORDED, SEEN, SOURCE
 from inferometer.engines.knobs import KNOBS, SWITCH, parse_settings
 from inferometer.engines.launch import GGUF, HUGGING_FACE, OWN_NAME
 from inferometer.engines.registry import engine_named
@@ -19,7 +20,7 @@ STARTED = [engine for engine in ENGINES if engine.launch is not None]
 TITLES = [engine.name for engine in STARTED]
 
 MARKS = {"name": "m", "model": "/m", "host": "127.0.0.1", "port": 8000, "other_port": 9, "options": "/o.json"}
-MARKS |= {"n_connections": 64, "python": "python"}
+MARKS |= {"n_connections": 64, "python": "python", "scratch": "/tmp"}
 ALL = {
     "max_concurrency": 8,
     "context": 4096,
@@ -98,9 +99,10 @@ def test_every_fact_says_how_it_is_known(engine):
     for fact in (*facts.devices.values(), *single, facts.upkeep, *facts.strengths):
         assert fact.text
         assert fact.known in (SEEN, SOURCE, DOCUMENTED)
-    assert facts.proven_on in (REAL, RECORDED, NOTHING)
+    assert facts.proven_on in (REAL, RECORDED, EMULATED)
     is_seen = any(fact.known == SEEN for fact in (facts.apis, facts.metrics))
-    assert is_seen == (facts.proven_on != NOTHING), "what was seen was proven on something"
+    assert is_seen == (facts.proven_on != EMULATED), "what was seen was proven on something real"
+    assert facts.proven_on != EMULATED or engine.name in {emulation.name for emulation in EMULATIONS}
 
 
 # --- the commands --------------------------------------------------------------------------------------------------
@@ -109,8 +111,8 @@ def test_every_fact_says_how_it_is_known(engine):
 def test_llama_server():
     assert line(llamacpp.ENGINE, {"seed": 3, "prefix_cache": False, "kv_dtype": "int8"}) == (
         "llama-server --model /m --alias m --host 127.0.0.1 --port 8000 --threads-http 68 --metrics --no-kv-unified "
-        "--cache-ram 0 --fit off --parallel 8 --ctx-size 32768 --threads 4 --threads-batch 4 --seed 3 "
-        "--no-cache-prompt --cache-type-k q8_0 --cache-type-v q8_0"
+        "--cache-ram 0 --fit off --slot-save-path /tmp --parallel 8 --ctx-size 32768 --threads 4 --threads-batch 4 "
+        "--seed 3 --no-cache-prompt --cache-type-k q8_0 --cache-type-v q8_0"
     )
 
 
@@ -123,7 +125,13 @@ def test_vllm():
         "--gpu-memory-utilization 0.5 --dtype bfloat16 --quantization awq --kv-cache-dtype int8 "
         "--no-enable-prefix-caching --enable-chunked-prefill --tensor-parallel-size 2 --seed 3"
     )
-    assert order.env["HF_HUB_OFFLINE"] == "1"
+    assert order.env["HF_HUB_OFFLINE"] == order.env["VLLM_SERVER_DEV_MODE"] == "1"
+
+
+def test_a_variable_that_the_person_set_wins_over_a_default():
+    env = composed(vllm.ENGINE, {}, environment={"VLLM_CPU_KVCACHE_SPACE": "40", "SHELL": "sh"}).env
+    assert (env["VLLM_CPU_KVCACHE_SPACE"], env["VLLM_SERVER_DEV_MODE"]) == ("40", "1")
+    assert "SHELL" not in env
 
 
 def test_an_older_vllm_is_not_told_what_it_may_not_know():
@@ -137,7 +145,7 @@ def test_an_older_vllm_is_not_told_what_it_may_not_know():
 def test_what_its_help_does_not_list_is_left_out():
     order = composed(llamacpp.ENGINE, {}, help_text="  --threads-http N\n  --metrics\n  --no-kv-unified-per-slot\n")
     assert {"--threads-http", "--metrics"} <= set(order.words)
-    assert order.left_out == ("--no-kv-unified", "--cache-ram", "--fit")
+    assert order.left_out == ("--no-kv-unified", "--cache-ram", "--fit", "--slot-save-path")
 
 
 def test_llama_cpp_python():
@@ -152,7 +160,6 @@ def test_tensorrt_llm_has_a_file_of_options():
     assert order.words[-2:] == ("--extra_llm_api_options", "/o.json")
     assert order.options == {
         "return_perf_metrics": True,
-        "enable_iter_perf_stats": True,
         "kv_cache_config": {"enable_block_reuse": False, "dtype": "fp8"},
         "enable_chunked_prefill": True,
     }

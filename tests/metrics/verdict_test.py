@@ -497,7 +497,12 @@ def test_prefix_hits_beyond_the_template_are_told():
 
 @pytest.mark.parametrize(
     ("caches", "says"),
-    [("new prompts", "met each other"), ("new server", "the server was new"), ("not known", "another --seed")],
+    [
+        ("new prompts", "never saw these prompts"),
+        ("emptied", "emptied before"),
+        ("new server", "the server was new"),
+        ("not known", "another --seed"),
+    ],
 )
 def test_what_helps_against_hits_depends_on_what_the_cache_could_know(caches, says):
     remedy = cached(60, n_template_tokens=20, caches=caches)["prefix_hits"].remedy

@@ -63,6 +63,14 @@ CountTokens = Annotated[
         panel=LENGTH,
     ),
 ]
+KeepCaches = Annotated[
+    bool | None,
+    _option(
+        "--keep-caches",
+        help="Do not have the server empty its prefix cache when it may know the prompts.",
+        panel=SERVER,
+    ),
+]
 Concurrency = Annotated[
     int | None,
     _option("--concurrency", metavar="N", help="Closed loop: keep N requests in flight. Default 4.", panel=LOAD),

@@ -33,6 +33,7 @@ def run(
     shared_prefix: flags.SharedPrefix = None,
     tokenizer: flags.Tokenizer = None,
     count_tokens: flags.CountTokens = None,
+    keep_caches: flags.KeepCaches = None,
     no_stream: flags.NoStream = None,
     temperature: flags.Temperature = None,
     seed: flags.Seed = None,

@@ -12,6 +12,7 @@ import argparse
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,6 +103,8 @@ def _read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     # state of a slot at each new request; it would be work between requests that nobody asked for.
     _add_switch(parser, "--cache-prompt", default=True, help="prefix cache inside the slots")
     parser.add_argument("-cram", "--cache-ram", type=int, default=0, help="MiB for a cache of finished prompts")
+    # Nobody asks for a slot to be saved; but without a folder to save to, none can be emptied either.
+    parser.add_argument("--slot-save-path", default=tempfile.gettempdir(), help="folder for the states of slots")
     # Off: no adapting of context and slots to free memory, but what was asked for, or an error.
     parser.add_argument("-fit", "--fit", choices=("on", "off"), default="off", help="shrink what does not fit")
     return parser.parse_args(argv)
@@ -150,6 +153,7 @@ def _start(options: argparse.Namespace) -> Any:
     params.cache_prompt = options.cache_prompt
     params.cache_ram_mib = options.cache_ram
     params.fit_params = options.fit == "on"
+    params.slot_save_path = f"{options.slot_save_path.rstrip('/')}/"  # file names are put behind it
     params.n_gpu_layers = options.n_gpu_layers
     params.ui = False
     params.offline = True

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from inferometer.emulate import llamacpp, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
+from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
 from inferometer.errors import UsageError
@@ -20,6 +20,7 @@ EMULATIONS: tuple[Emulation, ...] = (
     triton.EMULATION,
     sglang.EMULATION,
     ollama.EMULATION,
+    llamacpp_python.EMULATION,
 )
 
 
@@ -46,6 +47,7 @@ def make_setting(
     """What is not said is as the engine comes. Raises: UsageError."""
     emulation = emulation_of(engine)
     context = emulation.context if context is None else context
+    slots = min(slots, emulation.most_slots)
     kv_tokens = slots * context if kv_tokens is None else kv_tokens
     if kv_tokens < context:
         raise UsageError(f"--kv-tokens {kv_tokens} is less than the context of {context} tokens", "lower --context")

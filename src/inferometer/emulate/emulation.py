@@ -102,9 +102,11 @@ Page = Callable[[bytes, Live], Reply]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulation:
-    """One emulated engine. Paths may hold {model}. `context`, `port`: its defaults.
+    """One emulated engine. Paths may hold {model}, those of pages {slot} too. `context`, `port`: its defaults.
 
+    `most_slots`: requests that it can serve at a time, whatever it is told.
     `exhausted`: the event of an answer that ends because the cache is full; None where it waits instead.
+    `interrupted`: how a stream ends that is cut by whoever comes next, with the trap "interrupts"; None: no such trap.
     `malformed(what is wrong, whether it is JSON at all)`: the answer to a body of the wrong shape.
     `threads(setting)`: how many requests may be there at a time, waiting ones included, pages too; None: no limit.
     """
@@ -119,7 +121,9 @@ class Emulation:
     malformed: Callable[[str, bool], Reply]
     model: str = "emulated"
     context: int = 8192
+    most_slots: int = 4096
     exhausted: Part | None = None
+    interrupted: Part | None = None
     threads: Callable[[Setting], int | None] = lambda _: None
 
     @property

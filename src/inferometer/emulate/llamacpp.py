@@ -242,6 +242,15 @@ def _slots(_: bytes, live: Live) -> Reply:
     return as_json(slots)
 
 
+def _erase(_: bytes, live: Live) -> Reply:
+    """A slot is told to forget; here all slots share what is known of prompts."""
+    if live.has("no-reset"):
+        message = "This server does not support slots action. Start it with `--slot-save-path`"
+        return refusal(501, message, "not_supported_error")
+    live.prefixes.clear()
+    return as_json({"id_slot": 0, "n_erased": 0})
+
+
 def _metrics(_: bytes, live: Live) -> Reply:
     if live.has("metrics-off"):
         message = "This server does not support metrics endpoint. Start it with `--metrics`"
@@ -299,6 +308,7 @@ EMULATION = Emulation(
         ),
         Trap("slow-abort", "an answer in one piece is generated on for up to a second after its client has left"),
         Trap("prefix-cache", "a prompt that begins like an earlier one is computed in part only"),
+        Trap("no-reset", "slots cannot be emptied, as without --slot-save-path"),
         Trap("metrics-off", "/metrics answers 501, as without --metrics", is_default=False),
     ),
     pages={
@@ -307,6 +317,7 @@ EMULATION = Emulation(
         ("GET", "/props"): _props,
         ("GET", "/slots"): _slots,
         ("GET", "/metrics"): _metrics,
+        ("POST", "/slots/{slot}"): _erase,
         ("POST", "/tokenize"): _tokenize,
         ("POST", "/apply-template"): lambda data, _: as_json({"prompt": _template(data)}),
         ("POST", "/v1/chat/completions/input_tokens"): _input_tokens,

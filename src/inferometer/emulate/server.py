@@ -38,13 +38,16 @@ MAX_ITERATIONS_PER_PASS = 16  # then what is due is sent, also when iterations a
 class Answering:
     """A generation under way."""
 
-    __slots__ = ("connection", "is_cut", "leaves_after_ns", "sequence", "unfolding")
+    __slots__ = ("connection", "is_cut", "is_streamed", "leaves_after_ns", "sequence", "unfolding")
 
-    def __init__(self, connection: Connection, sequence: Sequence, unfolding: Unfolding, *, is_cut: bool) -> None:
+    def __init__(
+        self, connection: Connection, sequence: Sequence, unfolding: Unfolding, *, is_cut: bool, is_streamed: bool
+    ) -> None:
         self.connection = connection
         self.sequence = sequence
         self.unfolding = unfolding
         self.is_cut = is_cut
+        self.is_streamed = is_streamed
         self.leaves_after_ns = 0
 
 
@@ -72,8 +75,9 @@ class EmulatedServer(Server):
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
         self._own_pages = {
-            (method, path.replace("{model}", setting.model)): page
+            (method, path.replace("{model}", setting.model).replace("{slot}", str(slot))): page
             for (method, path), page in self._emulation.pages.items()
+            for slot in range(setting.slots)
         }
 
     # requests
@@ -156,11 +160,13 @@ class EmulatedServer(Server):
         parts = _framed(wish, wish.parts(said), keeps_alive=request.keeps_alive)
         unfolding = Unfolding(parts, is_chunked=wish.is_streamed)
         row, first_send = self.stamps.open_request(request.id, connection.number, unfolding, t_arrival_ns, t_ns)
-        answering = Answering(connection, sequence, unfolding, is_cut=said.is_cut)
+        answering = Answering(connection, sequence, unfolding, is_cut=said.is_cut, is_streamed=wish.is_streamed)
         answering.leaves_after_ns = round(wish.leaves_after_s * NS_PER_S)
         self._answering[sequence] = self._answering_at[connection.number] = answering
         unfolding.release(0, 0, answer.moment_of(sequence, t_ns, 0))
         self._start(connection, request, unfolding, t_ns, row, first_send)
+        if live.has("interrupts"):
+            self._interrupt(t_ns)
         live.batch.arrive(sequence)
         if self._iteration is None:
             self._iterate(max(t_ns, live.batch.next_start_ns()))
@@ -264,6 +270,19 @@ class EmulatedServer(Server):
         for sequence in [one for one in self._leaving if one.t_gone_ns <= iteration.t_end_ns]:
             self._leaving.remove(sequence)
             self._answering.pop(sequence, None)  # not there if it was finished
+
+    def _interrupt(self, t_ns: int) -> None:
+        """Somebody came: streams that run or wait end here, as if they were whole."""
+        live, ends = self._live, self._emulation.interrupted
+        for sequence in (*live.batch.running, *live.batch.waiting):
+            answering = self._answering[sequence]
+            if ends is None or not answering.is_streamed or sequence.t_gone_ns != NEVER_NS:
+                continue
+            live.batch.leave(sequence, t_ns)
+            self._leaving.append(sequence)
+            moment = answer.moment_of(sequence, t_ns, sequence.n_done_tokens)
+            answering.unfolding.cut(ends, t_ns - sequence.t_arrival_ns, moment)
+            self._feed(answering.connection)
 
     def _exhaust(self, sequence: Sequence, t_ns: int) -> None:
         """No room is left for it: its answer ends here, with an error under the status that was sent long ago."""

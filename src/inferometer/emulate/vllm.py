@@ -191,6 +191,16 @@ def _models(_: bytes, live: Live) -> Reply:
     return as_json(openai.model_list(live.setting.model, "vllm", **more))
 
 
+def _reset(_: bytes, live: Live) -> Reply:
+    """A route for developers. Nothing is forgotten while requests hold a part of it."""
+    if live.has("no-reset"):
+        return as_json({"detail": "Not Found"}, 404)
+    is_free = not live.n_in_flight
+    if is_free:
+        live.prefixes.clear()
+    return as_json({"success": is_free})
+
+
 def _metrics(_: bytes, live: Live) -> Reply:
     labels = {"engine": "0", "model_name": live.setting.model}
     counts, batch = live.gauges, live.batch
@@ -248,6 +258,7 @@ EMULATION = Emulation(
         Trap("shortened", "a prompt that fits together with an output that does not: 200, and a shorter answer"),
         Trap("no-scale-out", "its own route answers 403, as it does without --enable-scale-out"),
         Trap("prefix-cache", "a prompt that begins like an earlier one is computed in part only"),
+        Trap("no-reset", "its prefix cache cannot be emptied, as without VLLM_SERVER_DEV_MODE=1"),
     ),
     pages={
         ("GET", "/health"): lambda _, __: Reply(200, b"", ""),
@@ -257,6 +268,7 @@ EMULATION = Emulation(
         ("GET", "/v1/models"): _models,
         ("GET", "/metrics"): _metrics,
         ("POST", "/tokenize"): tokenize,
+        ("POST", "/reset_prefix_cache"): _reset,
     },
     routes={
         openai.CHAT_PATH: partial(_openai, True),

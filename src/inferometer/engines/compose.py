@@ -61,8 +61,10 @@ def compose(
     extra: Sequence[str] = (),
     version: str = "",
     help_text: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Order:
-    """The command. `marks`: see launch.MARKS; `version`, `help_text`: of the program, "" if not known.
+    """The command. `marks`: see launch.MARKS; `version`, `help_text`: of the program, "" if not known; `environment`:
+    the person's own, whose variables win over those of defaults.
 
     `values` have been through `check_knobs`.
     """
@@ -79,7 +81,7 @@ def compose(
             left_out.append(flag or next(iter((*default.env, *default.options))))
             continue
         words += default.words
-        env |= default.env
+        env |= {key: (environment or {}).get(key, value) for key, value in default.env.items()}
         for key, value in default.options.items():
             _put(options, key, value)
     not_held = overridden(launch, values, extra)

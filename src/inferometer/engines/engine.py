@@ -142,6 +142,23 @@ class Call:
     read: Callable[[Any], Tokens | Call]
 
 
+def _anything(document: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """How a server is told to forget the prompts that it has seen.
+
+    path: of a POST; with {slot} where each slot is told by itself. is_done: whether the JSON of an answer with status
+    200 (None where it is none) says that it was done. remedy: what makes the server have it.
+    """
+
+    path: str
+    remedy: str
+    is_done: Callable[[Any], bool] = _anything
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """One engine.
@@ -150,6 +167,7 @@ class Engine:
     every path that answered 200.
     speaks: by the word for --api (kinds.APIS, kinds.NATIVE_APIS), what people want most first.
     gauges: where it publishes its metrics; None where it has none, or none that are known.
+    reset: how its prefix cache is emptied; None where no way is known.
     launch: how it is started; None: only a running one is measured. facts: what is known of it.
     """
 
@@ -162,6 +180,7 @@ class Engine:
     tokenize_bare: Callable[[str, str], Call] | None = None  # (model, text): no special tokens; with pieces if possible
     tokenize_chats: tuple[Callable[[str, Messages], Call], ...] = ()  # (model, messages): template applied; best first
     gauges: Gauges | None = None
+    reset: Reset | None = None
     quirks: tuple[str, ...] = ()
     launch: Launch | None = None
     facts: Facts | None = None

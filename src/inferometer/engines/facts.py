@@ -11,7 +11,8 @@ from dataclasses import dataclass
 # How a fact is known, the surest first.
 SEEN, SOURCE, DOCUMENTED = "seen", "source", "documentation"
 
-REAL, RECORDED, NOTHING = "real engine", "recordings", "nothing real"
+# On what this tool was tried with an engine, the surest first.
+REAL, RECORDED, EMULATED = "real engine", "recordings", "emulated engine"
 
 # Kinds of devices, and what each is called.
 DEVICES = {
@@ -37,7 +38,7 @@ class Fact:
 class Facts:
     """devices: on which it runs, best first, each with what is to be known about that.
     apis: of its server; metrics: what it tells about itself. proven_on: on what this tool was tried with it, in a word
-    or two (REAL, RECORDED, NOTHING); proven: the same in a sentence.
+    or two (REAL, RECORDED, EMULATED); proven: the same in a sentence.
     """
 
     devices: dict[str, Fact]

@@ -23,6 +23,7 @@ MARKS = {
     "port": "port to listen at",
     "other_port": "another free port, for what the engine opens beside",
     "options": "path of the engine's file of options",
+    "scratch": "a folder that the engine may write to, for one that wants to be told of one",
     "n_connections": "connections that the load opens at once",
     "value": "in the words of a knob: its value",
 }
@@ -107,8 +108,8 @@ class Launch:
     """programs: tried in this order. arguments: follow the program's words. always: knobs that get a value also where
     none is given, because the engine's own default is a trap. absent: canonical knobs that it has not, and why.
     derive: marks made of all values, for flags that mean a sum or a product. options_words: how the file of options is
-    named on the command line. formats: of models, best first. divides_cores: it computes on the CPU with as many
-    threads as it is told, so one core is kept for the client.
+    named on the command line. formats: of models, best first. divides_cores: it may compute on the CPU, with a
+    thread for every core that it is left, so one core is kept for the client.
     installs: lines for people, by way (pip, docker, apt, ...).
     """
 

@@ -23,6 +23,7 @@ from inferometer.engines.engine import (
     Engine,
     Identity,
     Messages,
+    Reset,
     Speech,
     Tokens,
     Usage,
@@ -224,6 +225,7 @@ ENGINE = Engine(
     tokenize_bare=_tokenize_bare,
     tokenize_chats=(_count_chat, _tokenize_chat),
     gauges=_GAUGES,
+    reset=Reset("/slots/{slot}?action=erase", "start llama-server with --slot-save-path"),
     quirks=(
         "the status line is held back until the first token is ready",
         "a token that is no whole character yet sends no event",

@@ -18,6 +18,7 @@ from inferometer.engines.engine import (
     Encoded,
     Engine,
     Identity,
+    Reset,
     Speech,
     document,
     first_model,
@@ -103,6 +104,7 @@ ENGINE = Engine(
     tokenize_text=vllm.ENGINE.tokenize_text,
     tokenize_bare=vllm.ENGINE.tokenize_bare,
     gauges=_GAUGES,
+    reset=Reset("/flush_cache", "it refuses while requests run, and wants its admin key where it has one"),
     quirks=(
         "each event of its own route repeats the whole text so far: answers cost bytes as the square of their length",
         "--stream-interval puts several tokens into one event",

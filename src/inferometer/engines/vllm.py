@@ -22,6 +22,7 @@ from inferometer.engines.engine import (
     Engine,
     Identity,
     Messages,
+    Reset,
     Speech,
     Tokens,
     document,
@@ -121,6 +122,13 @@ _GAUGES = Gauges(
     },
     remedy="start vLLM without --disable-log-stats",
 )
+
+
+def _is_emptied(answer: Any) -> bool:
+    """It says false while a request holds a part of the cache; older versions said nothing at all."""
+    return not isinstance(answer, Mapping) or answer.get("success") is not False
+
+
 ENGINE = Engine(
     name="vllm",
     title="vLLM",
@@ -137,6 +145,7 @@ ENGINE = Engine(
     tokenize_bare=_tokenize_bare,
     tokenize_chats=(_tokenize_chat,),
     gauges=_GAUGES,
+    reset=Reset("/reset_prefix_cache", "start vLLM with VLLM_SERVER_DEV_MODE=1", _is_emptied),
     quirks=(
         "the status line and headers come at once, also for a request that waits",
         "one event can hold several tokens, or a token and no text",

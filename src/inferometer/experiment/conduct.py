@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import Control, normalise_url
 from inferometer.host.disk import refuse_unwritable, reserve
+from inferometer.host.leave import NOT_OURS, Departure, leave
+from inferometer.host.reset import empty
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
 from inferometer.measurement import BY_USER, Job, Measurement, Sampler
 from inferometer.plan import make as planning
@@ -60,7 +63,8 @@ N_OWN_FILES = 64  # open files beside the connections
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that was found out and decided before the first measured request. `words_nonce`: see sizing.seeds_of."""
+    """All that was found out and decided before the first measured request. `words_nonce`: see sizing.seeds_of;
+    `caches`: see caches.settled."""
 
     subject: Subject
     facts: ServerFacts
@@ -69,6 +73,8 @@ class Prepared:
     words_nonce: int
     n_workers: int
     beside: scraping.Beside
+    departure: Departure
+    caches: dict[str, Any]
 
 
 def check(config: Experiment, *, is_dry: bool = False) -> Start | None:
@@ -144,7 +150,17 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     engine = next(engine for engine in engines() if engine.name == facts.engine)
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         beside = scraping.found(engine, control, config.scrape_every_s, is_local=subject.is_local)
-    return Prepared(subject, facts, plan, stagger_s, words_nonce, n_workers, beside)
+        departure = Departure(NOT_OURS)
+        if subject.server is not None:
+            speed = shape.outputs.mean / alone_s if alone_s else None
+            departure = leave(control, engine, facts, dialects(), tokens_per_s=speed)
+        state = caches.settled(  # last, for whatever was asked until now may lie in them
+            partial(empty, control, engine, facts.n_slots),
+            has_new_words=config.seed is None and shape.inputs.kind != "file",
+            is_our_server=subject.server is not None,
+            keeps_caches=config.keep_caches,
+        )
+    return Prepared(subject, facts, plan, stagger_s, words_nonce, n_workers, beside, departure, state)
 
 
 @contextmanager
@@ -185,11 +201,9 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
     nonce = secrets.token_hex(4)
     clock = Clock()
     manifest = begun(config) | known(config, plan, facts, subject, prepared.n_workers) | {"nonce": nonce}
-    manifest["plan"] |= {"words_nonce": prepared.words_nonce}
-    manifest["plan"]["caches"] = caches.state_of(
-        has_new_words=config.seed is None and shape_of(config).inputs.kind != "file",
-        is_our_server=subject.server is not None,
-    )
+    manifest["plan"] |= {"words_nonce": prepared.words_nonce} | prepared.caches
+    manifest["engine"]["when_a_client_leaves"] = prepared.departure.facts()
+    manifest["engine"]["notes"] += prepared.departure.notes()
     manifest["clock"] = {"origin_ns": clock.origin_ns}
     manifest["gauges"] = prepared.beside.facts()
     run_.write_manifest(manifest | {"state": STATE_RUNNING})  # first: killed from here on, it is still a run's folder

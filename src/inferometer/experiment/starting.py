@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,13 +115,23 @@ def prepare(
     port = port or free_port(HOST)
     marks = {"name": files.name, "n_connections": load.n_connections, "host": HOST, "port": port}
     marks |= {"model": str(files.path or files.given), "options": _OPTIONS_PATH, "other_port": free_port(HOST)}
+    marks["scratch"] = tempfile.gettempdir()
     found = installed.find(plan.programs)
     held = {key: value for key, value in values.items() if key not in overridden(plan, values, extra)}
     obstacles = _obstacles(engine.title, files, kinds, machine)
     ready = Start(engine, files, Order((), {}), f"http://{HOST}:{port}", held, obstacles=obstacles)
     if found is not None:
         help_text = installed.help_text_of(plan.programs, found)
-        order = compose(plan, found.words, marks, values, extra=extra, version=found.version, help_text=help_text)
+        order = compose(
+            plan,
+            found.words,
+            marks,
+            values,
+            extra=extra,
+            version=found.version,
+            help_text=help_text,
+            environment=os.environ,
+        )
         return replace(ready, order=order, version=found.name)
     return _in_container(ready, plan, device, marks, values, extra)
 
@@ -260,7 +271,7 @@ def _in_container(
     obstacles = start.obstacles if tool and image else (*start.obstacles, obstacle)
     if plan.container is None or image is None:
         program = plan.programs[0].words if plan.programs else ()
-        order = compose(plan, program, marks | {"python": "python"}, values, extra=extra)
+        order = compose(plan, program, marks | {"python": "python"}, values, extra=extra, environment=os.environ)
         return replace(start, order=order, obstacles=obstacles)
     mounts = []
     if start.model.path is not None:
@@ -269,7 +280,8 @@ def _in_container(
         marks = marks | {"model": inside}
     port = marks["port"]
     marks = marks | {"host": "0.0.0.0", "port": plan.container.port, "options": container.OPTIONS_FILE}
-    inner = compose(plan, plan.container.words, marks, values, extra=extra)
+    marks["scratch"] = container.SCRATCH_FOLDER
+    inner = compose(plan, plan.container.words, marks, values, extra=extra, environment=os.environ)
     if inner.options:
         mounts.append(container.Mount(Path(_OPTIONS_PATH), container.OPTIONS_FILE))
     name = container.new_name(engine.name)

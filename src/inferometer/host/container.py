@@ -14,6 +14,7 @@ from pathlib import Path
 
 MODEL_FOLDER = "/models"
 OPTIONS_FILE = "/engine-options.json"
+SCRATCH_FOLDER = "/tmp"
 _DOCKER_GPUS, _PODMAN_GPUS = ["--gpus", "all"], ["--device", "nvidia.com/gpu=all"]
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -112,6 +113,21 @@ class Control:
     def post(self, path: str, body: bytes, timeout_s: float | None = None) -> Reply:
         """`body`: JSON. Raises: EngineError if no answer came."""
         return self._ask("POST", path, body, timeout_s or self.timeout_s)
+
+    @contextmanager
+    def begun(self, path: str, body: bytes, timeout_s: float) -> Iterator[int]:
+        """The status of an answer of which the first bytes are there; at the end of the block we leave, and do not take
+        the rest. Raises: EngineError if no answer came."""
+        headers = {"content-type": "application/json"}
+        limits = httpx.Timeout(timeout_s, connect=min(timeout_s, self._reach_s))
+        try:
+            with self._client.stream("POST", self.url + path, content=body, headers=headers, timeout=limits) as answer:
+                next(answer.iter_raw(), b"")
+                yield answer.status_code
+        except httpx.TimeoutException as error:
+            raise self._too_slow("POST", path, timeout_s) from error
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
 
     def _ask(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from inferometer.kinds import NEW_PROMPTS, NEW_SERVER, Outcome
+from inferometer.kinds import EMPTIED, NEW_PROMPTS, NEW_SERVER, Outcome
 from inferometer.metrics.estimates import QUANTILES
 from inferometer.metrics.latency import e2e, tpot, ttft
 from inferometer.metrics.reason import TAIL_SHARE, TOLERANCE, Evidence, Level, Reason, percent
@@ -287,6 +287,8 @@ def prefix_remedy(evidence: Evidence) -> str:
     known = plan_of(evidence.trace).get("caches")
     if known == NEW_PROMPTS:
         return "it never saw these prompts before, so they met each other: turn the server's prefix cache off"
+    if known == EMPTIED:
+        return "they were emptied before, so the prompts met each other: turn the server's prefix cache off"
     if known == NEW_SERVER:
         return "the server was new, so the prompts met each other: turn its prefix cache off"
     return "another --seed makes other prompts, and none makes new ones; or turn the server's prefix cache off"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from inferometer.metrics.reason import Reason
 from inferometer.metrics.summary import Summary
+from inferometer.report.caches import caches_parts
 from inferometer.report.distributions import INDENT, distribution_lines
 from inferometer.report.figures import PLAIN, figure_text, value_text
 from inferometer.report.layout import columns, cut_middle, filled, painted, printable
@@ -126,6 +127,7 @@ def _run_lines(summary: Summary, width: int) -> list[str]:
             ("engine", _engine_parts(summary)),
             ("asked", _asked_parts(summary)),
             ("served", _served_parts(summary)),
+            ("caches", caches_parts(summary)),
         )
         if parts
         for line in _labelled(label, parts, width)

@@ -62,6 +62,7 @@ LAUNCH = Launch(
         Default("with a unified KV cache that runs full, answers die with status 200", ("--no-kv-unified",)),
         Default("copying whole slots into a second cache is work that nobody asked for", ("--cache-ram", "0")),
         Default("context and slots would be shrunk to the free memory without a word", ("--fit", "off")),
+        Default("slots could not be emptied before a run, though nothing is saved", ("--slot-save-path", "{scratch}")),
     ),
     ready_paths=("/health",),
     failures=(

@@ -61,5 +61,5 @@ FACTS = Facts(
     licence=Fact("MIT"),
     upkeep=Fact("now and then; follows llama.cpp"),
     proven_on=RECORDED,
-    proven="recorded answers of the real engine (0.3.36)",
+    proven="recorded answers of the real engine (0.3.36), and an emulated one",
 )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from inferometer.engines.facts import DOCUMENTED, NOTHING, SOURCE, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, EMULATED, SOURCE, Fact, Facts
 from inferometer.engines.launch import HUGGING_FACE, Container, Knob, Launch, Program
 from inferometer.engines.profiles.failures import SHARED
 
@@ -64,6 +64,6 @@ FACTS = Facts(
     ),
     licence=Fact("Apache-2.0"),
     upkeep=Fact("active"),
-    proven_on=NOTHING,
-    proven="nothing real yet but its refusal to start without a GPU (0.18.0); the rest is from its source",
+    proven_on=EMULATED,
+    proven="an emulated engine, out of its source; of the real one its refusal to start without a GPU (0.18.0)",
 )

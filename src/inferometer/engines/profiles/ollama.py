@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from inferometer.engines.facts import NOTHING, Fact, Facts
+from inferometer.engines.facts import EMULATED, Fact, Facts
 from inferometer.engines.launch import OWN_NAME, Default, Knob, Launch, Program
 from inferometer.engines.profiles.failures import OUT_OF_MEMORY, PORT_IN_USE
 
@@ -60,6 +60,6 @@ FACTS = Facts(
     ),
     licence=Fact("MIT"),
     upkeep=Fact("very active"),
-    proven_on=NOTHING,
-    proven="nothing real yet: what it says is from documentation",
+    proven_on=EMULATED,
+    proven="an emulated engine, out of documentation; nothing real yet",
 )

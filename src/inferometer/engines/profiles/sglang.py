@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from inferometer.engines.facts import DOCUMENTED, NOTHING, SOURCE, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, EMULATED, SOURCE, Fact, Facts
 from inferometer.engines.launch import HUGGING_FACE, Container, Default, Failure, Knob, Launch, Program
 from inferometer.engines.profiles.failures import SHARED
 
@@ -65,6 +65,6 @@ FACTS = Facts(
     ),
     licence=Fact("Apache-2.0"),
     upkeep=Fact("very active"),
-    proven_on=NOTHING,
-    proven="nothing real yet: what it says is from source and documentation",
+    proven_on=EMULATED,
+    proven="an emulated engine, out of source and documentation; nothing real yet",
 )

@@ -6,7 +6,7 @@ What has no flag goes into a file of options, YAML by its own word; JSON is YAML
 
 from __future__ import annotations
 
-from inferometer.engines.facts import DOCUMENTED, NOTHING, SOURCE, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, EMULATED, SOURCE, Fact, Facts
 from inferometer.engines.launch import HUGGING_FACE, Container, Default, Knob, Launch, Program
 from inferometer.engines.profiles.failures import SHARED
 
@@ -40,7 +40,6 @@ LAUNCH = Launch(
             "there is no /prometheus/metrics otherwise",
             options={"return_perf_metrics": True},
         ),
-        Default("/metrics stays empty otherwise", options={"enable_iter_perf_stats": True}),
     ),
     env={"HF_HUB_OFFLINE": "1"},
     ready_paths=("/health",),
@@ -72,6 +71,6 @@ FACTS = Facts(
     ),
     licence=Fact("Apache-2.0"),
     upkeep=Fact("active, by NVIDIA"),
-    proven_on=NOTHING,
-    proven="nothing real yet: what it says is from source and documentation",
+    proven_on=EMULATED,
+    proven="an emulated engine, out of source and documentation; nothing real yet",
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inferometer.engines.facts import DOCUMENTED, NOTHING, SOURCE, Fact, Facts
+from inferometer.engines.facts import DOCUMENTED, EMULATED, SOURCE, Fact, Facts
 from inferometer.engines.launch import HUGGING_FACE, Container, Default, Failure, Knob, Launch, Program
 from inferometer.engines.profiles.failures import SHARED
 
@@ -99,6 +99,6 @@ FACTS = Facts(
     ),
     licence=Fact("Apache-2.0", SOURCE),
     upkeep=Fact("in maintenance since early 2026: small repairs only", SOURCE),
-    proven_on=NOTHING,
-    proven="nothing real yet: what it says is from the source of 3.x",
+    proven_on=EMULATED,
+    proven="an emulated engine, out of the source of 3.x; nothing real yet",
 )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from inferometer.engines.facts import NOTHING, Fact, Facts
+from inferometer.engines.facts import EMULATED, Fact, Facts
 
 FACTS = Facts(
     devices={"cuda": Fact("as TensorRT-LLM")},
@@ -15,6 +15,6 @@ FACTS = Facts(
     strengths=(Fact("many models and frameworks in one server, with pre- and postprocessing"),),
     licence=Fact("BSD-3-Clause"),
     upkeep=Fact("active, by NVIDIA"),
-    proven_on=NOTHING,
-    proven="nothing real yet: what it says is from documentation",
+    proven_on=EMULATED,
+    proven="an emulated engine, out of documentation; nothing real yet",
 )

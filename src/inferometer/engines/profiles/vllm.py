@@ -26,7 +26,7 @@ LAUNCH = Launch(
         "tensor_parallel": Knob(("--tensor-parallel-size", "{value}")),
         "seed": Knob(("--seed", "{value}")),
     },
-    absent={"threads": "its CPU build takes them from VLLM_CPU_OMP_THREADS_BIND in the environment"},
+    absent={"threads": "its CPU build takes one for every core that it may use but one, which its server has"},
     defaults=(
         Default(
             "the model's own generation_config.json would change temperature and more without a word",
@@ -38,6 +38,11 @@ LAUNCH = Launch(
             ("--enable-prompt-tokens-details",),
             since="0.32.0",
         ),
+        Default(
+            "a build for CPUs would take nearly all of the machine's memory for its KV cache (in GiB)",
+            env={"VLLM_CPU_KVCACHE_SPACE": "4"},
+        ),
+        Default("its prefix cache could not be emptied before a run", env={"VLLM_SERVER_DEV_MODE": "1"}),
     ),
     # The files of the model are on disk: asking the hub for them again only waits for timeouts.
     env={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
@@ -48,6 +53,10 @@ LAUNCH = Launch(
             r"to serve at least one request with the model's max seq len|no available memory for the cache blocks",
             "the KV cache is too small for one request: lower --set context, or raise --set kv_ratio (on CPU "
             "VLLM_CPU_KVCACHE_SPACE, in GiB)",
+        ),
+        Failure(
+            r"available memory on node .* less than",
+            "something else holds the machine's memory: end it, or set VLLM_CPU_KVCACHE_SPACE (GiB) lower",
         ),
         Failure(
             r"max_model_len.* is greater than the derived", "lower --set context: the model was not made for so much"
@@ -76,6 +85,8 @@ LAUNCH = Launch(
             "rocm": ("--device", "/dev/kfd", "--device", "/dev/dri", "--ipc=host", "--entrypoint", ""),
         },
     ),
+    # Its CPU build binds a spinning thread to each core that it may use (utils/ompmultiprocessing.py).
+    divides_cores=True,
 )
 
 FACTS = Facts(
