@@ -50,6 +50,7 @@ from inferometer.records import Trace
 from inferometer.stats import Estimate
 from inferometer.truth.launch import TruthServer
 from inferometer.truth.log import TruthLog
+from inferometer.truth.log import compare as held_against
 from inferometer.truth.script import Prescription, drawn
 from inferometer.units import NS_PER_MS, NS_PER_S
 from inferometer.wire.http1 import encode_request
@@ -301,6 +302,7 @@ class Mixed:
     """`inside[metric, statistic]`: runs whose healthy requests lie in the interval of the run without faults.
 
     `inside_again`: how many second runs without faults do, which is what the machine itself allows.
+    `ours_s[what, run]`: per run, the p99 of what the client itself did to a healthy request.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -309,6 +311,7 @@ class Mixed:
     inside_again: Counter[tuple[str, str]] = field(default_factory=Counter)
     moved_s: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     widths_s: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    ours_s: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
 
 def mixed(n_seeds: int) -> Mixed:
@@ -329,7 +332,22 @@ def mixed(n_seeds: int) -> Mixed:
             found.tallies.setdefault(fault.name, Tally()).judge(fault, struck, int(i))
         found.healthy.count_neighbours(struck.rows[is_healthy])
         compare(found, *(figures(driven.trace, is_healthy) for driven in (plain, again, struck)))
+        for name, driven in (("without", plain), ("with", struck)):
+            for what, p99_s in ours(driven, is_healthy).items():
+                found.ours_s.setdefault((what, name), []).append(p99_s)
     return found
+
+
+OURS = ("sent late", "first stamp off", "gap off")
+
+
+def ours(driven: Driven, is_in: Any) -> dict[str, float]:
+    """What the client did to some of the requests, p99: the rest of their latency is the server's own, by its log."""
+    assert driven.log is not None
+    rows = driven.rows[is_in]
+    errors = held_against(Trace(rows, driven.trace.chunks, driven.trace.samples, driven.trace.meta), driven.log)
+    late_s = float(np.percentile(rows["t_sent_ns"] - rows["t_due_ns"], 99)) / NS_PER_S
+    return dict(zip(OURS, (late_s, errors.ttft.p99_s, errors.gap.p99_s), strict=True))
 
 
 Figures = dict[tuple[str, str], Any]
@@ -679,6 +697,10 @@ def print_mixed(n_seeds: int, only: Sequence[str]) -> int:
         width_ms = 1e3 * float(np.median(found.widths_s[key]))
         inside = f"{found.inside[key]} of {n_seeds} | {found.inside_again[key]} of {n_seeds}"
         print(f"| {' '.join(key)} | {inside} | {moved_ms:+.2f} ms | {width_ms:.2f} ms |")
+    table("the client's part, p99 of each run", "without faults: median, at most", "with faults: median, at most")
+    for what in OURS:
+        cells = [1e3 * np.array(found.ours_s[what, name]) for name in ("without", "with")]
+        print(f"| {what} | " + " | ".join(f"{np.median(cell):.3f}, {cell.max():.3f} ms" for cell in cells) + " |")
     return n_wrong
 
 
