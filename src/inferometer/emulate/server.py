@@ -276,7 +276,8 @@ class EmulatedServer(Server):
         live, ends = self._live, self._emulation.interrupted
         for sequence in (*live.batch.running, *live.batch.waiting):
             answering = self._answering[sequence]
-            if ends is None or not answering.is_streamed or sequence.t_gone_ns != NEVER_NS:
+            is_over = sequence.t_gone_ns != NEVER_NS or answering.unfolding.is_released
+            if ends is None or is_over or not answering.is_streamed:
                 continue
             live.batch.leave(sequence, t_ns)
             self._leaving.append(sequence)

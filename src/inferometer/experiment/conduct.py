@@ -43,7 +43,7 @@ from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import Control, normalise_url
 from inferometer.host.disk import refuse_unwritable, reserve
-from inferometer.host.leave import NOT_OURS, Departure, leave
+from inferometer.host.leave import NOT_OURS, NOT_READ, Departure, leave
 from inferometer.host.reset import empty
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
 from inferometer.measurement import BY_USER, Job, Measurement, Sampler
@@ -150,8 +150,8 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     engine = next(engine for engine in engines() if engine.name == facts.engine)
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         beside = scraping.found(engine, control, config.scrape_every_s, is_local=subject.is_local)
-        departure = Departure(NOT_OURS)
-        if subject.server is not None:
+        departure = Departure(NOT_OURS if subject.server is None else NOT_READ)
+        if subject.server is not None and config.scrape_every_s:
             speed = shape.outputs.mean / alone_s if alone_s else None
             departure = leave(control, engine, facts, dialects(), tokens_per_s=speed)
         state = caches.settled(  # last, for whatever was asked until now may lie in them

@@ -122,7 +122,8 @@ class Control:
         limits = httpx.Timeout(timeout_s, connect=min(timeout_s, self._reach_s))
         try:
             with self._client.stream("POST", self.url + path, content=body, headers=headers, timeout=limits) as answer:
-                next(answer.iter_raw(), b"")
+                pieces = answer.iter_raw()  # kept by its name: the answer is closed when nobody holds it any more
+                next(pieces, b"")
                 yield answer.status_code
         except httpx.TimeoutException as error:
             raise self._too_slow("POST", path, timeout_s) from error

@@ -24,6 +24,7 @@ from inferometer.plan.request import Request
 from inferometer.units import NS_PER_S
 
 NOT_OURS = "somebody else runs this server"
+NOT_READ = "its gauges are not read"
 _MOST_TOKENS = 1024  # of the answer that is left
 _USUAL_TOKENS = 256  # where nobody knows how fast they come
 _FEWEST_TOKENS = 64  # a shorter one is over before anybody looks
@@ -88,8 +89,8 @@ def leave(
         return Departure("it was busy")
     n_long = _USUAL_TOKENS if tokens_per_s is None else max(_FEWEST_TOKENS, round(_LASTS_S * tokens_per_s))
     n_asked = min(n_long, _MOST_TOKENS, (facts.context_tokens or 2 * _MOST_TOKENS) // 2)
-    if n_asked < _FEWEST_TOKENS or not facts.streams:
-        return Departure("its answers are too short, or no streams, to be left in the middle")
+    if n_asked < _FEWEST_TOKENS or not facts.streams or not facts.is_length_forced:
+        return Departure("its answers are too short, no streams, or end by themselves: none is left in the middle")
     dialect = dialects[facts.api]
     before = _read(control, gauges)
     request = Request(0, _TEXT if dialect.takes_text else facts.sample_ids, 0, n_asked)
@@ -97,13 +98,14 @@ def leave(
     with control.begun(encoded.path, encoded.body, control.timeout_s + _FREE_WITHIN_S) as status:
         if status != 200:
             return Departure(f"it answered HTTP {status}")
-        if _until(control, gauges, is_running=True, within_s=_SEEN_WITHIN_S) is None:
-            return Departure("its gauges did not show the request before it was over")
+        seen_s = _until(control, gauges, is_running=True, within_s=_SEEN_WITHIN_S)
     free_s = _until(control, gauges, is_running=False, within_s=_FREE_WITHIN_S)
     if free_s is None:
         raise EngineError(
             f"a request whose client had left still runs after {_FREE_WITHIN_S:g} s", "see the server's own log"
         )
+    if seen_s is None:
+        return Departure("its gauges did not show the request before it was over")
     sleep_s(_SETTLED_AFTER_S)
     n_before, n_after = (read.get("n_output_tokens", 0.0) for read in (before, _read(control, gauges)))
     return judged(free_s, n_asked, round(n_after - n_before))
