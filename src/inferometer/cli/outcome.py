@@ -21,7 +21,9 @@ from inferometer.errors import Cancelled, EngineError, GateFailed, RunError
 from inferometer.run_folder import REPORT, Run, write_atomically
 
 if TYPE_CHECKING:
+    from inferometer.metrics.slo import Limits
     from inferometer.metrics.summary import Summary
+    from inferometer.records import Trace
 
 WIDTH = 100  # columns of a report where no terminal says otherwise
 MAX_WIDTH = 120  # wider lines are hard to read; this is room for one more percentile
@@ -70,13 +72,15 @@ def _check_limits(slo: str) -> None:
 
 def _print(run: Run, format: str, slo: str | None, *, is_kept: bool = False) -> int:
     """`slo`: limits; None: those of the run."""
-    from inferometer.metrics.slo import parse_limits
+    from inferometer.metrics.slo import limits_of, parse_limits
     from inferometer.metrics.summary import summarize
+    from inferometer.metrics.tokens import indexed
     from inferometer.report import json as json_report
-    from inferometer.report import markdown, text
+    from inferometer.report import markdown, table, text
 
-    trace = run.trace()
-    summary = summarize(trace, None if slo is None else parse_limits(slo))
+    trace = indexed(run.trace())
+    limits = limits_of(trace) if slo is None else parse_limits(slo)
+    summary = summarize(trace, limits)
     document = json_report.to_json(summary)
     if is_kept:
         write_atomically(run.path / REPORT, document)
@@ -84,11 +88,22 @@ def _print(run: Run, format: str, slo: str | None, *, is_kept: bool = False) -> 
         sys.stdout.write(document.decode())
     elif format == "markdown":
         sys.stdout.write(markdown.render(summary))
+    elif format == "csv":
+        sys.stdout.write(table.to_csv(summary))
+    elif format == "html":
+        sys.stdout.write(_page(run, trace, limits, summary))
     else:
         is_colour = wants_colour(sys.stdout)
         sys.stdout.write(text.render(summary, run_path=str(run.path), width=_width(), is_colour=is_colour))
     sys.stdout.flush()
     return _exit_code(summary, run)
+
+
+def _page(run: Run, trace: Trace, limits: Limits, summary: Summary) -> str:
+    from inferometer.metrics.shapes import shapes_of
+    from inferometer.report import html
+
+    return html.render(summary, shapes_of(trace, limits), trace.meta, run_name=run.path.resolve().name)
 
 
 def _width() -> int:

@@ -17,7 +17,9 @@ def report(
         str | None,
         typer.Option("--slo", metavar="LIMITS", help="Other limits than the run was given.", show_default=False),
     ] = None,
-    format: Annotated[ReportFormat, typer.Option("--format", help="text, json or markdown.")] = ReportFormat.TEXT,
+    format: Annotated[
+        ReportFormat, typer.Option("--format", help="text, json, markdown, html or csv.")
+    ] = ReportFormat.TEXT,
 ) -> None:
     """Print the report of a run folder. Of a run that was killed: everything up to the last completed pass."""
     from inferometer.cli import outcome
