@@ -54,7 +54,8 @@ def distribution_lines(summary: Summary, width: int) -> list[str]:
     """The table with its header, what is missing from it, and its legend."""
     wanted, told = rows_of(summary)
     columns, lines = _table(summary, told, width) if told else ([], [])
-    lines += _missing_lines(summary, wanted, told, width)
+    for part in missing_parts(summary, wanted, told):
+        lines += filled("  -", [part], width=width, indent=INDENT)
     return lines + (_legend(summary, told, columns, width) if told else [])
 
 
@@ -144,8 +145,8 @@ def counts_failures(summary: Summary) -> bool:
 # --- under the table -----------------------------------------------------------------------------------------------
 
 
-def _missing_lines(summary: Summary, wanted: Sequence[Row], told: Sequence[Row], width: int) -> list[str]:
-    """`  - p99 of ttft, tpot: needs 100 requests, has 57`: what has no number, by reason."""
+def missing_parts(summary: Summary, wanted: Sequence[Row], told: Sequence[Row]) -> list[str]:
+    """`p99 of ttft, tpot: needs 100 requests, has 57`: what has no number, by reason."""
     by_reason: dict[str, dict[str, list[str]]] = {}
     for row in wanted:
         statistics = summary.metrics[row.metric]
@@ -158,11 +159,11 @@ def _missing_lines(summary: Summary, wanted: Sequence[Row], told: Sequence[Row],
         for name, cell in cells.items():
             if isinstance(cell, Missing):
                 by_reason.setdefault(cell.reason, {}).setdefault(name, []).append(row.name)
-    lines = []
+    parts = []
     for reason, cells_of in by_reason.items():
         what = "; ".join(f"{name} of {', '.join(rows)}" if name else ", ".join(rows) for name, rows in cells_of.items())
-        lines += filled("  -", [f"{what}: {reason}"], width=width, indent=INDENT)
-    return lines
+        parts.append(f"{what}: {reason}")
+    return parts
 
 
 def _legend(summary: Summary, rows: Sequence[Row], columns: Sequence[str], width: int) -> list[str]:

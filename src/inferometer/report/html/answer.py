@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from inferometer.metrics.slo import RunLimitResult
 from inferometer.metrics.summary import Summary
 from inferometer.report.distributions import counts_failures
-from inferometer.report.figures import PLAIN, scale_of
+from inferometer.report.figures import PLAIN, Scale, scale_of
 from inferometer.report.html.element import Element, h
 from inferometer.report.html.words import TITLES, Cell, table, unit_of, value_and_bracket, with_unit
 from inferometer.report.text import asked_parts, engine_parts, meaning_of, served_parts
 from inferometer.stats import Estimate, Missing
 
+_NOTHING = Missing("not carried by this sample", 0, "")
 _SIGNS = {"valid": "✓", "suspect": "?", "invalid": "✕"}
 
 
@@ -39,10 +42,10 @@ def heading(summary: Summary) -> list[Element | None]:
 
 def answer(summary: Summary) -> tuple[Element | None, ...]:
     """The section that most people read."""
-    tiles = _tiles(summary)
     return (
         h("p", f"{'; '.join(served_parts(summary))}.", class_="lead"),
-        h("dl", *tiles, class_=f"tiles {summary.verdict.level}{' thirds' if len(tiles) % 3 == 0 else ''}"),
+        h("dl", *_felt(summary), class_=f"tiles {summary.verdict.level}"),
+        h("dl", *_carried(summary), class_=f"tiles carried {summary.verdict.level}"),
         _counted(summary),
         *_doubts(summary),
         _limits(summary),
@@ -53,73 +56,64 @@ def answer(summary: Summary) -> tuple[Element | None, ...]:
 # --- numbers -------------------------------------------------------------------------------------------------------
 
 
-def _tiles(summary: Summary) -> list[Element]:
-    tiles = [_latency_tile(summary, name) for name in ("ttft_s", "tpot_s", "e2e_s")]
-    tiles.append(
-        _tile(
-            "Output",
-            _value(summary, "output_throughput_tokens_per_s"),
-            "tokens/s",
-            [("requests", _value(summary, "request_throughput_per_s"), "/s")],
-            _level(summary, "output_throughput_tokens_per_s"),
-        )
-    )
+def _felt(summary: Summary) -> list[Element]:
+    """What one request takes."""
+    return [_latency_tile(summary, name) for name in ("ttft_s", "tpot_s", "e2e_s")]
+
+
+def _carried(summary: Summary) -> list[Element]:
+    """What all of them together get."""
+    tiles = [
+        _rate_tile(summary, "Output", "output_throughput_tokens_per_s", "tokens/s"),
+        _rate_tile(summary, "Answered", "request_throughput_per_s", "requests/s"),
+    ]
     if summary.limits.per_request:
-        shares = [("of requests", _value(summary, "attainment_ratio"), " %")]
-        tiles.append(
-            _tile(
-                "Within limits",
-                _value(summary, "goodput_per_s"),
-                "requests/s",
-                shares,
-                _level(summary, "goodput_per_s"),
-            )
-        )
+        share = with_unit(_value(summary, "attainment_ratio"))
+        tiles.append(_rate_tile(summary, "Within limits", "goodput_per_s", "requests/s", ("of requests", share)))
     if counts_failures(summary):
-        tiles.append(_tile("Failed", _value(summary, "error_ratio"), "", [], _level(summary, "error_ratio")))
+        failed = _value(summary, "error_ratio")
+        tiles.append(_tile("Failed", failed, scale_of([failed]), "of requests", (), _level(summary, "error_ratio")))
     return tiles
 
 
 def _latency_tile(summary: Summary, name: str) -> Element:
     statistics = summary.metrics[name]
-    nothing = Missing("not carried by this sample", 0, "")
-    return _tile(
-        f"{TITLES[name]}, median",
-        statistics.get("p50", nothing),
-        "",
-        [(which, statistics.get(which, nothing), "") for which in ("p95", "p99")],
-        _level(summary, name),
-    )
+    scale = scale_of([number for number in [statistics.get("p50")] if number is not None])
+    scale = Scale(scale.factor, scale.unit.removesuffix("/token"))
+    more = [(which, with_unit(number, scale)) for which in ("p95", "p99") if (number := statistics.get(which))]
+    median = statistics.get("p50", _NOTHING)
+    return _tile(TITLES[name], median, scale, f"{unit_of(scale)} median", more, _level(summary, name))
+
+
+def _rate_tile(summary: Summary, title: str, name: str, unit: str, *more: tuple[str, str]) -> Element:
+    return _tile(title, _value(summary, name), PLAIN, unit, more, _level(summary, name))
 
 
 def _tile(
-    name: str, number: Estimate | Missing, words: str, more: list[tuple[str, Estimate | Missing, str]], level: str
+    title: str,
+    number: Estimate | Missing,
+    scale: Scale,
+    unit: str,
+    more: Sequence[tuple[str, str]],
+    level: str,
 ) -> Element:
-    """A number, its bracket, and others of the same thing below it. `words`: in place of the unit."""
+    """A number and its bracket, or why there is none; others of the same thing below it, each with its name."""
+    mark = h("span", level, class_=f"mark {level}") if level != "valid" else None
     if isinstance(number, Missing):
         return h(
-            "div", h("dt", name), h("dd", h("span", "-", class_="big"), h("span", number.reason, class_="bracket"))
+            "div", h("dt", title), h("dd", h("span", "-", class_="big"), h("span", number.reason, class_="bracket"))
         )
-    scale = PLAIN if words else scale_of([number])
     value, bracket = value_and_bracket(number, scale)
-    rows = [h("span", h("b", which), " ", _in_row(other, unit), class_="more") for which, other, unit in more]
     return h(
         "div",
-        h("dt", name, h("span", level, class_=f"mark {level}") if level != "valid" else None),
+        h("dt", title, mark),
         h(
             "dd",
-            h("span", h("span", value, class_="big"), " ", words or unit_of(scale), class_="value"),
-            h("span", bracket or "exact", class_="bracket") if bracket else None,
-            *rows,
+            h("span", h("span", value, class_="big"), " ", unit, class_="value"),
+            h("span", bracket, class_="bracket") if bracket else None,
+            *(h("span", h("b", name), " ", text, class_="more") for name, text in more),
         ),
     )
-
-
-def _in_row(number: Estimate | Missing, unit: str) -> str:
-    if unit == "/s" and isinstance(number, Estimate):
-        value, bracket = value_and_bracket(number, PLAIN)
-        return f"{value}/s {bracket}".strip()
-    return with_unit(number)
 
 
 def _counted(summary: Summary) -> Element:

@@ -49,7 +49,8 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One plot. `shown`: what somebody who cannot see it is told. `has_x`: the words of the x axis are below it."""
+    """One plot. `shown`: what somebody who cannot see it is told. `has_x`: the words of the x
+    axis are below it."""
 
     x: Axis
     y: Axis
@@ -58,12 +59,13 @@ class Panel:
     flags: tuple[Flag, ...] = ()
     ends: tuple[End, ...] = ()
     height_rem: float = 11.0
+    is_one_row: bool = False  # the words of all flags, which are short, side by side
     has_x: bool = True
 
 
 def panel_element(panel: Panel, *, y_ch: int, end_ch: int) -> Element:
     """The panel as HTML. `y_ch`, `end_ch`: characters kept free left and right, equal where panels are stacked."""
-    head_rem = FLAG_REM * len(panel.flags)
+    head_rem = FLAG_REM * (min(len(panel.flags), 1) if panel.is_one_row else len(panel.flags))
     grid = [_rule(y=float(at)) for at in _places(panel.y)]
     grid += [_rule(x=float(at)) for at in _places(panel.x)]
     plot = h(
@@ -113,20 +115,21 @@ def _x_words(axis: Axis) -> Iterable[Element]:
 
 def _flag_words(panel: Panel) -> Iterable[Element]:
     for i, flag in enumerate(panel.flags):
+        row = 0 if panel.is_one_row else i
         place = float(panel.x.at(flag.x))
-        is_left = place > 0.5
+        is_left = place > 0.5 and not panel.is_one_row
         side = f"right:{_percent(1 - place)}" if is_left else f"left:{_percent(place)}"
         classes = f"flag {flag.colour}{' dashed' if flag.is_dashed else ''}{' before' if is_left else ''}"
-        yield h("span", h("b", flag.text), class_=classes, style=f"{side};top:{i * FLAG_REM:g}rem")
-        yield from _reach(panel.x, flag, i)
+        yield h("span", h("b", flag.text), class_=classes, style=f"{side};top:{row * FLAG_REM:g}rem")
+        yield from _reach(panel.x, flag, row)
 
 
-def _reach(x: Axis, flag: Flag, i: int) -> Iterable[Element]:
+def _reach(x: Axis, flag: Flag, row: int) -> Iterable[Element]:
     if not (math.isfinite(flag.lo) or math.isfinite(flag.hi)):
         return
     left, right = float(x.at(max(flag.lo, x.lo))), float(x.at(min(flag.hi, x.hi)))
     fades = "" if math.isfinite(flag.lo) and math.isfinite(flag.hi) else " up" if math.isfinite(flag.lo) else " down"
-    style = f"left:{_percent(left)};right:{_percent(1 - right)};top:{(i + 1) * FLAG_REM - BAR_REM:g}rem"
+    style = f"left:{_percent(left)};right:{_percent(1 - right)};top:{(row + 1) * FLAG_REM - BAR_REM:g}rem"
     yield h("span", class_=f"reach {flag.colour}{fades}", style=style)
 
 

@@ -10,14 +10,14 @@ from inferometer.metrics.shapes import Distribution, Shapes
 from inferometer.metrics.shapes.span import Span
 from inferometer.metrics.slo import Limit
 from inferometer.metrics.summary import Summary
-from inferometer.report.distributions import NATURAL, WITH_FAILURES, Row, counts_failures, rows_of
+from inferometer.report.distributions import NATURAL, WITH_FAILURES, Row, counts_failures, missing_parts, rows_of
 from inferometer.report.figures import Scale, scale_for, scale_of
 from inferometer.report.html.axis import Axis, axis
 from inferometer.report.html.chart import Flag, Panel, steps
 from inferometer.report.html.element import Element, h
 from inferometer.report.html.figure import Data, figure
 from inferometer.report.html.words import TITLES, Cell, number_cell, table, unit_of, value_and_bracket, with_unit
-from inferometer.stats import Estimate, Missing
+from inferometer.stats import Estimate
 
 _SHOWN = (("p50", "s1"), ("p95", "s2"), ("p99", "s4"))
 
@@ -89,7 +89,7 @@ def _notes(summary: Summary, drawn: Distribution) -> list[str]:
     unit = "logarithmic axis; " if drawn.span.is_log else ""
     far = [limit.text for limit in drawn_limits(summary, drawn.metric) if not _is_near(limit, drawn.span)]
     beyond = f"; not drawn, too far away: {', '.join(far)}" if far else ""
-    below = f"; {drawn.n_below:,} are shorter than the axis shows" if drawn.n_below else ""
+    below = f"; {drawn.n_below:,} of them lie left of it" if drawn.n_below else ""
     return [f"{drawn.n:,} {_kind(drawn)}{trials}; {unit}bars: 95 % intervals{below}{beyond}."]
 
 
@@ -129,20 +129,22 @@ def _row(summary: Summary, row: Row, columns: Sequence[str], suffix: str) -> lis
     return [name, unit_of(scale), n, *cells]
 
 
-def _read_as(summary: Summary) -> Element:
+def _read_as(summary: Summary) -> Element | None:
     """Which definition each row follows, by which method the brackets were made, and what has no number."""
     wanted, told = rows_of(summary)
     parts = [f"{row.name}: {row.definition}" for row in told if row.definition]
-    numbers = [
-        number for row in told for number in summary.metrics[row.metric].values() if isinstance(number, Estimate)
-    ]
+    numbers = [summary.metrics[row.metric].get(name) for row in told for name in NATURAL]
     methods = {
-        number.method.rpartition("; ")[2].partition(", dependent")[0] for number in numbers if number.lo < number.hi
+        number.method.rpartition("; ")[2].partition(", dependent")[0]
+        for number in numbers
+        if isinstance(number, Estimate) and number.lo < number.hi
     }
     if methods:
         parts.append(f"intervals: {', '.join(sorted(methods))}")
-    for row in wanted:
-        first = next(iter(summary.metrics[row.metric].values()))
-        if row not in told and isinstance(first, Missing):
-            parts.append(f"no {row.name}: {first.reason}")
-    return h("p", "; ".join(parts) + "." if parts else "", class_="note")
+    missing = [h("li", part) for part in missing_parts(summary, wanted, told)]
+    return h(
+        "div",
+        h("p", f"{'; '.join(parts)}.", class_="note") if parts else None,
+        h("p", "No number:", class_="note") if missing else None,
+        h("ul", *missing, class_="note") if missing else None,
+    )

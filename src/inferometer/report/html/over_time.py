@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from inferometer.metrics.shapes import Scatter, Shapes, Timeline
 from inferometer.metrics.shapes.timeline import Gauge
 from inferometer.metrics.summary import Summary
 from inferometer.report.html.axis import Axis, axis
-from inferometer.report.html.chart import End, Flag, Panel, level, line, steps, stretch
+from inferometer.report.html.chart import End, Flag, Panel, dots, level, line, steps, stretch
 from inferometer.report.html.each import cloud, cloud_axis, cloud_ends, shown_as
 from inferometer.report.html.element import Element, h
 from inferometer.report.html.figure import Data, figure
@@ -19,6 +20,7 @@ from inferometer.report.html.latencies import drawn_limits
 from inferometer.stats import FloatArray
 
 _HEIGHT_REM = 6.5
+MAX_NAMED_TRIALS = 5  # whose names have room side by side on a phone
 _GAUGES = {"requests_running": ("running", "s2"), "requests_waiting": ("waiting", "s4")}
 
 
@@ -37,18 +39,10 @@ def over_time(summary: Summary, shapes: Shapes) -> tuple[Element | None, ...]:
         *_shares(drawn, x),
     ]
     outside = _outside(summary, x)
-    last = len(panels) - 1
-    stacked = [
-        _on_axis(panel, outside, has_x=i == last, flags=_flags(summary) if i == 0 else ())
-        for i, panel in enumerate(panels)
-    ]
-    return (figure("From the first request to the last answer", stacked, _data(drawn), *_notes(drawn, shapes)),)
-
-
-def _on_axis(panel: Panel, outside: Sequence[Element], *, has_x: bool, flags: tuple[Flag, ...]) -> Panel:
-    return Panel(
-        panel.x, panel.y, (*outside, *panel.marks), panel.shown, flags, panel.ends, panel.height_rem, has_x=has_x
-    )
+    panels = [replace(panel, marks=(*outside, *panel.marks), has_x=False) for panel in panels]
+    panels[0] = replace(panels[0], flags=_flags(summary), is_one_row=len(summary.windows) > 1)
+    panels[-1] = replace(panels[-1], has_x=True)
+    return (figure("From the first request to the last answer", panels, _data(drawn), *_notes(drawn, shapes)),)
 
 
 def _outside(summary: Summary, x: Axis) -> list[Element]:
@@ -58,10 +52,12 @@ def _outside(summary: Summary, x: Axis) -> list[Element]:
 
 
 def _flags(summary: Summary) -> tuple[Flag, ...]:
-    """Where each window begins, and where its steady part does if that is later; of many trials none."""
+    """Where each window begins, and where its steady part does if that is later; of many trials nothing."""
     windows = summary.windows
+    if len(windows) > MAX_NAMED_TRIALS:
+        return ()
     if len(windows) > 1:
-        return tuple(Flag(w["t_start_s"], f"trial {w['trial'] + 1}", "muted") for w in windows[:4])
+        return tuple(Flag(w["t_start_s"], f"trial {w['trial'] + 1:.0f}", "muted") for w in windows)
     flags = [Flag(w["t_start_s"], "measured from here", "muted") for w in windows]
     flags += [Flag(w["t_steady_s"], "rates from here", "muted") for w in windows if w["t_steady_s"] > w["t_start_s"]]
     return tuple(flags)
@@ -84,9 +80,9 @@ def _in_flight(drawn: Timeline, x: Axis) -> Panel:
     gauges = [(gauge, *_GAUGES[gauge.name]) for gauge in drawn.gauges if gauge.name in _GAUGES]
     y = _from_zero("Requests in flight", [drawn.in_flight, *(gauge.values for gauge, *_ in gauges)])
     marks = [steps(x, y, drawn.edges_s, drawn.in_flight, "s1")]
-    marks += [line(x, y, gauge.t_s, gauge.values, colour, is_dashed=True) for gauge, _, colour in gauges]
-    ends = [End(_late(drawn.in_flight), "client", "s1")]
-    ends += [End(_late(gauge.values), word, colour) for gauge, word, colour in gauges]
+    marks += [mark for gauge, _, colour in gauges for mark in _readings(gauge, x, y, colour)]
+    ends = [End(_end_of(drawn.in_flight), "client", "s1")]
+    ends += [End(_end_of(gauge.values), word, colour) for gauge, word, colour in gauges]
     shown = "Requests in flight over time" + "".join(f"; {word} by the server's gauge" for _, word, _ in gauges)
     return Panel(x, y, tuple(marks), shown, ends=tuple(ends), height_rem=_HEIGHT_REM)
 
@@ -101,10 +97,10 @@ def _tokens(drawn: Timeline, x: Axis) -> list[Panel]:
 
 def _requests(drawn: Timeline, x: Axis) -> Panel:
     y = _from_zero("Requests answered per second", [drawn.ok_per_s])
-    marks, ends = [steps(x, y, drawn.end_edges_s, drawn.ok_per_s, "s1")], [End(_late(drawn.ok_per_s), "all", "s1")]
+    marks, ends = [steps(x, y, drawn.end_edges_s, drawn.ok_per_s, "s1")], [End(_end_of(drawn.ok_per_s), "all", "s1")]
     if drawn.met_per_s is not None:
         marks.insert(0, steps(x, y, drawn.end_edges_s, drawn.met_per_s, "s3", is_filled=True))
-        ends.append(End(_late(drawn.met_per_s), "in limits", "s3"))
+        ends.append(End(_end_of(drawn.met_per_s), "in limits", "s3"))
     return Panel(x, y, tuple(marks), "Requests answered per second over time", ends=tuple(ends), height_rem=_HEIGHT_REM)
 
 
@@ -126,9 +122,14 @@ def _shares(drawn: Timeline, x: Axis) -> list[Panel]:
         return []
     y = axis("KV cache in use" if len(gauges) == 1 else "KV cache in use, GPUs busy", 0.0, 1.0, unit="ratio")
     colours = [f"s{1 + i % 4}" for i in range(len(gauges))]
-    marks = [line(x, y, gauge.t_s, gauge.values, colour) for gauge, colour in zip(gauges, colours, strict=True)]
-    ends = [End(_late(g.values), _gauge_word(g), colour) for g, colour in zip(gauges, colours, strict=True)]
+    marks = [mark for g, colour in zip(gauges, colours, strict=True) for mark in _readings(g, x, y, colour)]
+    ends = [End(_end_of(g.values), _gauge_word(g), colour) for g, colour in zip(gauges, colours, strict=True)]
     return [Panel(x, y, tuple(marks), y.name + ", over time", ends=tuple(ends), height_rem=_HEIGHT_REM)]
+
+
+def _readings(gauge: Gauge, x: Axis, y: Axis, colour: str) -> list[Element]:
+    """A dot for each, and a dashed line from one to the next: what was between them nobody saw."""
+    return [line(x, y, gauge.t_s, gauge.values, colour, is_dashed=True), dots(x, y, gauge.t_s, gauge.values, colour)]
 
 
 def _gauge_word(gauge: Gauge) -> str:
@@ -140,9 +141,9 @@ def _from_zero(name: str, series: Sequence[FloatArray]) -> Axis:
     return axis(name, 0.0, most or 1.0, is_rounded=True, n_steps=3)
 
 
-def _late(values: FloatArray) -> float:
-    """The height at which a line's name stands: that of its last tenth."""
-    return float(np.mean(values[-max(1, len(values) // 10) :]))
+def _end_of(values: FloatArray) -> float:
+    """The height at which a line's name stands: where the line ends."""
+    return float(values[-1])
 
 
 # --- words and data ------------------------------------------------------------------------------------------------
@@ -159,9 +160,9 @@ def _notes(drawn: Timeline, shapes: Shapes) -> list[str]:
         notes[0] += " Nothing failed, nothing stalled."
     if shapes.ttft_by_time is not None:
         notes.append(shown_as(shapes.ttft_by_time, "requests"))
-    if any(gauge.name in _GAUGES for gauge in drawn.gauges):
-        thinned = ", the largest of each slice" if any(gauge.is_thinned for gauge in drawn.gauges) else ""
-        notes.append(f"Dashed: the server's own gauges, as they were read{thinned}.")
+    if drawn.gauges:
+        thinned = ", of each slice the largest" if any(gauge.is_thinned for gauge in drawn.gauges) else ""
+        notes.append(f"Dashed, with a dot where they were read{thinned}: gauges of the server and of GPUs.")
     return notes
 
 
