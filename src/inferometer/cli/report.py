@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`inferometer report`: the screen of a run again, from its folder, or a page or a table; also of a run that was killed."""
+"""`inferometer report`: what a run says, from its folder: screen, page or table; also of a run that was killed."""
 
 from __future__ import annotations
 

@@ -108,10 +108,11 @@ class InFlight:
 
     def means(self, edges_ns: FloatArray) -> FloatArray:
         """Mean number in flight between neighbouring edges. Shapes: float64[n + 1] -> float64[n]."""
-        if not len(self.t_ns):
-            return np.zeros(len(edges_ns) - 1)
-        area = np.interp(edges_ns, self.t_ns, self.area)
-        return np.asarray(np.diff(area) / np.maximum(np.diff(edges_ns), 1.0))
+        return np.asarray(np.diff(self.until(edges_ns)) / np.maximum(np.diff(edges_ns), 1.0))
+
+    def until(self, t_ns: Array) -> FloatArray:
+        """Request-nanoseconds up to each instant. Shapes: [n] -> float64[n]."""
+        return np.interp(t_ns, self.t_ns, self.area) if len(self.t_ns) else np.zeros(len(t_ns))
 
 
 def flights(requests: Array, t_end_ns: int) -> InFlight:

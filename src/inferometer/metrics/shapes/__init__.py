@@ -75,8 +75,6 @@ def _load(requests: Array, answered: Array) -> FloatArray:
     """
     in_flight = flights(requests, int(requests["t_end_ns"].max(initial=0)))
     stream_s = elapsed_s(answered, "t_first_content_ns", "t_last_content_ns")
-    ends = [
-        np.interp(answered[name], in_flight.t_ns, in_flight.area)
-        for name in ("t_first_content_ns", "t_last_content_ns")
-    ]
-    return np.where(stream_s > 0, (ends[1] - ends[0]) / NS_PER_S / np.where(stream_s > 0, stream_s, 1.0), np.nan)
+    is_long = stream_s > 0
+    spent_ns = in_flight.until(answered["t_last_content_ns"]) - in_flight.until(answered["t_first_content_ns"])
+    return np.where(is_long, spent_ns / NS_PER_S / np.where(is_long, stream_s, 1.0), np.nan)

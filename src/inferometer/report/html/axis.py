@@ -13,7 +13,7 @@ from inferometer.report.figures import Scale, scale_for
 from inferometer.stats import FloatArray
 
 _LOG_STEPS = ((1, 2, 5), (1, 3), (1,))  # within each power of ten, finest first
-MAX_LOG_TICKS = 7
+MIN_LOG_TICKS, MAX_LOG_TICKS = 3, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _log_steps(lo: float, hi: float) -> list[float]:
         inside = [step for step in steps if lo <= step <= hi]
         if len(inside) <= MAX_LOG_TICKS:
             break
-    return inside or [lo, hi]
+    return inside if len(inside) >= MIN_LOG_TICKS else _even_steps(lo, hi, is_rounded=False, n_steps=4)
 
 
 def _text(value: float, steps: list[float]) -> str:

@@ -115,6 +115,11 @@ class Chromium:
         shot = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=self._whole())
         path.write_bytes(base64.b64decode(shot["data"]))
 
+    def on_paper(self) -> None:
+        """The page that is open, as if it were printed; the reader's dark scheme stays."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark"}
+        self._ask("Emulation.setEmulatedMedia", media="print", features=[scheme])
+
     def print_to(self, path: Path) -> None:
         """The page as PDF, as it would leave a printer."""
         path.write_bytes(base64.b64decode(self._ask("Page.printToPDF", printBackground=True)["data"]))
