@@ -122,18 +122,17 @@ def _slices(t_start_ns: int, t_end_ns: int, n_events: int) -> _Slices:
 
 
 def _gauges(samples: Array, edges_ns: FloatArray) -> tuple[Gauge, ...]:
-    """Those of the server, and how busy each GPU was; a gauge nobody read is not among them."""
+    """Those of the server, and how busy each GPU was, while requests were under way; what nobody read is not there."""
     gpus = sorted({source for source in samples["source"] if source.startswith("gpu-")})
     wanted = [*((SOURCE, name) for name in _GAUGES), *((gpu, _GPU_GAUGE) for gpu in gpus)]
-    return tuple(
-        _gauge(source, name, t_ns, values, edges_ns)
-        for source, name in wanted
-        if len((found := series(samples, source, name))[0])
-        for t_ns, values in [found]
-    )
+    found = [_gauge(samples, source, name, edges_ns) for source, name in wanted]
+    return tuple(gauge for gauge in found if len(gauge.values))
 
 
-def _gauge(source: str, name: str, t_ns: FloatArray, values: FloatArray, edges_ns: FloatArray) -> Gauge:
+def _gauge(samples: Array, source: str, name: str, edges_ns: FloatArray) -> Gauge:
+    t_ns, values = series(samples, source, name)
+    inside = (t_ns >= edges_ns[0]) & (t_ns <= edges_ns[-1])
+    t_ns, values = t_ns[inside], values[inside]
     if len(t_ns) <= MAX_SLICES:
         return Gauge(source, name, t_ns / NS_PER_S, values, is_thinned=False)
     at = np.clip(np.searchsorted(edges_ns, t_ns, "right") - 1, 0, len(edges_ns) - 2)

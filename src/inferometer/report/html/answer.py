@@ -159,11 +159,15 @@ def _doubts(summary: Summary) -> list[Element]:
 def _limits(summary: Summary) -> Element | None:
     limits = summary.limits
     rows: list[list[Cell]] = []
-    rows += [[h("code", limit.text), f"met by {with_unit(share)} of requests"] for limit, share in limits.per_request]
+    rows += [[h("code", limit.text), _met_by(share)] for limit, share in limits.per_request]
     if len(rows) > 1:
-        rows.append(["all of these", f"met by {with_unit(_value(summary, 'attainment_ratio'))} of requests"])
+        rows.append(["all of these", _met_by(_value(summary, "attainment_ratio"))])
     rows += [[h("code", result.limit.text), _result(result)] for result in limits.per_run]
     return table("Limits", ["limit", "result"], rows, "ll") if rows else None
+
+
+def _met_by(share: Estimate | Missing) -> str:
+    return f"met by {with_unit(share)}{' of requests' if isinstance(share, Estimate) else ''}"
 
 
 def _result(result: RunLimitResult) -> Element:

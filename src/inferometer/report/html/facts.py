@@ -43,7 +43,9 @@ def server(summary: Summary) -> tuple[Element | None, ...]:
 
 def _numbers(caption: str, numbers: Mapping[str, Estimate | Missing]) -> Element | None:
     return (
-        table(caption, _HEAD, [_row(name, number) for name, number in numbers.items()], "lrrlrl") if numbers else None
+        table(caption, _HEAD, [_row(name, number) for name, number in numbers.items()], "lrrlrl", class_="wide")
+        if numbers
+        else None
     )
 
 
@@ -74,7 +76,7 @@ def everything(summary: Summary) -> tuple[Element | None, ...]:
         h(
             "details",
             h("summary", f"{len(body):,} statistics"),
-            table("Every statistic of every metric", _HEAD, body, "lrrlrl"),
+            table("Every statistic of every metric", _HEAD, body, "lrrlrl", class_="wide"),
         ),
     )
 

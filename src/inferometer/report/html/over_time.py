@@ -109,7 +109,7 @@ def _troubles(drawn: Timeline, x: Axis) -> list[Panel]:
     panels = []
     for name, counts, colour in (("Failed requests", drawn.failed, "bad"), ("Stalls that ended", drawn.stalls, "s4")):
         if counts.any():
-            y = _from_zero(f"{name}, per {_slice_text(drawn)}", [counts])
+            y = _from_zero(f"{name}, per {_slice_text(drawn)}", [counts], n_steps=min(3, int(counts.max())))
             mark = steps(x, y, drawn.end_edges_s, counts, colour, is_filled=True)
             panels.append(Panel(x, y, (mark,), f"{name} over time", height_rem=3.5))
     return panels
@@ -120,7 +120,8 @@ def _shares(drawn: Timeline, x: Axis) -> list[Panel]:
     gauges = [gauge for gauge in drawn.gauges if gauge.name.endswith("_ratio")]
     if not gauges:
         return []
-    y = axis("KV cache in use" if len(gauges) == 1 else "KV cache in use, GPUs busy", 0.0, 1.0, unit="ratio")
+    names = dict.fromkeys("KV cache in use" if gauge.source == "server" else "GPU busy" for gauge in gauges)
+    y = axis(" and ".join(names), 0.0, 1.0, unit="ratio", n_steps=4)
     colours = [f"s{1 + i % 4}" for i in range(len(gauges))]
     marks = [mark for g, colour in zip(gauges, colours, strict=True) for mark in _readings(g, x, y, colour)]
     ends = [End(_end_of(g.values), _gauge_word(g), colour) for g, colour in zip(gauges, colours, strict=True)]
@@ -136,9 +137,9 @@ def _gauge_word(gauge: Gauge) -> str:
     return "KV" if gauge.source == "server" else gauge.source
 
 
-def _from_zero(name: str, series: Sequence[FloatArray]) -> Axis:
+def _from_zero(name: str, series: Sequence[FloatArray], n_steps: int = 3) -> Axis:
     most = max((float(values.max()) for values in series if len(values)), default=0.0)
-    return axis(name, 0.0, most or 1.0, is_rounded=True, n_steps=3)
+    return axis(name, 0.0, most or 1.0, is_rounded=True, n_steps=n_steps)
 
 
 def _end_of(values: FloatArray) -> float:
