@@ -49,9 +49,8 @@ def request_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Stat
     requests = trace.requests
     order = in_due_order(requests)
     order = order[is_counted(requests)[order]]
-    counted = requests[order]
-    values, trials = values[order], counted["trial"]
-    is_in = is_ok(counted) if metric.over == "successes" else counted["t_sent_ns"] != NEVER
+    is_in = is_ok(requests) if metric.over == "successes" else requests["t_sent_ns"] != NEVER
+    values, trials, is_in = values[order], requests["trial"][order], is_in[order]
     return _combine(
         [_of_series(metric, values[trials == t], is_in[trials == t]) for t in np.unique(trials)],
         metric,
