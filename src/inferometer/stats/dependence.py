@@ -67,15 +67,20 @@ def _until_it_dies(values: FloatArray) -> FloatArray:
     if n < N_LONG:
         return autocorrelation(values)
     centred = values - values.mean()
-    scale = float(centred @ centred)
+    scale = _product(centred, centred)
     if scale <= _no_spread(values):
-        return autocorrelation(values)
+        return np.eye(1, 4)[0]
     rho = np.empty(MAX_SINGLE_LAGS)
     for lag in range(0, MAX_SINGLE_LAGS, 2):
-        rho[lag : lag + 2] = [float(centred[: n - k] @ centred[k:]) / scale for k in (lag, lag + 1)]
+        rho[lag : lag + 2] = [_product(centred[: n - k], centred[k:]) / scale for k in (lag, lag + 1)]
         if rho[lag] + rho[lag + 1] <= 0:
             return rho[: lag + 2]
     return autocorrelation(values)
+
+
+def _product(a: FloatArray, b: FloatArray) -> float:
+    """The inner product, by one thread: several for one sum wait for each other longer than they work."""
+    return float(np.einsum("i,i->", a, b))
 
 
 def _no_spread(values: FloatArray) -> float:
