@@ -69,7 +69,7 @@ def _until_it_dies(values: FloatArray) -> FloatArray:
     centred = values - values.mean()
     scale = _product(centred, centred)
     if scale <= _no_spread(values):
-        return np.eye(1, 4)[0]
+        return np.array([1.0, 0.0, 0.0, 0.0])
     rho = np.empty(MAX_SINGLE_LAGS)
     for lag in range(0, MAX_SINGLE_LAGS, 2):
         rho[lag : lag + 2] = [_product(centred[: n - k], centred[k:]) / scale for k in (lag, lag + 1)]

@@ -84,8 +84,9 @@ def shown_as(drawn: Scatter, what: str) -> str:
     else:
         most = float(drawn.cells.counts.max())
         text = f"All {drawn.n:,} {what}, counted in cells: too many for dots; the darkest holds {most:,.0f}."
-    if drawn.n_below:
-        text += f" {drawn.n_below:,} lie below the logarithmic axis."
+    if drawn.y_span.is_log:
+        below = f"; {drawn.n_below:,} lie below it" if drawn.n_below else ""
+        text += f" The upright axis is logarithmic{below}."
     if drawn.bands.n_known > 1:
         text += " Lines: median and p95 of each part of the axis."
     return text
