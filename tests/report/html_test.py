@@ -22,7 +22,7 @@ from inferometer.metrics.summary import summarize
 from inferometer.records import Trace, empty_requests
 from inferometer.report.html import render
 from inferometer.report.html.axis import axis
-from inferometer.report.html.chart import cells, dots, line, steps
+from inferometer.report.html.chart import End, Panel, cells, dots, line, panel_element, steps
 from inferometer.report.html.element import h, written
 from inferometer.report.html.figure import Data
 
@@ -261,3 +261,11 @@ def test_there_is_a_dot_for_each_point_and_a_cell_for_each_count():
     assert drawn.count("Z") == 2
     assert "fill-opacity:0.12" in drawn
     assert "fill-opacity:1.00" in drawn
+
+
+def test_names_at_the_edge_are_pushed_apart_and_stay_beside_the_plot():
+    x, y = axis("x", 0, 1), axis("y", 0, 1)
+    ends = tuple(End(value, word, "s1") for value, word in ((1.0, "a"), (0.99, "b"), (0.98, "c"), (0.0, "d")))
+    text = written(panel_element(Panel(x, y, (), "", ends=ends, height_rem=6.25), y_ch=3, end_ch=3))
+    places = [(word, float(at)) for at, word in re.findall(r'class="s1" style="bottom:([\d.]+)%">(\w)', text)]
+    assert places == [("d", 0.0), ("c", 60.0), ("b", 80.0), ("a", 100.0)]

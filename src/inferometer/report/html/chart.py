@@ -23,6 +23,7 @@ SIZE = 1000
 LINE_REM = 1.25  # height of a line of words, as the style sheet has it
 BAR_REM = 0.25
 FLAG_REM = 1.5  # the same with room for the bar of an interval
+N_SHADES = 8  # of cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One plot. `shown`: what somebody who cannot see it is told. `has_x`: the words of the x
-    axis are below it."""
+    """One plot. `shown`: what somebody who cannot see it is told. `has_x`: the words of the x axis are below it."""
 
     x: Axis
     y: Axis
@@ -136,10 +136,15 @@ def _reach(x: Axis, flag: Flag, row: int) -> Iterable[Element]:
 def _end_words(panel: Panel) -> Iterable[Element]:
     """At their heights, pushed apart where they would lie on each other."""
     room = LINE_REM / panel.height_rem
-    below = -np.inf
-    for end in sorted(panel.ends, key=lambda end: end.y):
-        place = max(float(panel.y.at(end.y)), below + room)
-        below = place
+    ends = sorted(panel.ends, key=lambda end: end.y)
+    places = [float(panel.y.at(end.y)) for end in ends]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + room)
+    top = 1.0
+    for i in reversed(range(len(places))):
+        places[i] = top = min(places[i], top)
+        top -= room
+    for end, place in zip(ends, places, strict=True):
         yield h("span", end.text, class_=end.colour, style=f"bottom:{_percent(place)}")
 
 
@@ -151,9 +156,9 @@ def _rule(x: float | None = None, y: float | None = None) -> Element:
     return h("path", d=d)
 
 
-def level(panel_y: Axis, y: float, colour: str) -> Element:
+def level(y: Axis, value: float, colour: str) -> Element:
     """A dashed line across the plot: a limit."""
-    return h("path", d=f"M0 {_y(panel_y, y):.1f}H{SIZE}", class_=f"line dashed {colour}")
+    return h("path", d=f"M0 {SIZE * (1 - float(y.at(value))):.1f}H{SIZE}", class_=f"line dashed {colour}")
 
 
 def line(x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, colour: str, *, is_dashed: bool = False) -> Element:
@@ -183,7 +188,7 @@ def steps(x: Axis, y: Axis, edges: FloatArray, values: FloatArray, colour: str, 
 
 
 def stretch(x: Axis, lo: float, hi: float, colour: str) -> Element:
-    """Shading from one value to another over the whole height: an interval; infinite ends are the ends of the axis."""
+    """Shading from one value to another over the whole height."""
     left, right = (SIZE * float(x.at(value)) for value in (lo, hi))
     return h("path", d=f"M{left:.1f} 0H{right:.1f}V{SIZE}H{left:.1f}Z", class_=f"stretch {colour}")
 
@@ -212,19 +217,12 @@ def cells(x: Axis, y: Axis, x_edges: FloatArray, y_edges: FloatArray, counts: Fl
     return h("g", *layers, class_=f"cells {colour}")
 
 
-N_SHADES = 8
-
-
 def _xs(axis: Axis, values: FloatArray) -> FloatArray:
     return SIZE * axis.at(values)
 
 
 def _ys(axis: Axis, values: FloatArray) -> FloatArray:
     return SIZE * (1 - axis.at(np.nan_to_num(values)))
-
-
-def _y(axis: Axis, value: float) -> float:
-    return float(SIZE * (1 - axis.at(value)))
 
 
 def widest(texts: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from inferometer.metrics.registry import METRICS
 from inferometer.metrics.shapes import Distribution, Shapes
 from inferometer.metrics.shapes.span import Span
 from inferometer.metrics.slo import Limit
@@ -41,7 +42,7 @@ def _histogram(summary: Summary, drawn: Distribution) -> Element:
     statistics = summary.metrics[drawn.metric]
     limits = [limit for limit in drawn_limits(summary, drawn.metric) if _is_near(limit, drawn.span)]
     told = [(name, colour, number) for name, colour in _SHOWN if isinstance(number := statistics.get(name), Estimate)]
-    unit = next((number.unit for *_, number in told), "s")
+    unit = METRICS[drawn.metric].unit
     x = _x_axis(drawn, [number for *_, number in told], limits, unit)
     share = drawn.counts / drawn.n
     y = axis(f"Share of {_kind(drawn)}", 0.0, float(share.max()) or 1.0, unit="ratio", is_rounded=True, n_steps=4)
