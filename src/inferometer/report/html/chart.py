@@ -24,6 +24,7 @@ LINE_REM = 1.25  # height of a line of words, as the style sheet has it
 BAR_REM = 0.25
 FLAG_REM = 1.5  # the same with room for the bar of an interval
 N_SHADES = 8  # of cells
+MAX_ON_PHONE = 4  # words along an axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,10 @@ def _y_words(panel: Panel) -> Iterable[Element]:
 
 
 def _x_words(axis: Axis) -> Iterable[Element]:
-    """Every second one may go where there is no room."""
+    """Every second one may go where there is no room, if there are many."""
+    are_many = len(axis.ticks) > MAX_ON_PHONE
     for i, (place, (_, text)) in enumerate(zip(_places(axis), axis.ticks, strict=True)):
-        yield h("span", text, class_="spare" if i % 2 else None, style=f"left:{_percent(place)}")
+        yield h("span", text, class_="spare" if i % 2 and are_many else None, style=f"left:{_percent(place)}")
 
 
 def _flag_words(panel: Panel) -> Iterable[Element]:
