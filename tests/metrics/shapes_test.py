@@ -14,7 +14,7 @@ from inferometer.kinds import Outcome
 from inferometer.metrics.pauses import pauses, stalls_ended_ns
 from inferometer.metrics.shapes import Shapes, shapes_of
 from inferometer.metrics.shapes.scatter import MAX_POINTS, MIN_IN_BAND, N_BANDS, scatter
-from inferometer.metrics.shapes.span import span_of
+from inferometer.metrics.shapes.span import Span, span_of
 from inferometer.metrics.shapes.timeline import MAX_SLICES
 from inferometer.metrics.slo import Limits, parse_limits
 from inferometer.records import SAMPLE, Trace, empty_requests
@@ -31,6 +31,12 @@ def test_an_even_span_for_values_of_one_size_and_a_logarithmic_one_for_others():
     assert not span_of(np.array([8.0, 10.0, 12.0])).is_log
     assert span_of(np.array([1.0] * 50 + [500.0])).is_log
     assert span_of(np.array([0.001, 0.001, *[1.0] * 50])).is_log
+
+
+def test_values_that_are_the_same_but_for_zeros_or_rounding_have_some_room():
+    assert span_of(np.array([0.0, 1.0])) == Span(0.0, 1.0)
+    assert span_of(np.array([1.0, 1.0 + 1e-15])).edges(40)[[0, -1]].tolist() == pytest.approx([0.9, 1.1])
+    assert span_of(np.array([0.0])) == Span(-0.5, 0.5)
 
 
 def test_a_logarithmic_span_leaves_out_zeros_and_says_so_by_place():
