@@ -44,6 +44,7 @@ SCRIPTS = (
     ("open-loop", "open_loop.py", [], ["--rate=100", "--seconds=3"]),
     ("launch", "launch.py", [], ["--pairs=2"]),
     ("report", "report.py", [], ["--chunks=200000"]),
+    ("page", "page.py", [], ["--requests=20000"]),
 )
 TIMEOUT_S = 1800
 

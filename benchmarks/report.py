@@ -39,27 +39,27 @@ def short_run(out: Path, server_core: int, client_core: int) -> Run:
     return Run.open(str(out))
 
 
-def chunks_of(requests: Array, rng: np.random.Generator) -> Array:
+def chunks_of(requests: Array, n_tokens: int, rng: np.random.Generator) -> Array:
     """All chunks of all requests: first ones at lognormal times, lognormal gaps, the ending with the last token."""
-    n_requests, n_each = len(requests), N_TOKENS + len(ENDING)
+    n_requests, n_each = len(requests), n_tokens + len(ENDING)
     gaps_ms = rng.lognormal(np.log(GAP_MS), GAP_SIGMA, (n_requests, n_each)).astype(np.float32)
     gaps_ms[:, 0] = rng.lognormal(np.log(200), 0.5, n_requests)
-    gaps_ms[:, N_TOKENS:] = 0
+    gaps_ms[:, n_tokens:] = 0
     t_recv_ns = (np.cumsum(gaps_ms, axis=1, dtype=np.float64) * NS_PER_MS).astype(np.int64)
     t_recv_ns += requests["t_sent_ns"][:, None]
     chunks = np.zeros(n_requests * n_each, CHUNK)
     chunks["request_id"] = np.repeat(requests["id"], n_each)
-    chunks["kind"] = np.tile([ChunkKind.CONTENT] * N_TOKENS + list(ENDING), n_requests)
+    chunks["kind"] = np.tile([ChunkKind.CONTENT] * n_tokens + list(ENDING), n_requests)
     chunks["n_tokens"] = -1
     chunks["n_bytes"] = np.where(chunks["kind"] == ChunkKind.CONTENT, 6, 0)
     chunks["t_recv_ns"] = t_recv_ns.ravel()
     chunks["t_read_ns"] = chunks["t_recv_ns"] + 15_000
-    is_own_read = np.tile([True] * N_TOKENS + [False] * len(ENDING), n_requests)
+    is_own_read = np.tile([True] * n_tokens + [False] * len(ENDING), n_requests)
     chunks["read_id"] = np.cumsum(is_own_read) - 1
     return chunks
 
 
-def requests_of(n_requests: int, rng: np.random.Generator) -> Array:
+def requests_of(n_requests: int, n_tokens: int, rng: np.random.Generator) -> Array:
     """Poisson arrivals, sent on time; what follows from their chunks is still missing."""
     requests = empty_requests(n_requests)
     requests["id"] = requests["session"] = np.arange(n_requests)
@@ -68,15 +68,15 @@ def requests_of(n_requests: int, rng: np.random.Generator) -> Array:
     requests["attempt"], requests["status"], requests["finish"] = 1, 200, "length"
     requests["phase"], requests["outcome"] = Phase.MAIN, Outcome.OK
     requests["conn"] = np.arange(n_requests) % 4_000
-    requests["n_prompt_tokens"] = requests["n_prompt_tokens_asked"] = 512
-    requests["n_output_tokens"] = requests["n_output_tokens_asked"] = N_TOKENS
-    requests["n_reads"], requests["n_bytes"] = N_TOKENS, N_TOKENS * 230
+    requests["n_prompt_tokens"] = requests["n_prompt_tokens_asked"] = rng.integers(64, 1_024, n_requests)
+    requests["n_output_tokens"] = requests["n_output_tokens_asked"] = n_tokens
+    requests["n_reads"], requests["n_bytes"] = n_tokens, n_tokens * 230
     return requests
 
 
 def fill(requests: Array, chunks: Array) -> None:
-    """What the rows of requests say of their chunks."""
-    n_each = N_TOKENS + len(ENDING)
+    """What the rows of requests say of their chunks, of which all have equally many."""
+    n_each = len(chunks) // len(requests)
     stamps = chunks["t_recv_ns"].reshape(len(requests), n_each)
     requests["n_chunks"], requests["chunk_start"] = n_each, np.arange(len(requests)) * n_each
     requests["t_head_ns"] = requests["t_first_content_ns"] = requests["t_first_answer_ns"] = stamps[:, 0]
@@ -98,11 +98,11 @@ def samples_of(trace: Trace, duration_s: int) -> Array:
     return samples[np.argsort(samples["t_ns"], kind="stable")]
 
 
-def enlarge(run: Run, n_chunks: int) -> int:
+def enlarge(run: Run, n_requests: int, n_tokens: int) -> int:
     """Put tables of the size asked for in place of the run's own. Returns how many chunks there are."""
     rng = np.random.default_rng(1)
-    requests = requests_of(round(n_chunks / (N_TOKENS + len(ENDING))), rng)
-    chunks = chunks_of(requests, rng)
+    requests = requests_of(n_requests, n_tokens, rng)
+    chunks = chunks_of(requests, n_tokens, rng)
     fill(requests, chunks)
     t_end_ns = int(requests["t_due_ns"][-1])
     tables = {"requests": requests, "chunks": chunks, "samples": samples_of(run.trace(), t_end_ns // NS_PER_S + 1)}
@@ -123,7 +123,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="inferometer-report-") as folder:
         run = short_run(Path(folder) / "run", server_core, client_core)
         t_start_s = time.monotonic()
-        n_chunks = enlarge(run, told.chunks)
+        n_chunks = enlarge(run, round(told.chunks / (N_TOKENS + len(ENDING))), N_TOKENS)
         print(f"made in {time.monotonic() - t_start_s:.0f} s", flush=True)
         ended = watch([sys.executable, "-m", "inferometer", "report", str(run.path)], client_core)
     if told.show or ended.code not in (0, 4, 5):  # 4, 5: of the verdict or a limit, which is no failure to report

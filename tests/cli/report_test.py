@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -42,6 +45,38 @@ def test_json_is_the_document_in_the_folder(document):
 def test_markdown_is_a_table(module_shell, run):
     done = module_shell("report", "run", "--format", "markdown")
     assert any(line.startswith("| `ttft_s` |") for line in done.stdout.splitlines())
+
+
+def test_a_page_goes_to_a_file_and_says_how_large_it_is(module_shell, run):
+    done = module_shell("report", "run", "--format", "html", "--out", "page.html")
+    page = module_shell.folder / "page.html"
+    assert (done.exit_code, done.stdout) in ((0, ""), (4, ""))
+    assert done.stderr.startswith("page.html: ")
+    assert page.read_text().startswith("<!doctype html>")
+    assert page.read_text() == module_shell("report", "run", "--format", "html").stdout
+
+
+def test_a_page_is_not_poured_into_a_terminal(module_shell, run):
+    parent, child = os.openpty()
+    command = [sys.executable, "-m", "inferometer", "report", "run", "--format", "html"]
+    done = subprocess.run(command, cwd=module_shell.folder, stdout=child, stderr=subprocess.PIPE, text=True, timeout=60)
+    for end in (parent, child):
+        os.close(end)
+    assert done.returncode == 2
+    assert "--out report.html" in done.stderr
+
+
+def test_a_file_that_cannot_be_written_is_said(module_shell, run):
+    done = module_shell("report", "run", "--out", "nowhere/report.txt")
+    assert done.exit_code == 4
+    assert "cannot write nowhere/report.txt" in done.stderr
+
+
+def test_csv_is_a_row_per_number(module_shell, run, document):
+    done = module_shell("report", "run", "--format", "csv")
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    (ttft,) = (row for row in rows if (row["name"], row["statistic"]) == ("ttft_s", "p50"))
+    assert float(ttft["value"]) == document["metrics"]["ttft_s"]["p50"]["value"]
 
 
 def test_other_limits_can_be_put_to_a_run_that_is_over(module_shell, run, document):

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,12 @@ from inferometer.metrics.reason import Reason
 from inferometer.metrics.slo import parse_limits
 from inferometer.metrics.summary import InFlight, LimitResults, Summary
 from inferometer.metrics.verdict import Verdict, judge_metric
+from inferometer.records import Trace
 from inferometer.stats import LEVEL, Estimate, Missing
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "metrics")]
+
+from traces import open_loop  # noqa: E402
 
 INF = math.inf
 MakeSummary = Callable[..., Summary]
@@ -256,3 +263,11 @@ def _result(limit: Any, observed: Estimate, result: Any) -> Any:
     from inferometer.metrics.slo import RunLimitResult
 
     return RunLimitResult(limit, observed, result, None if result == "undecided" else result == "pass")
+
+
+@pytest.fixture(scope="session")
+def open_trace() -> Trace:
+    """400 answers of an open loop with a queue, their prompts of different lengths."""
+    trace = open_loop(400)
+    trace.requests["n_prompt_tokens"] = np.random.default_rng(1).integers(16, 256, 400)
+    return trace

@@ -14,6 +14,7 @@ from inferometer.stats import (
     lag1,
     ratio_variance,
 )
+from inferometer.stats.dependence import N_LONG
 
 
 def test_autocorrelation_is_its_definition(rng):
@@ -33,6 +34,19 @@ def test_a_constant_series_depends_on_nothing():
 def test_the_time_of_an_ar1_series_is_its_closed_form(rng, ar1, phi):
     (series,) = ar1(rng, phi, 20_000, 1)
     assert autocorrelation_time(series) == pytest.approx((1 + phi) / (1 - phi), rel=0.15)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.6, 0.99])
+def test_one_value_more_does_not_change_the_way_it_is_found(rng, ar1, phi):
+    """From N_LONG values on lags are computed one by one, while these are few."""
+    (series,) = ar1(rng, phi, N_LONG, 1)
+    by_fft = autocorrelation_time(series[1:])
+    assert autocorrelation_time(series) == pytest.approx(by_fft, rel=2e-3)
+    assert autocorrelation_time(np.sign(series)) == pytest.approx(autocorrelation_time(np.sign(series[1:])), rel=2e-3)
+
+
+def test_a_long_constant_series_depends_on_nothing():
+    assert autocorrelation_time(np.full(N_LONG, 0.1)) == 1.0
 
 
 def test_independent_values_are_worth_their_number(rng):

@@ -60,7 +60,9 @@ def test_keys_reach_the_server_and_nothing_else(shell, truth, proxy):
         assert f"x-api-key: {OTHER}".encode() in head.lower()
     shown = shell("show", "run", "--slowest", "4", "--all-reads")
     assert "$ENGINE_KEY" in shown.stdout, "the curl line takes the key from where it came"
-    assert leaks(shell.folder / "run", done.stdout, done.stderr, shown.stdout, shown.stderr) == []
+    made = [shell("report", "run", "--format", format).stdout for format in ("html", "csv")]
+    assert "X-Api-Key: (not kept)" in made[0], "provenance tells that there was a header"
+    assert leaks(shell.folder / "run", done.stdout, done.stderr, shown.stdout, shown.stderr, *made) == []
 
 
 SLOW = [pytest.param(framing, marks=pytest.mark.slow) for framing in ("close", "length")]

@@ -18,11 +18,13 @@ class Format(StrEnum):
 
 
 class ReportFormat(StrEnum):
-    """The same with a table for pull requests."""
+    """The same, with what is passed on: a table for pull requests, a page, every number as a table."""
 
     TEXT = "text"
     JSON = "json"
     MARKDOWN = "markdown"
+    HTML = "html"
+    CSV = "csv"
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.", rich_help_panel="Output")]

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferometer import experiment
@@ -19,9 +20,12 @@ from inferometer.cli.options import Format, wants_colour
 from inferometer.config import Experiment
 from inferometer.errors import Cancelled, EngineError, GateFailed, RunError
 from inferometer.run_folder import REPORT, Run, write_atomically
+from inferometer.units import format_bytes
 
 if TYPE_CHECKING:
+    from inferometer.metrics.slo import Limits
     from inferometer.metrics.summary import Summary
+    from inferometer.records import Trace
 
 WIDTH = 100  # columns of a report where no terminal says otherwise
 MAX_WIDTH = 120  # wider lines are hard to read; this is room for one more percentile
@@ -42,9 +46,12 @@ def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
     return _print(run, format.value, config.slo, is_kept=True)
 
 
-def report(run: Run, format: str, slo: str | None) -> int:
-    """Print the report of a folder. Returns the exit code."""
-    return _print(run, format, slo)
+def report(run: Run, format: str, slo: str | None, out: str | None) -> int:
+    """Print the report of a folder, or write it to the file `out`. Returns the exit code.
+
+    Raises: RunError if it cannot be written.
+    """
+    return _print(run, format, slo, out=out)
 
 
 def print_dry_run(config: Experiment, format: Format) -> None:
@@ -68,27 +75,50 @@ def _check_limits(slo: str) -> None:
         parse_limits(slo)
 
 
-def _print(run: Run, format: str, slo: str | None, *, is_kept: bool = False) -> int:
-    """`slo`: limits; None: those of the run."""
-    from inferometer.metrics.slo import parse_limits
+def _print(run: Run, format: str, slo: str | None, *, out: str | None = None, is_kept: bool = False) -> int:
+    """`slo`: limits; None: those of the run. `is_kept`: the JSON goes into the run's folder as well."""
+    from inferometer.metrics.slo import limits_of, parse_limits
     from inferometer.metrics.summary import summarize
+    from inferometer.metrics.tokens import indexed
     from inferometer.report import json as json_report
-    from inferometer.report import markdown, text
 
-    trace = run.trace()
-    summary = summarize(trace, None if slo is None else parse_limits(slo))
-    document = json_report.to_json(summary)
+    trace = indexed(run.trace())
+    limits = limits_of(trace) if slo is None else parse_limits(slo)
+    summary = summarize(trace, limits)
     if is_kept:
-        write_atomically(run.path / REPORT, document)
-    if format == "json":
-        sys.stdout.write(document.decode())
-    elif format == "markdown":
-        sys.stdout.write(markdown.render(summary))
+        write_atomically(run.path / REPORT, json_report.to_json(summary))
+    document = _document(run, format, trace, limits, summary, is_colour=out is None and wants_colour(sys.stdout))
+    if out is None:
+        sys.stdout.write(document)
+        sys.stdout.flush()
     else:
-        is_colour = wants_colour(sys.stdout)
-        sys.stdout.write(text.render(summary, run_path=str(run.path), width=_width(), is_colour=is_colour))
-    sys.stdout.flush()
+        data = document.encode()
+        write_atomically(Path(out), data)
+        print(f"{out}: {format_bytes(len(data))}", file=sys.stderr)
     return _exit_code(summary, run)
+
+
+def _document(run: Run, format: str, trace: Trace, limits: Limits, summary: Summary, *, is_colour: bool) -> str:
+    from inferometer.report import json, markdown, table, text
+
+    match format:
+        case "json":
+            return json.to_json(summary).decode()
+        case "markdown":
+            return markdown.render(summary)
+        case "csv":
+            return table.to_csv(summary)
+        case "html":
+            return _page(run, trace, limits, summary)
+        case _:
+            return text.render(summary, run_path=str(run.path), width=_width(), is_colour=is_colour)
+
+
+def _page(run: Run, trace: Trace, limits: Limits, summary: Summary) -> str:
+    from inferometer.metrics.shapes import shapes_of
+    from inferometer.report import html
+
+    return html.render(summary, shapes_of(trace, limits), trace.meta, run_name=run.path.resolve().name)
 
 
 def _width() -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`inferometer report`: the screen of a run again, from its folder; also of a run that was killed."""
+"""`inferometer report`: what a run says, from its folder: screen, page or table; also of a run that was killed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from inferometer.cli.options import ReportFormat
+from inferometer.errors import UsageError
 
 
 def report(
@@ -17,11 +18,19 @@ def report(
         str | None,
         typer.Option("--slo", metavar="LIMITS", help="Other limits than the run was given.", show_default=False),
     ] = None,
-    format: Annotated[ReportFormat, typer.Option("--format", help="text, json or markdown.")] = ReportFormat.TEXT,
+    format: Annotated[
+        ReportFormat, typer.Option("--format", help="text, json, markdown, html or csv.")
+    ] = ReportFormat.TEXT,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="FILE", help="Write it there instead of printing it.", show_default=False),
+    ] = None,
 ) -> None:
     """Print the report of a run folder. Of a run that was killed: everything up to the last completed pass."""
     from inferometer.cli import outcome
     from inferometer.run_folder import Run
 
+    if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
+        raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
     run = Run.open(path)
-    sys.exit(outcome.report(run, format.value, slo))
+    sys.exit(outcome.report(run, format.value, slo, out))

@@ -128,11 +128,12 @@ def misdated_chunks(trace: Trace, away: Absences) -> Mask:
     came = away.cover(chunks.spread(trace.requests["worker"]), chunks.t_ns)
     if not came.any():
         return came
-    rows = trace.chunks[chunks.at]
-    with_next = np.zeros(len(rows), bool)
-    with_next[:-1] = rows["read_id"][:-1] == rows["read_id"][1:]
-    with_next[chunks.starts[1:] - 1] = False
-    return np.asarray(came & (with_next | (rows["t_recv_ns"] == rows["t_read_ns"])))
+    these = np.flatnonzero(came)  # few, of perhaps ten million
+    after = np.minimum(these + 1, len(came) - 1)
+    rows, next_rows = trace.chunks[chunks.at[these]], trace.chunks[chunks.at[after]]
+    is_last = (after == these) | np.isin(after, chunks.starts)
+    came[these] = (~is_last & (rows["read_id"] == next_rows["read_id"])) | (rows["t_recv_ns"] == rows["t_read_ns"])
+    return came
 
 
 def misdated_firsts(trace: Trace, away: Absences) -> Mask:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,9 +49,8 @@ def request_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Stat
     requests = trace.requests
     order = in_due_order(requests)
     order = order[is_counted(requests)[order]]
-    counted = requests[order]
-    values, trials = values[order], counted["trial"]
-    is_in = is_ok(counted) if metric.over == "successes" else counted["t_sent_ns"] != NEVER
+    is_in = is_ok(requests) if metric.over == "successes" else requests["t_sent_ns"] != NEVER
+    values, trials, is_in = values[order], requests["trial"][order], is_in[order]
     return _combine(
         [_of_series(metric, values[trials == t], is_in[trials == t]) for t in np.unique(trials)],
         metric,
@@ -62,29 +62,42 @@ def _of_series(metric: Metric, values: FloatArray, is_in: Mask) -> Statistics:
     """Statistics of one trial's requests in the order of their due instants."""
     series = values[is_in & np.isfinite(values)]
     found: Statistics = {"mean": mean_estimate(series, unit=metric.unit, of="requests")}
-    found |= _quantiles(series, metric.unit, "requests")
+    ordered = _ordered(series)
+    found |= _quantiles(ordered, metric.unit, "requests")
     found["max"] = _largest(series, len(series), metric.unit, "requests")
     if metric.counts_failures:
         # Where no success has the quantity, failures are not the worst of it: there is nothing to be worse than.
         is_told = len(series) > 0 or not is_in.any()
         attempted = np.where(is_in, values, math.inf) if is_told else series
         attempted = attempted[~np.isnan(attempted)]
-        worst = _quantiles(attempted, metric.unit, "requests, failures as worst")
+        if len(attempted) > len(series):
+            ordered = _ordered(attempted)
+        worst = _quantiles(ordered, metric.unit, "requests, failures as worst")
         worst["max"] = _largest(attempted, len(attempted), metric.unit, "requests, failures as worst")
         found |= {name + WITH_FAILURES: estimate for name, estimate in worst.items()}
     return found
 
 
-def _quantiles(series: FloatArray, unit: str, of: str) -> Statistics:
-    ordered = np.sort(series)
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """A series in ascending order, and what it was worth for each percentile that it carries when it was in its own."""
+
+    values: FloatArray
+    n_eff: dict[str, float]
+
+
+def _ordered(series: FloatArray) -> _Ordered:
+    values = np.sort(series)
+    carried = {name: q for name, q in QUANTILES.items() if len(series) >= n_needed(q)}
+    below = {name: series <= quantile(values, q) for name, q in carried.items()}
+    return _Ordered(values, {name: effective_n(hits.astype(np.float64)) for name, hits in below.items()})
+
+
+def _quantiles(ordered: _Ordered, unit: str, of: str) -> Statistics:
     found: Statistics = {}
     for name, q in QUANTILES.items():
-        if len(series) < n_needed(q):
-            if name not in ONLY_WHERE_CARRIED:
-                found[name] = quantile_estimate(ordered, q, unit=unit, of=of)
-            continue
-        below = (series <= quantile(ordered, q)).astype(np.float64)
-        found[name] = quantile_estimate(ordered, q, unit=unit, n_eff=effective_n(below), of=of)
+        if name in ordered.n_eff or name not in ONLY_WHERE_CARRIED:
+            found[name] = quantile_estimate(ordered.values, q, unit=unit, n_eff=ordered.n_eff.get(name), of=of)
     return found
 
 

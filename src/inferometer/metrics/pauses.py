@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from inferometer.kinds import Outcome
 from inferometer.metrics.rows import Mask
-from inferometer.metrics.tokens import TokenChunks, token_chunks, token_counts
-from inferometer.records import NEVER, Trace
+from inferometer.metrics.tokens import IntArray, TokenChunks, token_chunks, token_counts
+from inferometer.records import NEVER, Array, Trace
 from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
 
@@ -49,17 +49,10 @@ def pauses(trace: Trace) -> Pauses:
 
     The silence before a deadline, a reset, a cancellation or the end of the records is a gap like any other.
     """
-    requests, chunks = trace.requests, token_chunks(trace)
+    chunks = token_chunks(trace)
     gaps = np.nan_to_num(chunks.gaps_s)  # the first chunk of a request has none
-    is_long = gaps > STALL_S
-    limit = np.full(chunks.n_requests, STALL_S)
-    came = (requests["t_last_content_ns"] != NEVER) & (requests["t_end_ns"] != NEVER)
-    given_up = came & np.isin(requests["outcome"], _GIVEN_UP)
-    silence_s = np.where(given_up, (requests["t_end_ns"] - requests["t_last_content_ns"]) / NS_PER_S, 0.0)
-    has_long = (chunks.reduce(np.logical_or, is_long, empty=0.0) > 0) | (silence_s > STALL_S) & (chunks.n_chunks >= 2)
-    limit[has_long] = np.maximum(STALL_S, STALL_OVER_MEDIAN * _median_gaps(chunks, has_long))
-    stalls = np.where(is_long & (gaps > chunks.spread(limit)), gaps, 0.0)
-    is_stall = given_up & ((requests["outcome"] == Outcome.STALLED) | (silence_s > limit))
+    silence_s = _silence_s(trace)
+    stalls, is_stall = _stalls(trace, gaps, silence_s)
     return Pauses(
         n_stalls=chunks.reduce(np.add, (stalls > 0).astype(np.float64), empty=0.0) + is_stall,
         stalled_s=chunks.reduce(np.add, stalls, empty=0.0) + np.where(is_stall, silence_s, 0.0),
@@ -67,6 +60,37 @@ def pauses(trace: Trace) -> Pauses:
         longest_s=np.maximum(chunks.reduce(np.maximum, gaps, empty=0.0), silence_s),
         n_tokens=chunks.reduce(np.add, np.nan_to_num(token_counts(trace).n_tokens), empty=0.0),
     )
+
+
+def stalls_ended_ns(trace: Trace) -> IntArray:
+    """The instants at which the stalls of all requests were over, in no order. Shapes: int64[n_stalls]."""
+    chunks = token_chunks(trace)
+    stalls, is_stall = _stalls(trace, np.nan_to_num(chunks.gaps_s), _silence_s(trace))
+    return np.concatenate([chunks.t_ns[stalls > 0], trace.requests["t_end_ns"][is_stall]])
+
+
+def _silence_s(trace: Trace) -> FloatArray:
+    """From the last chunk to the instant a request was given up; 0 where it was not. Shapes: float64[n_requests]."""
+    requests = trace.requests
+    silence_s = (requests["t_end_ns"] - requests["t_last_content_ns"]) / NS_PER_S
+    return np.where(_is_given_up(requests), silence_s, 0.0)
+
+
+def _is_given_up(requests: Array) -> Mask:
+    came = (requests["t_last_content_ns"] != NEVER) & (requests["t_end_ns"] != NEVER)
+    return np.asarray(came & np.isin(requests["outcome"], _GIVEN_UP))
+
+
+def _stalls(trace: Trace, gaps: FloatArray, silence_s: FloatArray) -> tuple[FloatArray, Mask]:
+    """The gaps that are stalls, 0 elsewhere, and which requests ended in one. Shapes: float64[n], bool[n_requests]."""
+    requests, chunks = trace.requests, token_chunks(trace)
+    is_long = gaps > STALL_S
+    limit = np.full(chunks.n_requests, STALL_S)
+    has_long = (chunks.reduce(np.logical_or, is_long, empty=0.0) > 0) | (silence_s > STALL_S) & (chunks.n_chunks >= 2)
+    limit[has_long] = np.maximum(STALL_S, STALL_OVER_MEDIAN * _median_gaps(chunks, has_long))
+    stalls = np.where(is_long & (gaps > chunks.spread(limit)), gaps, 0.0)
+    is_stall = _is_given_up(requests) & ((requests["outcome"] == Outcome.STALLED) | (silence_s > limit))
+    return stalls, is_stall
 
 
 def _median_gaps(chunks: TokenChunks, wanted: Mask) -> FloatArray:

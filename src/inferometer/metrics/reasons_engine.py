@@ -173,21 +173,23 @@ def _drift(trial: Trial, fn: Callable[[Trace], FloatArray]) -> str:
     """
     if trial.mode == "burst":
         return ""
-    rows = trial.requests[trial.is_counted & is_ok(trial.requests)]
-    in_steady_part = _move(rows[rows["t_due_ns"] >= trial.steady.t_start_ns], fn)
-    return (_move(rows, fn) or in_steady_part) if in_steady_part else ""
+    values = fn(Trace(trial.requests))
+    is_in = trial.is_counted & is_ok(trial.requests) & ~np.isnan(values)
+    t_due_ns, t_end_ns, values = trial.requests["t_due_ns"][is_in], trial.requests["t_end_ns"][is_in], values[is_in]
+    is_late = t_due_ns >= trial.steady.t_start_ns
+    in_steady_part = _move(t_due_ns[is_late], t_end_ns[is_late], values[is_late])
+    return (_move(t_due_ns, t_end_ns, values) or in_steady_part) if in_steady_part else ""
 
 
-def _move(rows: Array, fn: Callable[[Trace], FloatArray]) -> str:
-    values = fn(Trace(rows))
-    rows, values = rows[~np.isnan(values)], values[~np.isnan(values)]
+def _move(t_due_ns: Array, t_end_ns: Array, values: FloatArray) -> str:
+    """Shapes: [n] each, of requests in the order of their due instants."""
     if not len(values):
         return ""
     mean = float(values.mean())
-    rise = trend(rows["t_due_ns"] / NS_PER_S, values, unit="s", level=DRIFT_LEVEL)
+    rise = trend(t_due_ns / NS_PER_S, values, unit="s", level=DRIFT_LEVEL)
     if isinstance(rise, Estimate) and (rise.lo > 0 or rise.hi < 0) and abs(rise.value) > MAX_DRIFT * mean:
         return f"{'rises' if rise.value > 0 else 'falls'} by {percent(abs(rise.value) / mean)} of its mean"
-    values = values[np.argsort(rows["t_end_ns"], kind="stable")]
+    values = values[np.argsort(t_end_ns, kind="stable")]
     cut = mser5(values)
     if not isinstance(cut, Cut) or cut.is_settled:
         return ""

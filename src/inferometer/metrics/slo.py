@@ -18,8 +18,8 @@ import numpy as np
 
 from inferometer.errors import UsageError
 from inferometer.metrics.registry import METRICS, Metric, base_name
-from inferometer.metrics.rows import Mask, is_ok
-from inferometer.records import Array
+from inferometer.metrics.rows import Mask, is_ok, plan_of
+from inferometer.records import Array, Trace
 from inferometer.stats import Estimate, FloatArray, Missing
 from inferometer.units import parse_duration_s
 
@@ -84,6 +84,14 @@ def parse_limits(text: str) -> Limits:
     limits = [_parse_one(part) for part in text.split(",") if part.strip()]
     per_request = tuple(limit for limit in limits if not limit.statistic)
     return Limits(per_request, tuple(limit for limit in limits if limit.statistic))
+
+
+def limits_of(trace: Trace) -> Limits:
+    """The limits a run was started with.
+
+    Raises: UsageError if they cannot be read.
+    """
+    return parse_limits(str(plan_of(trace).get("slo") or ""))
 
 
 def _parse_one(part: str) -> Limit:

@@ -14,9 +14,9 @@ from inferometer.metrics.estimates import Statistics, chunk_statistics, request_
 from inferometer.metrics.fidelity import Numbers, answer_faults, fidelity_numbers
 from inferometer.metrics.reason import Evidence
 from inferometer.metrics.registry import METRICS, Metric
-from inferometer.metrics.rows import UNFINISHED, in_due_order, is_counted, is_failed, is_ok, plan_of
+from inferometer.metrics.rows import UNFINISHED, in_due_order, is_counted, is_failed, is_ok
 from inferometer.metrics.server import server_numbers
-from inferometer.metrics.slo import Limit, Limits, RunLimitResult, judge, meets, meets_all, parse_limits
+from inferometer.metrics.slo import Limit, Limits, RunLimitResult, judge, limits_of, meets, meets_all
 from inferometer.metrics.stalls import share
 from inferometer.metrics.tokens import indexed
 from inferometer.metrics.trial import Trial, trials_of
@@ -83,7 +83,7 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
     Raises: UsageError if the run's own limits cannot be read.
     """
     if limits is None:
-        limits = parse_limits(str(plan_of(trace).get("slo") or ""))
+        limits = limits_of(trace)
     trace = indexed(trace)
     values = {name: metric.fn(trace) for name, metric in METRICS.items() if metric.per == "request"}
     trials = trials_of(trace, meets_all(limits, values, trace.requests))

@@ -87,7 +87,7 @@ class Spans:
 
 def n_latencies(window: Window, requests: Array) -> float:
     """Length of a window in mean times from sent to end of the successes; infinite where there are none."""
-    spent_s = elapsed_s(requests[is_ok(requests)], "t_sent_ns", "t_end_ns")
+    spent_s = elapsed_s(requests, "t_sent_ns", "t_end_ns")[is_ok(requests)]
     spent_s = spent_s[~np.isnan(spent_s)]
     mean_s = float(spent_s.mean()) if len(spent_s) else 0.0
     return window.span_s / mean_s if mean_s > 0 else math.inf
@@ -108,10 +108,11 @@ class InFlight:
 
     def means(self, edges_ns: FloatArray) -> FloatArray:
         """Mean number in flight between neighbouring edges. Shapes: float64[n + 1] -> float64[n]."""
-        if not len(self.t_ns):
-            return np.zeros(len(edges_ns) - 1)
-        area = np.interp(edges_ns, self.t_ns, self.area)
-        return np.asarray(np.diff(area) / np.maximum(np.diff(edges_ns), 1.0))
+        return np.asarray(np.diff(self.until(edges_ns)) / np.maximum(np.diff(edges_ns), 1.0))
+
+    def until(self, t_ns: Array) -> FloatArray:
+        """Request-nanoseconds up to each instant. Shapes: [n] -> float64[n]."""
+        return np.interp(t_ns, self.t_ns, self.area) if len(self.t_ns) else np.zeros(len(t_ns))
 
 
 def flights(requests: Array, t_end_ns: int) -> InFlight:
@@ -139,14 +140,15 @@ def steady(window: Window, requests: Array) -> Window:
     n_sigmas = MIN_CUT_SIGMAS if is_warm else 0.0
     edges = window.edges_ns(N_SLICES)
     load = flights(requests, window.t_end_ns).means(edges)
-    rows = requests[is_counted(requests) & is_ok(requests)]
-    rows = rows[np.argsort(rows["t_end_ns"], kind="stable")]
-    ttft_s = elapsed_s(rows, "t_due_ns", "t_first_content_ns")
-    rows, ttft_s = rows[~np.isnan(ttft_s)], ttft_s[~np.isnan(ttft_s)]
+    ttft_s = elapsed_s(requests, "t_due_ns", "t_first_content_ns")
+    is_in = is_counted(requests) & is_ok(requests) & ~np.isnan(ttft_s)
+    t_end_ns, ttft_s = requests["t_end_ns"][is_in], ttft_s[is_in]
+    order = np.argsort(t_end_ns, kind="stable")
+    t_end_ns, ttft_s = t_end_ns[order], ttft_s[order]
     t_cut_ns = max(
         window.t_start_ns,
         int(edges[_n_cut(load, n_sigmas)]),
-        int(rows["t_end_ns"][n - 1]) if (n := _n_cut(ttft_s, n_sigmas)) else window.t_start_ns,
+        int(t_end_ns[n - 1]) if (n := _n_cut(ttft_s, n_sigmas)) else window.t_start_ns,
     )
     return Window(window.trial, min(t_cut_ns, window.t_end_ns), window.t_end_ns)
 

@@ -22,9 +22,9 @@ Statistics = Mapping[str, Estimate | Missing]
 WITH_FAILURES = "_with_failures"
 MARKS = {"valid": "", "suspect": "?", "invalid": "!"}
 INDENT = 10
-# In the order in which columns are given up last; what is shown stands in the order of _NATURAL.
+# In the order in which columns are given up last; what is shown stands in the order of NATURAL.
 _IMPORTANCE = ("p50", "p99", "p95", "mean", "p90", "p99_9")
-_NATURAL = ("mean", "p50", "p90", "p95", "p99", "p99_9")
+NATURAL = ("mean", "p50", "p90", "p95", "p99", "p99_9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,24 @@ _OPTIONAL = ("ttfat_s", "gap_token_s")  # not asked for where the answers do not
 
 def distribution_lines(summary: Summary, width: int) -> list[str]:
     """The table with its header, what is missing from it, and its legend."""
+    wanted, told = rows_of(summary)
+    columns, lines = _table(summary, told, width) if told else ([], [])
+    for part in missing_parts(summary, wanted, told):
+        lines += filled("  -", [part], width=width, indent=INDENT)
+    return lines + (_legend(summary, told, columns, width) if told else [])
+
+
+def rows_of(summary: Summary) -> tuple[list[Row], list[Row]]:
+    """The rows that a table should have, and those of them of which something is known."""
     wanted = [row for row in _ROWS if row.metric in summary.metrics]
     told = [row for row in wanted if _has_any(summary.metrics[row.metric])]
     if any(row.metric == "gap_token_s" for row in told):
         wanted, told = ([row for row in rows if row.metric != "gap_s"] for rows in (wanted, told))
-    columns, lines = _table(summary, told, width) if told else ([], [])
-    lines += _missing_lines(summary, wanted, told, width)
-    return lines + (_legend(summary, told, columns, width) if told else [])
+    return wanted, told
 
 
 def _has_any(statistics: Statistics) -> bool:
-    return any(isinstance(statistics.get(name), Estimate) for name in _NATURAL)
+    return any(isinstance(statistics.get(name), Estimate) for name in NATURAL)
 
 
 # --- the table -----------------------------------------------------------------------------------------------------
@@ -74,7 +81,7 @@ def _table(summary: Summary, rows: Sequence[Row], width: int) -> tuple[list[str]
         name for name in _IMPORTANCE if any(isinstance(summary.metrics[row.metric].get(name), Estimate) for row in rows)
     ]
     while True:
-        shown = sorted(columns, key=_NATURAL.index)
+        shown = sorted(columns, key=NATURAL.index)
         lines = _laid_out(summary, rows, shown)
         if len(columns) == 1 or max(map(len, lines)) <= width:
             return shown, lines
@@ -138,13 +145,13 @@ def counts_failures(summary: Summary) -> bool:
 # --- under the table -----------------------------------------------------------------------------------------------
 
 
-def _missing_lines(summary: Summary, wanted: Sequence[Row], told: Sequence[Row], width: int) -> list[str]:
-    """`  - p99 of ttft, tpot: needs 100 requests, has 57`: what has no number, by reason."""
+def missing_parts(summary: Summary, wanted: Sequence[Row], told: Sequence[Row]) -> list[str]:
+    """`p99 of ttft, tpot: needs 100 requests, has 57`: what has no number, by reason."""
     by_reason: dict[str, dict[str, list[str]]] = {}
     for row in wanted:
         statistics = summary.metrics[row.metric]
         if row in told:
-            cells = {name: statistics.get(name) for name in _NATURAL}
+            cells = {name: statistics.get(name) for name in NATURAL}
         elif row.metric in _OPTIONAL:
             continue
         else:
@@ -152,11 +159,11 @@ def _missing_lines(summary: Summary, wanted: Sequence[Row], told: Sequence[Row],
         for name, cell in cells.items():
             if isinstance(cell, Missing):
                 by_reason.setdefault(cell.reason, {}).setdefault(name, []).append(row.name)
-    lines = []
+    parts = []
     for reason, cells_of in by_reason.items():
         what = "; ".join(f"{name} of {', '.join(rows)}" if name else ", ".join(rows) for name, rows in cells_of.items())
-        lines += filled("  -", [f"{what}: {reason}"], width=width, indent=INDENT)
-    return lines
+        parts.append(f"{what}: {reason}")
+    return parts
 
 
 def _legend(summary: Summary, rows: Sequence[Row], columns: Sequence[str], width: int) -> list[str]:

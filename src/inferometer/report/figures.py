@@ -39,9 +39,12 @@ _RATES = {"1/s": "/s", "1/1000 tokens": " per 1,000 tokens"}
 def scale_of(figures: Iterable[Estimate | Missing]) -> Scale:
     """The unit for figures that stand in one row: that of the largest value (s from 10 s on, ms from 1 ms on)."""
     known = list(figures)
-    unit = known[0].unit if known else ""
     sizes = [abs(figure.value) for figure in known if isinstance(figure, Estimate) and math.isfinite(figure.value)]
-    largest = max(sizes, default=0.0)
+    return scale_for(known[0].unit if known else "", max(sizes, default=0.0))
+
+
+def scale_for(unit: str, largest: float) -> Scale:
+    """The unit for numbers of which this is the largest; `unit`: as in an Estimate."""
     if unit == "ratio":
         return PERCENT
     if unit in ("s", "s/token"):

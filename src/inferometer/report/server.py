@@ -16,12 +16,16 @@ from inferometer.stats import Estimate
 
 def server_lines(summary: Summary, width: int) -> list[str]:
     """A line for each of times, load, tokens and readings, as far as they are known."""
-    rows = [_times(summary), *([_load(summary), _tokens(summary), _readings(summary)] if summary.server else [])]
     lines: list[str] = []
-    for parts in (*rows, _not_measured(summary)):
-        if parts:
-            lines += filled("" if lines else "server", parts, width=width, indent=INDENT)
+    for parts in server_parts(summary):
+        lines += filled("" if lines else "server", parts, width=width, indent=INDENT)
     return lines
+
+
+def server_parts(summary: Summary) -> list[list[str]]:
+    """The parts of each of these lines."""
+    rows = [_times(summary), *([_load(summary), _tokens(summary), _readings(summary)] if summary.server else [])]
+    return [parts for parts in (*rows, _not_measured(summary)) if parts]
 
 
 def _not_measured(summary: Summary) -> list[str]:

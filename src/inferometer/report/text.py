@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from inferometer.metrics.reason import Reason
 from inferometer.metrics.summary import Summary
+from inferometer.metrics.verdict import Verdict
 from inferometer.report.caches import caches_parts
 from inferometer.report.distributions import INDENT, distribution_lines
 from inferometer.report.figures import PLAIN, figure_text, value_text
@@ -91,8 +92,7 @@ def render(
 
 def _verdict_lines(summary: Summary, width: int, is_colour: bool) -> list[str]:
     """The level and what it means, then the reasons in numbers, worst first."""
-    level, reasons = summary.verdict.level, summary.verdict.reasons
-    meaning = _VALID_WITH_DOUBTS if level == "valid" and reasons else _MEANING[level]
+    level, reasons, meaning = summary.verdict.level, summary.verdict.reasons, meaning_of(summary.verdict)
     lines = [f"{painted(level.upper(), level, is_colour=is_colour)}{' ' * (INDENT - len(level))}{meaning}"]
     for reason in reasons[:MAX_REASONS]:
         first, *rest = _labelled(reason.level, [reason.text], width)
@@ -100,6 +100,11 @@ def _verdict_lines(summary: Summary, width: int, is_colour: bool) -> list[str]:
     if len(reasons) > MAX_REASONS:
         lines += _labelled("", [f"and {len(reasons) - MAX_REASONS} more, see --format json"], width)
     return lines
+
+
+def meaning_of(verdict: Verdict) -> str:
+    """What a level says about the numbers, in words."""
+    return _VALID_WITH_DOUBTS if verdict.level == "valid" and verdict.reasons else _MEANING[verdict.level]
 
 
 def _remedy_lines(summary: Summary, width: int) -> list[str]:
@@ -124,9 +129,9 @@ def _run_lines(summary: Summary, width: int) -> list[str]:
     return [
         line
         for label, parts in (
-            ("engine", _engine_parts(summary)),
-            ("asked", _asked_parts(summary)),
-            ("served", _served_parts(summary)),
+            ("engine", engine_parts(summary)),
+            ("asked", asked_parts(summary)),
+            ("served", served_parts(summary)),
             ("caches", caches_parts(summary)),
         )
         if parts
@@ -134,7 +139,7 @@ def _run_lines(summary: Summary, width: int) -> list[str]:
     ]
 
 
-def _engine_parts(summary: Summary) -> list[str]:
+def engine_parts(summary: Summary) -> list[str]:
     """`llama.cpp b6712`, `tiny-10m at http://127.0.0.1:8080`: names cut to what one line can hold, the URL never."""
     engine = summary.engine
     name, version = (str(engine.get(key) or "") for key in ("title", "version"))
@@ -144,7 +149,7 @@ def _engine_parts(summary: Summary) -> list[str]:
     return [part for part in (software, served) if part]
 
 
-def _asked_parts(summary: Summary) -> list[str]:
+def asked_parts(summary: Summary) -> list[str]:
     """`closed loop, 4 in flight`, `5 trials of 40 s after 8 requests of warm-up`, `128 tokens in, 64 out`."""
     plan = summary.plan
     if not plan:
@@ -174,7 +179,7 @@ def _length_text(summary: Summary) -> str:
     return text
 
 
-def _served_parts(summary: Summary) -> list[str]:
+def served_parts(summary: Summary) -> list[str]:
     """`491 requests: 489 ok, 2 failed (1 stalled, 1 reset)`, `4.00/s offered, 3.99/s delivered`."""
     counts = summary.counts
     text = f"{counts['planned']:,} requests: {counts['ok']:,} ok, {counts['failed']:,} failed"

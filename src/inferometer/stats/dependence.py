@@ -13,6 +13,7 @@ from inferometer.stats.estimate import t_critical, z_critical
 
 FloatArray = npt.NDArray[np.float64]
 MAX_BATCH_LAG1 = 0.2  # batches that correlate more than this are too short (Law 2015, 9.5.3)
+N_LONG, MAX_SINGLE_LAGS = 1 << 16, 64  # values of a series from which lags are computed one by one, and how many
 MIN_BATCHES = 5  # below that a t interval over batches is wider than anything it could tell
 
 
@@ -27,7 +28,7 @@ def autocorrelation(values: FloatArray) -> FloatArray:
     spectrum = np.fft.rfft(centred, n_padded)
     covariance = np.fft.irfft(spectrum * spectrum.conj(), n_padded)[:n]
     scale = covariance[0]
-    if scale <= 1e-12 * n * max(float(np.abs(values).max()) ** 2, 1e-300):
+    if scale <= _no_spread(values):
         covariance, scale = np.eye(1, n)[0], 1.0
     return np.asarray(covariance / scale)
 
@@ -44,16 +45,47 @@ def autocorrelation_time(values: FloatArray) -> float:
     n = len(values)
     if n < 8:
         return 1.0
-    rho = autocorrelation(values)
+    rho = _until_it_dies(values)
+    m = len(rho)
     time = 1.0
     for _ in range(3):
         lost = time / n
         lifted = (rho + lost) / (1 + lost)
-        pairs = (lifted[0 : n - n % 2 : 2] + lifted[1:n:2])[: n // 4]
+        pairs = (lifted[0 : m - m % 2 : 2] + lifted[1:m:2])[: n // 4]
         ends = np.flatnonzero(pairs <= 2 * lost)
         kept = np.minimum.accumulate(pairs[: ends[0]] if len(ends) else pairs)
         time = max(1.0, min(2.0 * float(kept.sum()) - 1.0, n / 2))
     return time if time > 1 + 2 / n**0.5 else 1.0  # closer to 1 than one standard error of twice a lag: nothing seen
+
+
+def _until_it_dies(values: FloatArray) -> FloatArray:
+    """Autocorrelation from lag 0 to the first two neighbouring lags that are together not positive, or further.
+
+    No sum goes beyond. In long series this is most often a few lags, each one product: a tenth of the time of the FFT.
+    """
+    n = len(values)
+    if n < N_LONG:
+        return autocorrelation(values)
+    centred = values - values.mean()
+    scale = _product(centred, centred)
+    if scale <= _no_spread(values):
+        return np.array([1.0, 0.0, 0.0, 0.0])
+    rho = np.empty(MAX_SINGLE_LAGS)
+    for lag in range(0, MAX_SINGLE_LAGS, 2):
+        rho[lag : lag + 2] = [_product(centred[: n - k], centred[k:]) / scale for k in (lag, lag + 1)]
+        if rho[lag] + rho[lag + 1] <= 0:
+            return rho[: lag + 2]
+    return autocorrelation(values)
+
+
+def _product(a: FloatArray, b: FloatArray) -> float:
+    """The inner product, by one thread: several for one sum wait for each other longer than they work."""
+    return float(np.einsum("i,i->", a, b))
+
+
+def _no_spread(values: FloatArray) -> float:
+    """Sum of squares about the mean up to which a series is constant but for rounding."""
+    return 1e-12 * len(values) * max(float(np.abs(values).max()) ** 2, 1e-300)
 
 
 def effective_n(values: FloatArray) -> float:
