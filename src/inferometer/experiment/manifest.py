@@ -17,6 +17,7 @@ from inferometer.experiment.sending import headers_of
 from inferometer.experiment.subject import Subject
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts
+from inferometer.host.revision import git_revision
 from inferometer.measurement import Measured
 from inferometer.plan.plan import Plan
 from inferometer.records import SCHEMA_VERSION
@@ -33,7 +34,7 @@ def begun(config: Experiment) -> dict[str, Any]:
         "versions": environment.versions(),
         "stop_reason": "",
         "is_cut_off": False,
-    }
+    } | ({"label": config.label, "revision": git_revision()} if config.label else {})
 
 
 def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, n_workers: int) -> dict[str, Any]:
