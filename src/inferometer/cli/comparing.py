@@ -11,13 +11,14 @@ import numpy as np
 
 from inferometer import archive
 from inferometer.analysis.comparable import KINDS, differences
-from inferometer.analysis.compare import Comparison, TooFew, can_pair, compare, family_of
+from inferometer.analysis.compare import HEADLINE, Comparison, TooFew, can_pair, compare, family_of
 from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
 from inferometer.cli.options import wants_colour
 from inferometer.errors import RunError, UsageError
 from inferometer.report import comparison as text
 from inferometer.report import comparison_json, comparison_markdown
 from inferometer.run_folder import Run
+from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
 SEED = 0  # of the labellings drawn where there are too many: the same runs give the same answer
 MAX_WIDTH = 120
@@ -84,6 +85,17 @@ def compared(
             "measure more (run --repeats, or ab), or compare fewer metrics with --metrics",
         )
     return found
+
+
+def refuse_too_few(n_rounds: int, quantities: Sequence[Quantity]) -> None:
+    """Before anything is measured. Raises: UsageError with the number needed."""
+    n_tests = len(quantities or HEADLINE)
+    needed = n_to_resolve(n_tests, is_paired=n_rounds >= MIN_PAIRED)
+    if n_rounds < needed:
+        raise UsageError(
+            f"{n_rounds} rounds cannot resolve {n_tests} metrics: no result could be told from chance",
+            f"give --repeats {needed} or more, or fewer --metrics",
+        )
 
 
 def print_comparison(found: Comparison, format: str, *, next_command: str = "") -> None:

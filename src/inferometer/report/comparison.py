@@ -7,8 +7,6 @@ Rule: nothing is computed here; what an interval does not tell is said in words,
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Sequence
 
 from inferometer.analysis.compare import Comparison, Overall, Row, letter
 from inferometer.analysis.side import Side
@@ -90,7 +88,7 @@ def settle_text(row: Row) -> str:
 
 
 def change(row: Row) -> tuple[str, str]:
-    """The ratio as people say it, and its interval: `("-6.0 %", "[-7.9, -4.2]")`, with digits that show the interval."""
+    """The ratio as people say it, with digits that show its interval: `("-6.0 %", "[-7.9, -4.2]")`."""
     ratio = row.ratio
     if isinstance(ratio, Missing):
         return UNKNOWN, ""
@@ -175,9 +173,3 @@ def _below(comparison: Comparison, width: int) -> list[str]:
     for note in comparison.notes:
         lines += wrapped("note", note, width=width, indent=INDENT)
     return lines
-
-
-def repeat_command(words: Sequence[str], comparison: Comparison) -> str:
-    """The command of a longer comparison that would settle what can be settled; "" where nothing is open."""
-    needed = [row.n_to_settle for row in comparison.rows if row.verdict == "undecided" and row.n_to_settle is not None]
-    return f"{shlex.join(words)} --repeats {max(needed)}" if needed else ""
