@@ -78,7 +78,7 @@ def entries(parent: str, *, metric: str = "", statistic: str = "") -> list[Entry
     Raises: UsageError if there is no such directory.
     """
     if not Path(parent).is_dir():
-        raise UsageError(f"there is no folder {parent}", "say where the runs are with --runs DIR")
+        raise UsageError(f"there is no folder {parent}", "give the folder that holds the runs")
     manifests = _read(parent, MANIFEST, _FACTS)
     reports = _read(parent, REPORT, ["$.verdict.level", f'$.metrics."{metric or "-"}"."{statistic or "-"}"'])
     found = []

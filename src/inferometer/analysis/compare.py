@@ -50,7 +50,7 @@ class Row:
 
     `n_to_settle`: trials a side with which 9 of 10 such comparisons would decide, `n_to_find`: which find a change as
     large as the tolerance; None: more than can be planned for. `sees`: the smallest change that as many trials as
-    these find in 9 of 10.
+    these find in 9 of 10. `found`: the test itself.
     """
 
     candidate: int
@@ -64,10 +64,7 @@ class Row:
     n_to_settle: int | None = None
     n_to_find: int | None = None
     sees: float = math.nan
-
-    @property
-    def reason(self) -> str:
-        return self.ratio.reason if isinstance(self.ratio, Missing) else ""
+    found: Ratio | None = None
 
 
 _Told = tuple[int, Quantity, Estimate | Missing, Estimate | Missing]  # the first fields of a Row
@@ -129,26 +126,44 @@ def compare(
     `is_paired`: trial i of one side was measured beside trial i of the other. The sides must be comparable.
     """
     values = [{quantity: _values_of(side, quantity) for quantity in family} for side in sides]
-    asked = [(candidate, quantity) for candidate in range(1, len(sides)) for quantity in family]
-    both = {(c, q): _both(c, values[0][q], values[c][q]) for c, q in asked}
-    testable = {key: found for key, found in both.items() if not isinstance(found, Missing)}
     n_trials = tuple(side.n_trials for side in sides)
-    needed = n_to_resolve(max(len(testable), 1), is_paired=is_paired)
+    n_tests = sum(not isinstance(both, Missing) for both in _asked(values).values())
+    needed = n_to_resolve(max(n_tests, 1), is_paired=is_paired)
     if min(n_trials) < needed:
-        return TooFew(n_trials, len(testable), needed, is_paired)
-    ratios = {key: ratio_of_trials(*found, is_paired=is_paired, rng=rng) for key, found in testable.items()}
+        return TooFew(n_trials, n_tests, needed, is_paired)
+    rows = rows_of(values, rng=rng, is_paired=is_paired, tolerance=tolerance)
+    notes = notes_of(sides, is_paired=is_paired)
+    return Comparison(tuple(sides), rows, tolerance, is_paired, n_tests, tuple(ignored), notes)
+
+
+def rows_of(
+    values: Sequence[Mapping[Quantity, FloatArray | Missing]],
+    *,
+    rng: np.random.Generator,
+    is_paired: bool,
+    tolerance: float = TOLERANCE,
+) -> tuple[Row, ...]:
+    """Verdicts from one value per trial of each side; the first side is the one that the others are held against.
+
+    Shapes: float64[n_trials] each, above 0, infinite among failures; paired: trial by trial.
+    """
+    asked = _asked(values)
+    ratios = {
+        key: ratio_of_trials(*both, is_paired=is_paired, rng=rng)
+        for key, both in asked.items()
+        if not isinstance(both, Missing)
+    }
     adjusted = holm(np.array([ratio.p for ratio in ratios.values()]))
     p_family = dict(zip(ratios, adjusted.tolist(), strict=True))
     rows = []
-    for key in asked:
-        told = (key[0], key[1], _estimate(values[0][key[1]], key[1]), _estimate(values[key[0]][key[1]], key[1]))
-        missing = both[key]
-        if isinstance(missing, Missing):
-            rows.append(Row(*told, missing, math.nan, math.nan, "undecided"))
+    for key, both in asked.items():
+        candidate, quantity = key
+        told = (*key, _estimate(values[0][quantity], quantity), _estimate(values[candidate][quantity], quantity))
+        if isinstance(both, Missing):
+            rows.append(Row(*told, both, math.nan, math.nan, "undecided"))
         else:
             rows.append(_row(told, ratios[key], p_family[key], len(ratios), tolerance))
-    notes = notes_of(sides, is_paired=is_paired)
-    return Comparison(tuple(sides), tuple(rows), tolerance, is_paired, len(ratios), tuple(ignored), notes)
+    return tuple(rows)
 
 
 def family_of(sides: Sequence[Side], asked: Sequence[Quantity] = ()) -> tuple[Quantity, ...]:
@@ -186,6 +201,7 @@ def _row(told: _Told, found: Ratio, p_family: float, n_tests: int, tolerance: fl
         n_to_settle=n_to_find(max(seen, room - seen), spread, n_tests=n_tests, is_paired=is_paired),
         n_to_find=n_to_find(room, spread, n_tests=n_tests, is_paired=is_paired),
         sees=math.expm1(detectable(spread, n_here, n_tests=n_tests, is_paired=is_paired)),
+        found=found,
     )
 
 
@@ -199,11 +215,23 @@ def _values_of(side: Side, quantity: Quantity) -> FloatArray | Missing:
     return side.values(quantity)
 
 
+def _asked(
+    values: Sequence[Mapping[Quantity, FloatArray | Missing]],
+) -> dict[tuple[int, Quantity], tuple[FloatArray, FloatArray] | Missing]:
+    """Every quantity of every candidate, with the trials of both sides, or why it cannot be compared."""
+    candidates = range(1, len(values))
+    return {
+        (c, quantity): _both(c, values[0][quantity], values[c][quantity]) for c in candidates for quantity in values[0]
+    }
+
+
 def _both(candidate: int, a: FloatArray | Missing, b: FloatArray | Missing) -> tuple[FloatArray, FloatArray] | Missing:
     if isinstance(a, Missing):
         return Missing(f"A {a.reason}", a.n, "ratio")
     if isinstance(b, Missing):
         return Missing(f"{letter(candidate)} {b.reason}", b.n, "ratio")
+    if np.isinf(a).any() and np.isinf(b).any():
+        return Missing("lies among the failed requests on both sides", len(a) + len(b), "ratio")
     return a, b
 
 

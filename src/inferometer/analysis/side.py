@@ -90,7 +90,7 @@ class Side:
         return len(self.members) if self.are_runs else sum(member.n_trials for member in self.members)
 
     def values(self, quantity: Quantity) -> FloatArray | Missing:
-        """One value per trial, all finite and above 0, or why there is none. Percentiles count failures as worst."""
+        """One value per trial, all above 0, or why there is none. Percentiles count failures as worst: infinite."""
         per_run = [_values_of(member, quantity) for member in self.members]
         unit = quantity.of.unit
         for found in per_run:
@@ -100,8 +100,6 @@ class Side:
         flat = np.concatenate(arrays)
         if not len(flat):
             return Missing("needs a trial, has none", 0, unit)
-        if np.isinf(flat).any():
-            return Missing(f"lies among the failed requests in {int(np.isinf(flat).sum())} trials", len(flat), unit)
         if (flat <= 0).any():
             return Missing(f"a ratio needs values above 0; {int((flat <= 0).sum())} trials have none", len(flat), unit)
         if not self.are_runs:

@@ -56,11 +56,12 @@ def ab(
     """
     given = {name: value for name, value in locals().items() if name not in _OWN} | {"for": for_}
     from inferometer.cli import comparing, targets, turns
+    from inferometer.secrecy import redact_url
     from inferometer.units import parse_percent
 
     ignored = comparing.kinds_of(ignore)
     order = turns.Order(
-        (target_a, target_b),
+        (redact_url(target_a), redact_url(target_b)),
         (targets.experiment_of(target_a, given), targets.experiment_of(target_b, given)),
         repeats,
         ignored,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def compared(
     tolerance: float,
 ) -> Comparison:
     """Raises: UsageError for what cannot be compared or resolved, RunError for invalid runs."""
+    _refuse_twice(sides)
     told = refuse_incomparable(sides, ignored)
     family = family_of(sides, quantities)
     rng = np.random.default_rng(SEED)
@@ -85,6 +87,14 @@ def compared(
             "measure more (run --repeats, or ab), or compare fewer metrics with --metrics",
         )
     return found
+
+
+def _refuse_twice(sides: Sequence[Side]) -> None:
+    """Raises: UsageError if one run stands on two sides."""
+    paths = [str(Path(member.path).resolve()) for side in sides for member in side.members]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice} is there twice", "give every run once, on one side")
 
 
 def refuse_too_few(n_rounds: int, quantities: Sequence[Quantity]) -> None:

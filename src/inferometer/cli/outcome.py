@@ -17,7 +17,7 @@ from inferometer import experiment
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, wants_colour
 from inferometer.config import Experiment
-from inferometer.errors import Cancelled, EngineError, GateFailed, RunError
+from inferometer.errors import Cancelled, EngineError, GateFailed, RunError, UsageError
 from inferometer.run_folder import REPORT, Run, write_atomically
 
 if TYPE_CHECKING:
@@ -45,6 +45,20 @@ def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
 def report(run: Run, format: str, slo: str | None) -> int:
     """Print the report of a folder. Returns the exit code."""
     return _print(run, format, slo)
+
+
+def report_as(run: Run, key: str, format: str) -> str:
+    """The report of a folder by another tool's definitions. Raises: UsageError for a tool that is not known."""
+    from inferometer.metrics import elsewhere
+    from inferometer.report import elsewhere as page
+
+    tools = {tool.key: tool for tool in elsewhere.TOOLS if tool.prints}
+    if key not in tools:
+        raise UsageError(f"--as {key!r} is not known", f"choose from {', '.join(tools)}")
+    found = elsewhere.report_as(tools[key], run.trace())
+    if format == "json":
+        return page.to_json(found).decode()
+    return page.to_markdown(found) if format == "markdown" else page.render(found, width=_width())
 
 
 def print_dry_run(config: Experiment, format: Format) -> None:

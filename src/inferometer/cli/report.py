@@ -17,6 +17,15 @@ def report(
         str | None,
         typer.Option("--slo", metavar="LIMITS", help="Other limits than the run was given.", show_default=False),
     ] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="TOOL",
+            help="By the definitions of vllm, guidellm or aiperf instead, to reconcile numbers.",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[ReportFormat, typer.Option("--format", help="text, json or markdown.")] = ReportFormat.TEXT,
 ) -> None:
     """Print the report of a run folder. Of a run that was killed: everything up to the last completed pass."""
@@ -24,4 +33,7 @@ def report(
     from inferometer.run_folder import Run
 
     run = Run.open(path)
-    sys.exit(outcome.report(run, format.value, slo))
+    if as_ is not None:
+        sys.stdout.write(outcome.report_as(run, as_, format.value))
+    else:
+        sys.exit(outcome.report(run, format.value, slo))

@@ -18,6 +18,7 @@ from inferometer.units import format_span
 
 INDENT = 10
 MAX_TITLE = 40
+AMONG_FAILURES = "failures"  # where one side's percentile lies among its failed requests
 MIN_SEEN = 0.001  # changes below that are not worth a digit
 COLOUR_OF: dict[Overall, str] = {
     "better": "valid",
@@ -34,7 +35,7 @@ def render(comparison: Comparison, *, width: int = 100, is_colour: bool = False,
     """The whole comparison as text."""
     blocks = [
         [line for candidate in comparison.candidates for line in _verdict(comparison, candidate, width, is_colour)],
-        _sides(comparison, width),
+        side_lines(comparison, width),
         *[_table(comparison, candidate, width) for candidate in comparison.candidates],
         _below(comparison, width),
         wrapped("next", next_command, width=10**6, indent=INDENT) if next_command else [],
@@ -92,6 +93,8 @@ def change(row: Row) -> tuple[str, str]:
     ratio = row.ratio
     if isinstance(ratio, Missing):
         return UNKNOWN, ""
+    if not math.isfinite(math.log(ratio.value)):
+        return AMONG_FAILURES, ""
     value, lo, hi = (100 * (number - 1) for number in (ratio.value, ratio.lo, ratio.hi))
     half = (hi - lo) / 2
     decimals = 0 if half >= 5 else 1 if half >= 0.5 else 2
@@ -100,6 +103,8 @@ def change(row: Row) -> tuple[str, str]:
 
 def seen_text(row: Row) -> str:
     """`ttft_p50 3.1 %`."""
+    if not math.isfinite(row.sees):
+        return f"{row.quantity.name} -"
     return f"{row.quantity.name} {percent(row.sees) if row.sees >= MIN_SEEN else '< 0.1 %'}"
 
 
@@ -121,7 +126,8 @@ def _verdict(comparison: Comparison, candidate: int, width: int, is_colour: bool
     return [first.replace(word.upper(), painted(word.upper(), COLOUR_OF[word], is_colour=is_colour), 1), *rest]
 
 
-def _sides(comparison: Comparison, width: int) -> list[str]:
+def side_lines(comparison: Comparison, width: int) -> list[str]:
+    """Who was compared, and what was asked of them."""
     lines = []
     for i, side in enumerate(comparison.sides):
         lines += wrapped(letter(i), f"{side_text(side)}; {served_text(side)}", width=width, indent=INDENT)
@@ -162,14 +168,17 @@ def _below(comparison: Comparison, width: int) -> list[str]:
     lines = wrapped("method", method_text(comparison), width=width, indent=INDENT)
     told = [row for row in comparison.rows if isinstance(row.ratio, Estimate)]
     if told:
-        seen = f"9 of 10 such comparisons find a change of {', '.join(map(seen_text, told))}, or more"
-        lines += wrapped("finds", seen, width=width, indent=INDENT)
+        seen = [seen_text(row) for row in told]
+        seen[0] = f"in 9 of 10 such comparisons a change from {seen[0]}"
+        lines += filled("finds", seen, width=width, indent=INDENT)
     open_ = [row for row in told if row.verdict == "undecided"]
     if open_:
         needed = ", ".join(map(settle_text, open_))
         lines += wrapped("settle", f"trials a side, all taken afresh: {needed}", width=width, indent=INDENT)
-    for text in comparison.ignored:
-        lines += wrapped("ignored", text, width=width, indent=INDENT)
-    for note in comparison.notes:
-        lines += wrapped("note", note, width=width, indent=INDENT)
-    return lines
+    return lines + note_lines(comparison, width)
+
+
+def note_lines(comparison: Comparison, width: int) -> list[str]:
+    """What was to be ignored, and what the design leaves open."""
+    told = [("ignored", text) for text in comparison.ignored] + [("note", text) for text in comparison.notes]
+    return [line for label, text in told for line in wrapped(label, text, width=width, indent=INDENT)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A comparison, and a gate, as Markdown for pull requests and job summaries: verdict first, then one table."""
+"""A comparison as Markdown for pull requests and job summaries: verdict first, then one table."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def render(comparison: Comparison) -> str:
     blocks = [
         [f"**{comparison.overall(i).upper()}** {words(summary_of(comparison, i))}" for i in comparison.candidates],
         sides(comparison),
-        rows(comparison),
-        below(comparison),
+        _rows(comparison),
+        _below(comparison),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -35,7 +35,7 @@ def sides(comparison: Comparison) -> list[str]:
     return [f"- {letter(i)}: {code(side_text(side))}; {served_text(side)}" for i, side in enumerate(comparison.sides)]
 
 
-def rows(comparison: Comparison) -> list[str]:
+def _rows(comparison: Comparison) -> list[str]:
     """One line per quantity and candidate."""
     cells = [
         [
@@ -57,11 +57,16 @@ def _values(row: Row) -> list[str]:
     return [" ".join(figure(row.a, scale)).strip(), " ".join(figure(row.b, scale)).strip(), scale.unit.strip()]
 
 
-def below(comparison: Comparison) -> list[str]:
+def _below(comparison: Comparison) -> list[str]:
     """Method, what would settle the rest, and notes."""
     open_ = [row for row in comparison.rows if row.verdict == "undecided" and isinstance(row.ratio, Estimate)]
     lines = [f"- {method_text(comparison)}"]
     if open_:
         lines.append(f"- to settle, trials a side, all taken afresh: {', '.join(settle_text(row) for row in open_)}")
-    lines += [f"- ignored: {words(text)}" for text in comparison.ignored]
+    return lines + notes(comparison)
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What was to be ignored, and what the design leaves open."""
+    lines = [f"- ignored: {words(text)}" for text in comparison.ignored]
     return lines + [f"- note: {words(note)}" for note in comparison.notes]

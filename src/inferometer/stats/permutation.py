@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from inferometer.stats.dependence import FloatArray
 from inferometer.stats.estimate import LEVEL
 
+Mask = npt.NDArray[np.bool_]
 MAX_EXACT = 200_000  # labellings that are all gone through; 10 against 10 have 184,756
 N_DRAWN = 20_000  # labellings drawn where there are more; the test stays exact, its p gets a grain of 1/20,000
 _SAME = 1e-12  # of the largest value: shifts closer than that are equal but for rounding
@@ -61,7 +63,7 @@ class Shifts:
         return float(self.ordered[n_rejected - 1]), float(self.ordered[len(self.ordered) - n_rejected])
 
     def _grain(self) -> float:
-        return _SAME * float(np.abs(self.ordered).max(initial=0.0))
+        return _SAME * float(np.abs(self.ordered[np.isfinite(self.ordered)]).max(initial=0.0))
 
 
 def n_labellings(n_a: int, n_b: int, *, is_paired: bool) -> int:
@@ -77,8 +79,8 @@ def smallest_p(n_a: int, n_b: int, *, is_paired: bool) -> float:
 def shifts(a: FloatArray, b: FloatArray, *, is_paired: bool, rng: np.random.Generator) -> Shifts:
     """The shift from a to b by the difference of means.
 
-    Shapes: a float64[n_a], b float64[n_b], finite; paired: of equal length, pairs at equal places. `rng` is used only
-    where there are more than MAX_EXACT labellings.
+    Shapes: a float64[n_a], b float64[n_b]; paired: of equal length, pairs at equal places. One of the two may hold
+    infinite values, which are then the largest there are. `rng` is used only for more than MAX_EXACT labellings.
     """
     n_all = n_labellings(len(a), len(b), is_paired=is_paired)
     is_exact = n_all <= MAX_EXACT
@@ -92,14 +94,18 @@ def shifts(a: FloatArray, b: FloatArray, *, is_paired: bool, rng: np.random.Gene
 def _subset_means(values: FloatArray) -> FloatArray:
     """Means of all subsets but the empty one: exchanging the pairs of a subset is as extreme at that shift."""
     n = len(values)
-    is_in = (np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1
-    return np.asarray(is_in @ values / is_in.sum(axis=1))
+    is_in = ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
+    return _means(is_in, values)
 
 
 def _drawn_subset_means(values: FloatArray, rng: np.random.Generator) -> FloatArray:
-    is_in = rng.integers(0, 2, (N_DRAWN, len(values)))
-    sizes = is_in.sum(axis=1)
-    return np.asarray((is_in @ values)[sizes > 0] / sizes[sizes > 0])
+    is_in = rng.integers(0, 2, (N_DRAWN, len(values))).astype(bool)
+    return _means(is_in[is_in.any(axis=1)], values)
+
+
+def _means(is_in: Mask, values: FloatArray) -> FloatArray:
+    """Mean of the values of each row of a mask; infinite with an infinite one among them. [n_rows]"""
+    return np.asarray(np.where(is_in, values, 0.0).sum(axis=1) / is_in.sum(axis=1))
 
 
 def _swapped(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -113,11 +119,10 @@ def _swapped(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _drawn_swaps(a: FloatArray, b: FloatArray, rng: np.random.Generator) -> FloatArray:
-    n_a, values = len(a), np.concatenate([a, b])
-    is_a = np.zeros((N_DRAWN, len(values)), bool)
+    n_a = len(a)
+    is_a = np.zeros((N_DRAWN, n_a + len(b)), bool)
     is_a[:, :n_a] = True
     is_a = rng.permuted(is_a, axis=1)
     leaves_a, joins_a = ~is_a[:, :n_a], is_a[:, n_a:]
-    sizes = leaves_a.sum(axis=1)
-    gap = joins_a @ values[n_a:] - leaves_a @ values[:n_a]
-    return np.asarray(gap[sizes > 0] / sizes[sizes > 0])
+    is_other = leaves_a.any(axis=1)
+    return _means(joins_a[is_other], b) - _means(leaves_a[is_other], a)

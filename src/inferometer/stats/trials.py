@@ -7,6 +7,7 @@ All of it is on logarithms: what repeats of one experiment differ by is a factor
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,8 @@ MAX_TRIALS = 1_000  # a side; who would need more has no way of knowing from her
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """b/a of two samples of trials. `spread`: standard deviation of one log value (paired: of one log ratio)."""
+    """b/a of two samples of trials. `spread`: standard deviation of one log value (paired: of one log ratio), infinite
+    where a trial is."""
 
     estimate: Estimate
     shifts: Shifts
@@ -49,22 +51,32 @@ class Ratio:
 def ratio_of_trials(
     a: FloatArray, b: FloatArray, *, is_paired: bool, rng: np.random.Generator, level: float = LEVEL
 ) -> Ratio:
-    """b/a with the interval of the permutation test. Shapes: a float64[n_a], b float64[n_b], a value > 0 per trial."""
+    """b/a with the interval of the permutation test.
+
+    Shapes: a float64[n_a], b float64[n_b], one value > 0 per trial. One of the two may hold infinite values, such as
+    percentiles that lie among failed requests.
+    """
     log_a, log_b = np.log(a), np.log(b)
     found = shifts(log_a, log_b, is_paired=is_paired, rng=rng)
     lo, hi = found.interval(level)
-    value = math.exp(float(log_b.mean() - log_a.mean()))
     n = len(a) if is_paired else len(a) + len(b)
     how = f"{found.n_labellings:,} labellings" if found.is_exact else f"{N_DRAWN:,} labellings drawn"
     what = f"{n} pairs of trials" if is_paired else f"{len(a)} and {len(b)} trials"
     method = f"ratio of geometric means of {what}; permutation interval, {how}"
-    if is_paired:
+    if not (np.isfinite(log_a).all() and np.isfinite(log_b).all()):
+        spread = math.inf
+    elif is_paired:
         spread = float((log_b - log_a).std(ddof=1))
     else:
         squares = float(np.square(log_a - log_a.mean()).sum() + np.square(log_b - log_b.mean()).sum())
         spread = math.sqrt(squares / (len(a) + len(b) - 2))
-    estimate = Estimate(value, math.exp(lo), math.exp(hi), level, n, "ratio", method)
+    value = _exp(float(log_b.mean() - log_a.mean()))
+    estimate = Estimate(value, _exp(lo), _exp(hi), level, n, "ratio", method)
     return Ratio(estimate, found, spread, len(a), len(b), is_paired)
+
+
+def _exp(shift: float) -> float:
+    return math.inf if shift == math.inf else math.exp(shift)
 
 
 def holm(p: FloatArray) -> FloatArray:
@@ -98,9 +110,10 @@ def detectable(spread: float, n: int, *, n_tests: int, is_paired: bool, alpha: f
 
 def n_to_find(shift: float, spread: float, *, n_tests: int, is_paired: bool, alpha: float = 1 - LEVEL) -> int | None:
     """Fewest trials a side that find a shift with POWER; None: more than MAX_TRIALS."""
-    n = n_to_resolve(n_tests, is_paired=is_paired, alpha=alpha)
-    while n <= MAX_TRIALS:
-        if detectable(spread, n, n_tests=n_tests, is_paired=is_paired, alpha=alpha) <= abs(shift):
-            return n
-        n += 1
-    return None
+    first = n_to_resolve(n_tests, is_paired=is_paired, alpha=alpha)
+
+    def is_found(n: int) -> bool:
+        return detectable(spread, n, n_tests=n_tests, is_paired=is_paired, alpha=alpha) <= abs(shift)
+
+    found = bisect_left(range(first, MAX_TRIALS + 1), True, key=is_found)
+    return first + found if first + found <= MAX_TRIALS else None
