@@ -108,7 +108,7 @@ def _cells(told: Told) -> list[str]:
         for value in told.statistics.values()
     ]
     if told.definition.quantity == "success":
-        texts = [f"{told.statistics['successes']:,.0f}"]
+        texts = [f"{told.statistics['successes']:,.0f} of {told.n:,}"]
     return texts + [""] * (len(told.definition.tool.prints) - len(texts))
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferometer.report.figures import figure, scale_of
+from inferometer.report.figures import Scale, figure, scale_of
 from inferometer.report.json import estimate
 from inferometer.report.layout import columns, cut, cut_middle
 from inferometer.stats import Estimate, Missing
+from inferometer.units import format_number
 
 SCHEMA = "inferometer/history/1"
 MIN_PLOT, MAX_PLOT = 16, 48  # columns
@@ -60,7 +61,8 @@ def render(lines: Sequence[Line], *, what: str, width: int = 100) -> str:
     indent = max(map(len, table)) + 2
     if width - indent < MIN_PLOT:
         return "\n".join(_without_empty(rows)) + "\n"
-    drawn = ["", *plot(shown, min(MAX_PLOT, width - indent))]
+    room = min(MAX_PLOT, width - indent)
+    drawn = [_axis(shown, scale, room), *plot(shown, room)]
     return "\n".join(f"{line:{indent}}{drawing}".rstrip() for line, drawing in zip(table, drawn, strict=True)) + "\n"
 
 
@@ -71,12 +73,8 @@ def _without_empty(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def plot(numbers: Sequence[Estimate | Missing], width: int) -> list[str]:
-    """One line per number: `  |--o---|` on a common axis; `<` and `>` where an end is beyond what is known."""
-    known = [number for number in numbers if isinstance(number, Estimate) and math.isfinite(number.value)]
-    ends = [end for number in known for end in (number.lo, number.value, number.hi) if math.isfinite(end)]
-    if not ends:
-        return ["" for _ in numbers]
-    low, high = min(ends), max(ends)
+    """One line per number, `  |--o---|`, on a common axis; `<` and `>` where an end is not known."""
+    low, high = _ends(numbers)
     span = (high - low) or 1.0
 
     def at(value: float) -> int:
@@ -95,6 +93,19 @@ def plot(numbers: Sequence[Estimate | Missing], width: int) -> list[str]:
         cells[at(number.value)] = "o"
         drawn.append("".join(cells).rstrip())
     return drawn
+
+
+def _axis(numbers: Sequence[Estimate | Missing], scale: Scale, width: int) -> str:
+    """The numbers at both ends of the plot."""
+    low, high = (format_number(end * scale.factor) for end in _ends(numbers))
+    return low + high.rjust(width - len(low)) if len(low) + len(high) < width else ""
+
+
+def _ends(numbers: Sequence[Estimate | Missing]) -> tuple[float, float]:
+    """The smallest and the largest of all that is finite."""
+    known = [number for number in numbers if isinstance(number, Estimate) and math.isfinite(number.value)]
+    ends = [end for number in known for end in (number.lo, number.value, number.hi) if math.isfinite(end)]
+    return min(ends, default=0.0), max(ends, default=0.0)
 
 
 def to_json(lines: Sequence[Line], *, metric: str, statistic: str) -> bytes:
