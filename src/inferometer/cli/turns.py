@@ -166,7 +166,8 @@ class Observers:
     def __call__(self, turn: str) -> Live | Silent:
         self.close()
         self._n_begun += 1
-        _say(self._is_quiet, f"turn      {self._n_begun} of {self._n_turns}: {turn}")
+        more = f" of {self._n_turns}" if self._n_begun <= self._n_turns else ", again"
+        _say(self._is_quiet, f"turn      {self._n_begun}{more}: {turn}")
         self._view = make_observer(is_quiet=self._is_quiet)
         return self._view
 
