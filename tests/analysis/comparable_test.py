@@ -26,7 +26,11 @@ def test_engine_version_and_settings_are_what_is_compared(side):
 @pytest.mark.parametrize(
     ("facts", "kind", "word"),
     [
-        ({"plan": {"concurrency": 8}}, "plan", "concurrency 4 and 8"),
+        (
+            {"plan": {"law": "closed loop, 8 in flight"}},
+            "plan",
+            "law closed loop, 4 in flight and closed loop, 8 in flight",
+        ),
         ({"plan": {"seed": 1}}, "plan", "seed 0 and 1"),
         ({"plan": {"digest": "other"}}, "plan", "requests"),
         ({"plan": {"output_tokens": "64"}}, "plan", "output_tokens 10 and 64"),

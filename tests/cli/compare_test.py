@@ -59,7 +59,11 @@ def test_markdown_is_a_table(module_shell, folder):
         (["fast"], 2, ("nothing to compare with",)),
         (["fast", "nobody"], 2, ("'nobody' is neither a folder nor a label",)),
         (["fast", "fast"], 2, ("is there twice",)),
-        (["fast", "other"], 2, ("cannot be compared", "concurrency 2 and 3", "--ignore")),
+        (
+            ["fast", "other"],
+            2,
+            ("cannot be compared", "closed loop, 2 in flight and closed loop, 3 in flight", "--ignore"),
+        ),
         (["fast", "other", "--ignore", "validity,plan"], 2, ("5 and 1 trials cannot resolve", "5 trials a side can")),
         (["fast", "slow", "--ignore", "plans"], 2, ("'plans' is not known", "validity, plan, model")),
         (["fast", "slow", "--metrics", "ttft"], 2, ("which statistic",)),

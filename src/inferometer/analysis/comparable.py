@@ -26,8 +26,6 @@ KINDS = {  # what may be ignored -> what it is about
 LENGTH_TOLERANCE = 0.02
 _PLAN = (
     "mode",
-    "concurrency",
-    "rate_per_s",
     "law",
     "duration_s",
     "n_requests",

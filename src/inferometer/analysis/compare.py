@@ -18,11 +18,12 @@ from typing import Literal
 import numpy as np
 
 from inferometer.analysis.side import Quantity, Side
-from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, over_trials
+from inferometer.stats import LEVEL, Estimate, FloatArray, Missing
 from inferometer.stats.trials import (
     MIN_PAIRED,
     Ratio,
     detectable,
+    geometric_mean,
     holm,
     likely_spread,
     n_to_find,
@@ -243,7 +244,7 @@ def letter(i: int) -> str:
 def _estimate(values: FloatArray | Missing, quantity: Quantity) -> Estimate | Missing:
     if isinstance(values, Missing):
         return values
-    return over_trials(values, unit=quantity.of.unit, statistic=quantity.statistic)
+    return geometric_mean(values, unit=quantity.of.unit, statistic=quantity.statistic)
 
 
 def pairs(sides: Sequence[Side]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from inferometer import archive
-from inferometer.analysis.comparable import KINDS, differences
+from inferometer.analysis.comparable import KINDS, Difference, differences
 from inferometer.analysis.compare import HEADLINE, Comparison, TooFew, can_pair, compare, family_of
 from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
 from inferometer.cli.options import wants_colour
@@ -23,7 +23,7 @@ from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
 SEED = 0  # of the labellings drawn where there are too many: the same runs give the same answer
 MAX_WIDTH = 120
-MAX_SHOWN = 4  # differences in one line
+MAX_SHOWN = 3  # differences of one kind that are named
 
 
 def side_of(word: str, parent: str) -> Side:
@@ -53,18 +53,24 @@ def quantities_of(text: str | None) -> tuple[Quantity, ...]:
 def refuse_incomparable(sides: Sequence[Side], ignored: Sequence[str]) -> tuple[str, ...]:
     """The differences that were to be ignored, in words. Raises: RunError for invalid runs, UsageError for the rest."""
     found = differences(sides)
-    told = tuple(f"{each.kind}: {each.text}" for each in found if each.kind in ignored)
+    told = tuple(_in_words(found, kind) for kind in ignored if any(each.kind == kind for each in found))
     left = [each for each in found if each.kind not in ignored]
     if left:
         kinds = list(dict.fromkeys(each.kind for each in left))
-        shown = "; ".join(f"{each.kind}: {each.text}" for each in left[:MAX_SHOWN])
-        more = f"; and {len(left) - MAX_SHOWN} more" if len(left) > MAX_SHOWN else ""
+        shown = "; ".join(_in_words(left, kind) for kind in kinds)
         error = RunError if kinds == ["validity"] else UsageError
         raise error(
-            f"these runs cannot be compared: {shown}{more}",
+            f"these runs cannot be compared: {shown}",
             f"measure again, or, if that is what you want to compare, --ignore {','.join([*ignored, *kinds])}",
         )
     return told
+
+
+def _in_words(found: Sequence[Difference], kind: str) -> str:
+    """`plan: concurrency 2 and 4, seed 0 and 1`: all differences of one kind, the first few by name."""
+    texts = [each.text for each in found if each.kind == kind]
+    more = f", and {len(texts) - MAX_SHOWN} more" if len(texts) > MAX_SHOWN else ""
+    return f"{kind}: {', '.join(texts[:MAX_SHOWN])}{more}"
 
 
 def compared(

@@ -29,12 +29,14 @@ def begun(config: Experiment) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         "created": utc_now().isoformat(timespec="seconds"),
+        "label": config.label,
+        "revision": git_revision() if config.label else "",  # of no use without, and it starts a program
         "config": describe(config),
         "host": environment.host_facts(),
         "versions": environment.versions(),
         "stop_reason": "",
         "is_cut_off": False,
-    } | ({"label": config.label, "revision": git_revision()} if config.label else {})
+    }
 
 
 def known(config: Experiment, plan: Plan, facts: ServerFacts, subject: Subject, n_workers: int) -> dict[str, Any]:

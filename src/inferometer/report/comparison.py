@@ -105,6 +105,8 @@ def seen_text(row: Row) -> str:
     """`ttft_p50 3.1 %`."""
     if not math.isfinite(row.sees):
         return f"{row.quantity.name} -"
+    if row.sees >= 1:
+        return f"{row.quantity.name} {1 + row.sees:,.0f} times"
     return f"{row.quantity.name} {percent(row.sees) if row.sees >= MIN_SEEN else '< 0.1 %'}"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import chdtri, stdtrit
 
 from inferometer.stats.dependence import FloatArray
-from inferometer.stats.estimate import LEVEL, Estimate
+from inferometer.stats.estimate import LEVEL, Estimate, t_critical
 from inferometer.stats.permutation import N_DRAWN, Shifts, shifts
 
 MIN_UNPAIRED = 5  # trials a side: 4 against 4 cannot give a p below 0.029
@@ -73,6 +73,16 @@ def ratio_of_trials(
     value = _exp(float(log_b.mean() - log_a.mean()))
     estimate = Estimate(value, _exp(lo), _exp(hi), level, n, "ratio", method)
     return Ratio(estimate, found, spread, len(a), len(b), is_paired)
+
+
+def geometric_mean(values: FloatArray, *, unit: str, statistic: str, level: float = LEVEL) -> Estimate:
+    """Of one statistic per trial, with a t interval of its logarithm. Shapes: values float64[n >= 2], > 0."""
+    n, logs = len(values), np.log(values)
+    method = f"geometric mean of {statistic} over {n} trials; t interval of the logarithm over trials"
+    if not np.isfinite(logs).all():
+        return Estimate(math.inf, float(values.min()), math.inf, level, n, unit, method)
+    mean, half = float(logs.mean()), t_critical(n - 1, level) * float(logs.std(ddof=1)) / math.sqrt(n)
+    return Estimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half), level, n, unit, method)
 
 
 def _exp(shift: float) -> float:
