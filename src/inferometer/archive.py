@@ -59,6 +59,8 @@ def runs_of(side: str, parent: str = DEFAULT_PARENT) -> list[Run]:
 
 
 def _labelled(label: str, parent: str) -> list[Run]:
+    if not Path(parent).is_dir():
+        raise UsageError(f"{label!r} is no folder, and there is no {parent} with labelled runs", _BLAME)
     paths = [entry.path for entry in entries(parent) if entry.label == label]
     if not paths:
         raise UsageError(f"{label!r} is neither a folder nor a label below {parent}", _BLAME)

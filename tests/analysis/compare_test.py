@@ -122,6 +122,23 @@ def test_percentiles_count_failures_as_the_worst(side, rng):
     assert found.rows[1].ratio.value < 2  # the median is no failure
 
 
+def test_a_baseline_among_failures_is_beaten_by_anything(rng):
+    (row,) = rows_of([{TTFT: np.full(5, math.inf)}, {TTFT: trials(rng, 5)}], rng=rng, is_paired=False)
+    assert (row.verdict, row.ratio.value, row.n_to_settle) == ("better", 0, None)
+
+
+def test_failures_on_both_sides_have_no_ratio(rng):
+    values = np.array([1.0, 1, 1, 1, math.inf])
+    (row,) = rows_of([{TTFT: values}, {TTFT: values}], rng=rng, is_paired=False)
+    assert isinstance(row.ratio, Missing)
+
+
+def test_one_trial_among_failures_leaves_it_open(rng):
+    b = np.array([1.0, 1.1, 0.9, 1, math.inf])
+    (row,) = rows_of([{TTFT: trials(rng, 5)}, {TTFT: b}], rng=rng, is_paired=False)
+    assert (row.verdict, row.n_to_settle) == ("undecided", None)
+
+
 def test_a_metric_without_better_is_only_different(rng):
     found = ratio_of_trials(trials(rng, 5), trials(rng, 5, centre=2), is_paired=False, rng=rng)
     assert verdict_of(found, found.p, Quantity("in_flight_requests", "value"), 0.05) == "different"

@@ -149,7 +149,7 @@ def turns(module_shell, truth):
     """Five rounds of two servers."""
     urls = [truth(ttft_ms=ttft_ms, gap_ms=2).url for ttft_ms in (60, 120)]
     words = ("ab", *urls, "--repeats", "5", *LOAD, "--metrics", "ttft_p50", *ANYHOW, "--out", "turns")
-    return module_shell(*words, "--format", "json")
+    return module_shell(*words, "--format", "json", timeout=110)
 
 
 def test_ab_measures_in_turns_and_compares(turns):

@@ -81,13 +81,13 @@ def test_the_number_is_the_smallest_that_finds_it():
 @pytest.mark.parametrize("is_paired", [False, True])
 def test_as_many_as_recommended_find_it_in_nine_of_ten(rng, is_paired):
     """The spread is known here; p must be below 0.05 / 3, as the first of three in Holm's order."""
-    n = n_to_find(0.05, 0.04, n_tests=3, is_paired=is_paired)
+    n = n_to_find(0.05, 0.022, n_tests=3, is_paired=is_paired)
     found = []
-    for _ in range(300):
-        a = np.exp(0.04 / (math.sqrt(2) if is_paired else 1) * rng.normal(size=n))
-        b = 1.05 * np.exp(0.04 / (math.sqrt(2) if is_paired else 1) * rng.normal(size=n))
+    for _ in range(150):
+        a = np.exp(0.022 / (math.sqrt(2) if is_paired else 1) * rng.normal(size=n))
+        b = 1.05 * np.exp(0.022 / (math.sqrt(2) if is_paired else 1) * rng.normal(size=n))
         found.append(ratio_of_trials(a, b, is_paired=is_paired, rng=rng).p <= 0.05 / 3)
-    assert 0.84 <= np.mean(found) <= 0.97
+    assert np.mean(found) >= 0.80  # four standard errors of 150 times below
 
 
 def test_the_likely_spread_is_rarely_too_small(rng):

@@ -177,8 +177,8 @@ def family_of(sides: Sequence[Side], asked: Sequence[Quantity] = ()) -> tuple[Qu
 
 def verdict_of(ratio: Ratio, p_family: float, quantity: Quantity, tolerance: float) -> Word:
     """Same where the whole interval lies within the tolerance, else better or worse where there is a difference."""
-    estimate = ratio.estimate
-    if abs(math.log(estimate.lo)) <= math.log1p(tolerance) and abs(math.log(estimate.hi)) <= math.log1p(tolerance):
+    estimate, room = ratio.estimate, math.log1p(tolerance)
+    if -room <= _log(estimate.lo) and _log(estimate.hi) <= room:
         return "same"
     if p_family > ALPHA:
         return "undecided"
@@ -190,7 +190,7 @@ def verdict_of(ratio: Ratio, p_family: float, quantity: Quantity, tolerance: flo
 def _row(told: _Told, found: Ratio, p_family: float, n_tests: int, tolerance: float) -> Row:
     verdict = verdict_of(found, p_family, told[1], tolerance)
     room, spread, is_paired = math.log1p(tolerance), likely_spread(found), found.is_paired
-    seen = abs(math.log(found.estimate.value))
+    seen = abs(_log(found.estimate.value))
     n_here = min(found.n_a, found.n_b)
     return Row(
         *told,
@@ -204,6 +204,11 @@ def _row(told: _Told, found: Ratio, p_family: float, n_tests: int, tolerance: fl
         sees=math.expm1(detectable(spread, n_here, n_tests=n_tests, is_paired=is_paired)),
         found=found,
     )
+
+
+def _log(ratio: float) -> float:
+    """Of a ratio that is 0 or infinite where one side lies among its failures."""
+    return math.log(ratio) if ratio > 0 else -math.inf
 
 
 def _values_of(side: Side, quantity: Quantity) -> FloatArray | Missing:

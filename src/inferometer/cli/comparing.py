@@ -18,7 +18,6 @@ from inferometer.cli.options import wants_colour
 from inferometer.errors import RunError, UsageError
 from inferometer.report import comparison as text
 from inferometer.report import comparison_json, comparison_markdown
-from inferometer.run_folder import Run
 from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
 SEED = 0  # of the labellings drawn where there are too many: the same runs give the same answer
@@ -27,13 +26,11 @@ MAX_SHOWN = 3  # differences of one kind that are named
 
 
 def side_of(word: str, parent: str) -> Side:
-    """Raises: UsageError if it means no run, FormatError if one cannot be read, RunError if one measured nothing."""
-    return side_of_runs(word, archive.runs_of(word, parent))
+    """Every run that a word means, summarised.
 
-
-def side_of_runs(title: str, runs: Sequence[Run]) -> Side:
-    """Every run summarised; raises as `side_of`."""
-    return Side(title, tuple(Member.of(str(run.path), run.trace()) for run in runs))
+    Raises: UsageError if it means none, FormatError if one cannot be read, RunError if one measured nothing.
+    """
+    return Side(word, tuple(Member.of(str(run.path), run.trace()) for run in archive.runs_of(word, parent)))
 
 
 def kinds_of(text: str | None) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def gate(
 
     The whole interval must lie beyond the limit; where it only reaches beyond, the gate warns and passes.
     """
+    from inferometer.analysis.compare import TOLERANCE
     from inferometer.analysis.gate import parse_conditions
     from inferometer.cli import comparing, gating
     from inferometer.errors import GateFailed
@@ -50,7 +51,7 @@ def gate(
         [comparing.side_of(baseline, runs), comparing.side_of(run, runs)],
         ignored=comparing.kinds_of(ignore),
         quantities=tuple(condition.quantity for condition in conditions),
-        tolerance=0.05,
+        tolerance=TOLERANCE,
     )
     judged = gating.judge(found, conditions, knee)
     gating.print_gate(judged, format.value)

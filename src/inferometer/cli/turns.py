@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,36 +64,41 @@ def measure(order: Order, out: str | None, *, is_quiet: bool) -> tuple[Compariso
     folder = _make_folder(out)
     _say(is_quiet, f"folder    {folder}\nplan      {_plan_text(order)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
-    observer = Observers(is_quiet, 2 * order.n_rounds)
-    found, n_done = Found(), 0
-    rng, name = np.random.default_rng(secrets.randbits(64)), folder.name
-    n_most = order.n_rounds + int(_MAX_MORE * order.n_rounds)
+    observer, found = Observers(is_quiet, 2 * order.n_rounds), Found()
+    turns = rounds(
+        order.configs,
+        folder,
+        order.n_rounds,
+        n_spare=int(_MAX_MORE * order.n_rounds),
+        rng=np.random.default_rng(secrets.randbits(64)),
+        name=folder.name,
+        observer_of=observer,
+    )
     try:
-        while (n_missing := order.n_rounds - len(found.members[0])) > 0 and n_done < n_most:
-            for each in rounds(
-                order.configs,
-                folder,
-                min(n_missing, n_most - n_done),
-                rng=rng,
-                name=name,
-                observer_of=observer,
-                first=n_done + 1,
-            ):
-                n_done += 1
-                _take(each, found, order, folder)
+        for each in turns:
+            _take(each, found, order, folder)
+            if len(found.members[0]) == order.n_rounds:
+                break
     finally:
         observer.close()
-    for text in found.left_out:
-        _say(False, f"inferometer: {text}")
-    if n_missing > 0:
+    return _compared(found, order), folder
+
+
+def _compared(found: Found, order: Order) -> Comparison:
+    """What was kept, compared; what was left out is told with it."""
+    n_kept, n_out = len(found.members[0]), len(found.left_out)
+    if n_kept < order.n_rounds:
         raise RunError(
-            f"only {len(found.members[0])} of {n_done} rounds were valid: {found.left_out[-1]}",
+            f"only {n_kept} of {n_kept + n_out} rounds were valid: {'; '.join(found.left_out)}",
             "see `inferometer report` of those runs, or compare them all the same with --ignore validity",
         )
     compared = comparing.compared(
         found.sides(order.titles), ignored=order.ignored, quantities=order.quantities, tolerance=order.tolerance
     )
-    return compared, folder
+    if not found.left_out:
+        return compared
+    note = f"{n_out} of {n_kept + n_out} rounds are left out: {'; '.join(found.left_out)}"
+    return replace(compared, notes=(*compared.notes, note))
 
 
 def _take(each: Round, found: Found, order: Order, folder: Path) -> None:
@@ -109,7 +114,7 @@ def _take(each: Round, found: Found, order: Order, folder: Path) -> None:
             dict.fromkeys(r.code for _, m in bad for r in m.summary.verdict.reasons if r.level == "invalid")
         )
         sides = " and ".join(side for side, _ in bad)
-        found.left_out.append(f"round {each.number} is left out: {sides} invalid ({codes or 'it ended early'})")
+        found.left_out.append(f"round {each.number}, {sides} invalid ({codes or 'it ended early'})")
         (folder / LEFT_OUT).mkdir(exist_ok=True)
         for side, run in zip(SIDES, each.runs, strict=True):
             run.path.rename(folder / LEFT_OUT / f"{side}-{each.number:02d}")

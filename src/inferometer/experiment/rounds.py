@@ -43,17 +43,18 @@ def rounds(
     folder: Path,
     n_rounds: int,
     *,
+    n_spare: int,
     rng: np.random.Generator,
     name: str,
     observer_of: Callable[[str], Observer],
-    first: int = 1,
 ) -> Iterator[Round]:
     """Measure round after round, each run in its folder: `folder`/A/01, `folder`/B/01, ...
 
-    `name`: by which the runs know that they belong together; `first`: number of the first round.
+    `n_spare`: rounds after the last, for whoever still wants some; `name`: by which the runs know that they belong
+    together; `observer_of`: follows a turn, such as "A 03".
     Raises: what a run raises, Cancelled if the user stopped one; what is done stays.
     """
-    for number, is_a_first in enumerate(orders_of(n_rounds, rng), first):
+    for number, is_a_first in enumerate([*orders_of(n_rounds, rng), *orders_of(n_spare, rng)], 1):
         order = (0, 1) if is_a_first else (1, 0)
         done: dict[int, Run] = {}
         for position, side in enumerate(order):

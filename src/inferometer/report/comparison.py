@@ -93,7 +93,7 @@ def change(row: Row) -> tuple[str, str]:
     ratio = row.ratio
     if isinstance(ratio, Missing):
         return UNKNOWN, ""
-    if not math.isfinite(math.log(ratio.value)):
+    if ratio.value == 0 or math.isinf(ratio.value):
         return AMONG_FAILURES, ""
     value, lo, hi = (100 * (number - 1) for number in (ratio.value, ratio.lo, ratio.hi))
     half = (hi - lo) / 2

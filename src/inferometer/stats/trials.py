@@ -120,6 +120,8 @@ def detectable(spread: float, n: int, *, n_tests: int, is_paired: bool, alpha: f
 
 def n_to_find(shift: float, spread: float, *, n_tests: int, is_paired: bool, alpha: float = 1 - LEVEL) -> int | None:
     """Fewest trials a side that find a shift with POWER; None: more than MAX_TRIALS."""
+    if not math.isfinite(spread):
+        return None
     first = n_to_resolve(n_tests, is_paired=is_paired, alpha=alpha)
 
     def is_found(n: int) -> bool:
