@@ -175,7 +175,7 @@ def share_text(k: int, n: int) -> str:
 def same(n: int) -> Iterator[str]:
     """How often a server is called different from itself."""
     yield f"A against A, {n:,} comparisons of 5 metrics each\n"
-    yield "| how | anything called better or worse | of these, p alone below 5 % in some metric |"
+    yield "| how | anything called better or worse | some metric below 5 % if each were alone |"
     yield "|---|---|---|"
     for design in DESIGNS:
         rng = np.random.default_rng(SEED)
@@ -201,7 +201,7 @@ def found(n: int) -> Iterator[str]:
     """A first comparison says how many trials find 5 %; as many are then taken afresh of servers that differ so, by the
     same plan, as `ab` does."""
     yield f"A true change of 5 % in all times, {n:,} times: a first A/A of 8 pairs recommends K, K pairs are measured\n"
-    yield "| metric | K recommended, median (90 % of them) | found | found, and called the wrong way round |"
+    yield "| metric | K recommended, median (90 % of them) | found | called the wrong way round |"
     yield "|---|---|---|---|"
     rng = np.random.default_rng(SEED + 1)
     plan = Plan.draw(n, rng)
