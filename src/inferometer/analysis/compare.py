@@ -279,9 +279,8 @@ def notes_of(sides: Sequence[Side], *, is_paired: bool) -> tuple[str, ...]:
             )
         n_suspect = sum(member.summary.verdict.level == "suspect" for member in side.members)
         if n_suspect:
-            notes.append(
-                f"{n_suspect} of the {len(side.members)} runs of {letter(i)} are suspect; see `report` of each"
-            )
+            which = "all" if n_suspect == len(side.members) else f"{n_suspect} of {len(side.members)}"
+            notes.append(f"{which} runs of {letter(i)} are suspect: see `inferometer report` of each")
     times = [sorted(str(member.facts.get("created") or "") for member in side.members) for side in sides]
     for i in range(1, len(sides)):
         if not is_paired and (times[0][-1] <= times[i][0] or times[i][-1] <= times[0][0]):

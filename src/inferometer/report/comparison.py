@@ -75,6 +75,8 @@ def served_text(side: Side) -> str:
 
 def method_text(comparison: Comparison) -> str:
     """How the verdicts came about."""
+    if not comparison.n_tests:
+        return "nothing could be compared"
     n = [side.n_trials for side in comparison.sides]
     design = f"{n[0]} pairs" if comparison.is_paired else " against ".join(map(str, n)) + " trials"
     return (
