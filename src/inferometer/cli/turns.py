@@ -97,7 +97,7 @@ def _compared(found: Found, order: Order) -> Comparison:
     )
     if not found.left_out:
         return compared
-    note = f"{n_out} of {n_kept + n_out} rounds are left out: {'; '.join(found.left_out)}"
+    note = f"{n_out} of {n_kept + n_out} rounds left out: {'; '.join(found.left_out)}"
     return replace(compared, notes=(*compared.notes, note))
 
 
