@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "tasks": GROUND,
     "engines": GROUND | {"plan.request"},
     "metrics": GROUND | {"records", "stats"},
-    "report": GROUND | {"metrics", "stats"},
+    "analysis": GROUND | {"metrics", "records", "stats"},
+    "report": GROUND | {"analysis", "metrics", "stats"},
     "truth": GROUND | {"clock", "records", "stats"},
     "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
@@ -35,6 +36,7 @@ MAY_IMPORT = {
     "embedded": GROUND | {"clock", "host"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
+    "archive": GROUND | {"run_folder"},
     "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
     "workers": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive", "measurement"},
     "scraper": GROUND | {"clock", "recorder", "engines", "host"},

@@ -283,3 +283,10 @@ def test_how_often_gauges_are_read(said, every_s):
 def test_gauges_are_not_read_without_end(said):
     with pytest.raises(UsageError):
         resolve(URL | {"scrape_every": said})
+
+
+@pytest.mark.parametrize("label", ["a b", "a/b", "-x", "x" * 65, "a,b"])
+def test_a_label_can_be_typed_and_is_no_path(label):
+    with pytest.raises(UsageError, match="is no label"):
+        resolve({"label": label})
+    assert resolve({"label": "pr-12.3_x"}).label == "pr-12.3_x"

@@ -26,6 +26,7 @@ import pytest
 import typer
 
 from inferometer import config, errors, kinds, records
+from inferometer.analysis.comparable import KINDS
 from inferometer.cli.main import app
 from inferometer.engines import ENGINES
 from inferometer.engines.facts import DEVICES
@@ -235,6 +236,12 @@ def test_every_check_of_the_doctor_is_explained():
     source = (ROOT / "src" / "inferometer" / "host" / "doctor.py").read_text()
     codes = set(re.findall(r"Check\(\s*\"([\w-]+)\"", source)) | set(re.findall(r"code = \"([\w-]+)\"", source))
     assert codes == {words(row[0])[0] for row in table("guides/trust.md", "| check | asks")}
+
+
+def test_what_may_be_ignored_in_a_comparison_is_documented():
+    assert [words(row[0])[0] for row in table("reference/cli.md", "| word for `--ignore`")] == list(KINDS)
+    (option,) = (option for option in VERBS["compare"].params if "--ignore" in option.opts)
+    assert ", ".join(KINDS) in option.help
 
 
 def test_every_engine_is_documented():

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferometer.errors import UsageError
-from inferometer.units import format_bytes, format_duration, format_number, format_span, parse_duration_s
+from inferometer.units import (
+    format_bytes,
+    format_duration,
+    format_number,
+    format_span,
+    parse_duration_s,
+    parse_percent,
+)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +117,14 @@ def test_sizes_are_decimal(n_bytes, text):
 )
 def test_numbers_have_three_digits(value, text):
     assert format_number(value) == text
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("2.5 %", 0.025), ("0.05", 0.05)])
+def test_shares(text, share):
+    assert parse_percent(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["5", "0", "0%", "100%", "-5%", "five", "", "٥%"])
+def test_what_is_no_share(text):
+    with pytest.raises(UsageError, match="not a share"):
+        parse_percent(text)

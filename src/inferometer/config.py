@@ -84,6 +84,7 @@ class Experiment:
     api_key_env: str | None = None
     insecure: bool = False
     out: str | None = None
+    label: str = ""
     keeps_content: bool = True
     scrape_every_s: float = 1.0  # 0: the server's gauges are not read
     workers: int | None = None  # None: as many as the load asks for and the machine has room for
@@ -256,6 +257,8 @@ def _checked(e: Experiment) -> Experiment:
         bare = redact_url(e.url.rpartition("@")[2])
         shown = "what is given" if "@" in e.url else repr(bare)
         raise UsageError(f"{shown} is not a URL", f"write http:// in front: http://{bare}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+:-]{0,63}|", e.label):
+        raise UsageError(f"--label {e.label!r} is no label", "letters, digits, and . _ + : - between; 64 at most")
     _check_headers(e)
     _check_engine(e)
     if e.command and e.url is None and e.engine is None and not any("{port}" in word for word in e.command):

@@ -30,6 +30,18 @@ def parse_duration_s(text: str) -> float:
     return float(match[1]) * _SECONDS_PER[match[2] or "s"]
 
 
+def parse_percent(text: str) -> float:
+    """Share of `5%`, `2.5 %` or `0.05`.
+
+    Raises: UsageError if the text is no share between 0 and 1.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip(), re.ASCII)
+    share = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+    if not 0 < share < 1:
+        raise UsageError(f"{text!r} is not a share", "write 5% or 0.05")
+    return share
+
+
 def format_duration(seconds: float) -> str:
     """Three significant digits with the unit a person would choose: `182 ms`, `2.10 s`, `31.0 us`."""
     if not math.isfinite(seconds):

@@ -313,3 +313,87 @@ def test_the_page_shows_every_formula():
     for asked in DEFINITIONS:
         tool = f"{asked.tool.title} {asked.tool.version}"
         assert f"| {tool} | {asked.name} | {asked.formula} | `{asked.source}` |" in page
+
+
+# -- whole reports --------------------------------------------------------------------------------------------------
+
+
+def awkward_run():
+    """Three awkward answers, of 40, 20 and 2 tokens: first text at 300 ms, an event of 2 tokens every 40 ms."""
+    rows = []
+    for i, n_events in enumerate((20, 10, 1)):
+        content = [(300 + 40 * j, CONTENT) for j in range(n_events)]
+        last = content[-1][0]
+        chunks = [(1, ROLE), *content, (last + 250, USAGE), (last + 251, DONE)]
+        rows.append(at_ms(2000 * i, chunks, tokens=2 * n_events, finish="length"))
+    return make_trace(*rows)
+
+
+def told_as(key):
+    (tool,) = (tool for tool in TOOLS if tool.key == key)
+    report = elsewhere.report_as(tool, awkward_run())
+    return {
+        told.definition.name: told.statistics
+        if isinstance(told.statistics, Missing)
+        else {name: round(value * 1e3, 3) for name, value in told.statistics.items()}
+        for told in report.told
+    }
+
+
+def test_the_awkward_run_as_vllm_tells_it():
+    """TTFT to the role, ITL from the role on, percentiles interpolated: p99 of 1059, 659, 299 is 1051."""
+    told = told_as("vllm")
+    assert told["TTFT"] == {"mean": 1.0, "p50": 1.0, "p99": 1.0}
+    assert told["E2EL"] == {"mean": round((1060 + 660 + 300) / 3, 3), "p50": 660.0, "p99": 1052.0}
+    tpots = [1059 / 39, 659 / 19, 299 / 1]
+    assert told["TPOT"] == {
+        "mean": round(sum(tpots) / 3, 3),
+        "p50": round(tpots[1], 3),
+        "p99": round(tpots[1] + 0.98 * (tpots[2] - tpots[1]), 3),
+    }
+    gaps = sorted([299.0] * 3 + [40.0] * 28)
+    assert told["ITL"] == {"mean": round(sum(gaps) / 31, 3), "p50": 40.0, "p99": 299.0}
+
+
+def test_the_awkward_run_as_guidellm_tells_it():
+    """No interpolation, and times per token weighed by tokens: 760/39, 360/19 and 0/1, weighing 39, 19 and 1."""
+    told = told_as("guidellm")
+    assert told["time_to_first_token_ms"] == {"mean": 300.0, "p50": 300.0, "p95": 300.0, "p99": 300.0}
+    assert told["inter_token_latency_ms"] == {
+        "mean": round((760 + 360 + 0) / 59, 3),
+        "p50": round(760 / 39, 3),
+        "p95": round(760 / 39, 3),
+        "p99": round(760 / 39, 3),
+    }
+    # 1060/40, 660/20 and 300/2, weighing 40, 20 and 2 of 62
+    assert told["time_per_output_token_ms"] == {
+        "mean": round((1060 + 660 + 300) / 62, 3),
+        "p50": 26.5,
+        "p95": 33.0,
+        "p99": 150.0,
+    }
+    assert isinstance(told["requests_per_second"], Missing)
+
+
+def test_the_awkward_run_as_aiperf_tells_it():
+    """Interpolated: p90 of 300, 660, 1060 is 980."""
+    told = told_as("aiperf")
+    assert told["Request Latency"] == {
+        "mean": round(2020 / 3, 3),
+        "min": 300.0,
+        "max": 1060.0,
+        "p99": 1052.0,
+        "p90": 980.0,
+        "p50": 660.0,
+    }
+    itls = [0.0, 360 / 19, 760 / 39]
+    assert told["Inter Token Latency"]["p50"] == round(itls[1], 3)
+    assert told["Inter Chunk Latency"]["max"] == 40.0
+    assert told["Request Throughput"] == {"value": round(3 / 4.3 * 1e3, 3)}
+
+
+def test_a_report_elsewhere_says_what_is_missing_instead_of_guessing():
+    (tool,) = (tool for tool in TOOLS if tool.key == "vllm")
+    report = elsewhere.report_as(tool, make_trace(tidy(trial=0), tidy(2000, trial=1)))
+    missing = {told.definition.name for told in report.told if isinstance(told.statistics, Missing)}
+    assert missing == {"Request throughput", "Output token throughput"}

@@ -173,6 +173,15 @@ Out = Annotated[
         "--out", metavar="DIR", help="Folder of the run; default: a new one under ./inferometer-runs.", panel=OUTPUT
     ),
 ]
+Label = Annotated[
+    str | None,
+    _option(
+        "--label",
+        metavar="NAME",
+        help="Name under which compare, gate and history find this run; the git revision here is noted with it.",
+        panel=OUTPUT,
+    ),
+]
 ScrapeEvery = Annotated[
     str | None,
     _option(

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from inferometer import __version__
-from inferometer.cli import doctor, emulate, engines, report, run, self_test, serve, show
+from inferometer.cli import ab, compare, doctor, emulate, engines, gate, history, report, run, self_test, serve, show
 from inferometer.errors import Cancelled, InferometerError, UsageError
 
 app = typer.Typer(
@@ -30,6 +30,10 @@ app.command("run")(run.run)
 app.command("engines")(engines.engines)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("ab")(ab.ab)
+app.command("gate")(gate.gate)
+app.command("history")(history.history)
 app.command("show")(show.show)
 app.command("self-test")(self_test.self_test)
 app.command("doctor")(doctor.doctor)

@@ -27,6 +27,31 @@ class ReportFormat(StrEnum):
     CSV = "csv"
 
 
+ReportFormatOption = Annotated[
+    ReportFormat, typer.Option("--format", help="text, json or markdown.", rich_help_panel="Output")
+]
+RunsIn = Annotated[str, typer.Option("--runs", metavar="DIR", help="Where labelled runs are looked for.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="NAMES",
+        help="ttft_p50,gap_p99,... instead of the headline; all of them are corrected for together.",
+        show_default=False,
+    ),
+]
+Tolerance = Annotated[
+    str, typer.Option("--tolerance", metavar="SHARE", help="Changes smaller than that are the same to you.")
+]
+Ignore = Annotated[
+    str | None,
+    typer.Option(
+        "--ignore",
+        metavar="KINDS",
+        help="Compare in spite of: validity, plan, model, lengths, definitions, host, engine.",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.", rich_help_panel="Output")]
 
 

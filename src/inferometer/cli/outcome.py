@@ -18,7 +18,7 @@ from inferometer import experiment
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, wants_colour
 from inferometer.config import Experiment
-from inferometer.errors import Cancelled, EngineError, GateFailed, RunError
+from inferometer.errors import Cancelled, EngineError, GateFailed, RunError, UsageError
 from inferometer.run_folder import REPORT, Run, write_atomically
 from inferometer.units import format_bytes
 
@@ -52,6 +52,23 @@ def report(run: Run, format: str, slo: str | None, out: str | None) -> int:
     Raises: RunError if it cannot be written.
     """
     return _print(run, format, slo, out=out)
+
+
+def report_as(run: Run, key: str, format: str, out: str | None) -> None:
+    """The same by another tool's definitions. Raises: UsageError for a tool or a format that it has not; RunError."""
+    from inferometer.metrics import elsewhere
+    from inferometer.report import elsewhere as page
+
+    tools = {tool.key: tool for tool in elsewhere.TOOLS if tool.prints}
+    if key not in tools:
+        raise UsageError(f"--as {key!r} is not known", f"choose from {', '.join(tools)}")
+    if format in ("html", "csv"):
+        raise UsageError(f"--as has no --format {format}", "choose from text, json, markdown")
+    found = elsewhere.report_as(tools[key], run.trace())
+    if format == "json":
+        _put(page.to_json(found).decode(), out)
+    else:
+        _put(page.to_markdown(found) if format == "markdown" else page.render(found, width=_width()), out)
 
 
 def print_dry_run(config: Experiment, format: Format) -> None:
@@ -88,6 +105,12 @@ def _print(run: Run, format: str, slo: str | None, *, out: str | None = None, is
     if is_kept:
         write_atomically(run.path / REPORT, json_report.to_json(summary))
     document = _document(run, format, trace, limits, summary, is_colour=out is None and wants_colour(sys.stdout))
+    _put(document, out)
+    return _exit_code(summary, run)
+
+
+def _put(document: str, out: str | None) -> None:
+    """Print it, or write it to the file `out`. Raises: RunError if it cannot be written."""
     if out is None:
         sys.stdout.write(document)
         sys.stdout.flush()
@@ -95,7 +118,6 @@ def _print(run: Run, format: str, slo: str | None, *, out: str | None = None, is
         data = document.encode()
         write_atomically(Path(out), data)
         print(f"{out}: {format_bytes(len(data))}", file=sys.stderr)
-    return _exit_code(summary, run)
 
 
 def _document(run: Run, format: str, trace: Trace, limits: Limits, summary: Summary, *, is_colour: bool) -> str:

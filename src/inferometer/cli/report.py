@@ -18,6 +18,15 @@ def report(
         str | None,
         typer.Option("--slo", metavar="LIMITS", help="Other limits than the run was given.", show_default=False),
     ] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="TOOL",
+            help="By the definitions of vllm, guidellm or aiperf instead, to reconcile numbers.",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[
         ReportFormat, typer.Option("--format", help="text, json, markdown, html or csv.")
     ] = ReportFormat.TEXT,
@@ -33,4 +42,7 @@ def report(
     if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
         raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
     run = Run.open(path)
-    sys.exit(outcome.report(run, format.value, slo, out))
+    if as_ is not None:
+        outcome.report_as(run, as_, format.value, out)
+    else:
+        sys.exit(outcome.report(run, format.value, slo, out))

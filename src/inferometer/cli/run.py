@@ -46,6 +46,7 @@ def run(
     insecure: flags.Insecure = None,
     scrape_every: flags.ScrapeEvery = None,
     out: flags.Out = None,
+    label: flags.Label = None,
     no_content: flags.NoContent = None,
     config: flags.Config = None,
     quiet: flags.Quiet = False,

@@ -17,6 +17,7 @@ from inferometer.experiment.sending import headers_of
 from inferometer.experiment.subject import Subject
 from inferometer.host import environment
 from inferometer.host.ask import ServerFacts
+from inferometer.host.revision import git_revision
 from inferometer.measurement import Measured
 from inferometer.plan.plan import Plan
 from inferometer.records import SCHEMA_VERSION
@@ -28,6 +29,8 @@ def begun(config: Experiment) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         "created": utc_now().isoformat(timespec="seconds"),
+        "label": config.label,
+        "revision": git_revision() if config.label else "",  # of no use without, and it starts a program
         "config": describe(config),
         "host": environment.host_facts(),
         "versions": environment.versions(),

@@ -13,6 +13,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,18 +45,27 @@ ONLY_WHERE_CARRIED = ("p99_9",)
 _NO_SHARES = ("little_law_ratio",)  # a quotient that may exceed 1
 
 
+class ByTrial(NamedTuple):
+    """Statistics of a metric, trial by trial; `n_answers`: requests they cover, over all trials."""
+
+    each: tuple[Statistics, ...]
+    n_answers: int
+
+
 def request_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Statistics:
     """All statistics of a metric per request. Shapes: values float64[n_requests]."""
+    return combined(metric, requests_by_trial(metric, values, trace))
+
+
+def requests_by_trial(metric: Metric, values: FloatArray, trace: Trace) -> ByTrial:
+    """The same for each trial alone."""
     requests = trace.requests
     order = in_due_order(requests)
     order = order[is_counted(requests)[order]]
     is_in = is_ok(requests) if metric.over == "successes" else requests["t_sent_ns"] != NEVER
     values, trials, is_in = values[order], requests["trial"][order], is_in[order]
-    return _combine(
-        [_of_series(metric, values[trials == t], is_in[trials == t]) for t in np.unique(trials)],
-        metric,
-        int(is_in.sum()),
-    )
+    each = tuple(_of_series(metric, values[trials == t], is_in[trials == t]) for t in np.unique(trials))
+    return ByTrial(each, int(is_in.sum()))
 
 
 def _of_series(metric: Metric, values: FloatArray, is_in: Mask) -> Statistics:
@@ -110,6 +120,11 @@ def _largest(values: FloatArray, n: int, unit: str, of: str) -> Estimate | Missi
 
 def chunk_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Statistics:
     """All statistics of a metric per chunk, over the successful requests. Shapes: values float64[n_chunks]."""
+    return combined(metric, chunks_by_trial(metric, values, trace))
+
+
+def chunks_by_trial(metric: Metric, values: FloatArray, trace: Trace) -> ByTrial:
+    """The same for each trial alone."""
     requests = trace.requests
     is_in = is_counted(requests) & is_ok(requests)
     row_of = row_of_id(trace)
@@ -119,7 +134,7 @@ def chunk_statistics(metric: Metric, values: FloatArray, trace: Trace) -> Statis
     for trial in np.unique(requests["trial"][is_in]):
         mine = trial_of == trial
         each.append(_of_chunks(metric, values[mine], trace.chunks["t_recv_ns"][mine]))
-    return _combine(each, metric, int(is_in.sum()))
+    return ByTrial(tuple(each), int(is_in.sum()))
 
 
 def _of_chunks(metric: Metric, values: FloatArray, t_ns: Array) -> Statistics:
@@ -155,17 +170,19 @@ def _hits(values: FloatArray, thresholds: Sequence[float], of_slice: Array, n_sl
     return np.cumsum(table, axis=1).T.astype(np.float64)
 
 
-def run_statistics(metric: Metric, trials: Sequence[Trial]) -> Statistics:
-    """The value of a metric per run: of the only trial with its interval there, or over trials."""
+def runs_by_trial(metric: Metric, trials: Sequence[Trial]) -> ByTrial:
+    """The value of a metric per run, of each trial with its interval there."""
     if not trials:
-        return {"value": Missing("needs a trial with requests that became due, has none", 0, metric.unit)}
-    return _combine([{"value": metric.fn(trial)} for trial in trials], metric, 1)
+        return ByTrial(
+            ({"value": Missing("needs a trial with requests that became due, has none", 0, metric.unit)},), 0
+        )
+    return ByTrial(tuple({"value": metric.fn(trial)} for trial in trials), 1)
 
 
-def _combine(per_trial: Sequence[Statistics], metric: Metric, n_answers: int) -> Statistics:
+def combined(metric: Metric, found: ByTrial) -> Statistics:
     """Statistics of the only trial, or over trials; statistics that nothing defines say what they would need."""
-    names = list(dict.fromkeys(name for found in per_trial for name in found)) or ["mean", *QUANTILES, "max"]
-    return {name: _within_unit(_over(name, per_trial, metric, n_answers), metric) for name in names}
+    names = list(dict.fromkeys(name for each in found.each for name in each)) or ["mean", *QUANTILES, "max"]
+    return {name: _within_unit(_over(name, found.each, metric, found.n_answers), metric) for name in names}
 
 
 def _within_unit(estimate: Estimate | Missing, metric: Metric) -> Estimate | Missing:
@@ -183,7 +200,7 @@ def _within_unit(estimate: Estimate | Missing, metric: Metric) -> Estimate | Mis
     return dataclasses.replace(estimate, lo=lo, hi=hi)
 
 
-def _or_worst(name: str, found: Statistics) -> Estimate | Missing | None:
+def or_worst(name: str, found: Statistics) -> Estimate | Missing | None:
     """A trial's statistic; where failures count as worst and too few requests came before them to carry it, that."""
     estimate, worst = found.get(name), found.get("max" + WITH_FAILURES)
     if isinstance(estimate, Missing) and name.endswith(WITH_FAILURES) and isinstance(worst, Estimate):
@@ -194,7 +211,7 @@ def _or_worst(name: str, found: Statistics) -> Estimate | Missing | None:
 def _over(name: str, trials: Sequence[Statistics], metric: Metric, n_answers: int) -> Estimate | Missing:
     per_trial = [found.get(name) for found in trials]
     if any(isinstance(estimate, Estimate) for estimate in per_trial):
-        per_trial = [_or_worst(name, found) for found in trials]
+        per_trial = [or_worst(name, found) for found in trials]
     estimates = [estimate for estimate in per_trial if isinstance(estimate, Estimate)]
     missing = [estimate for estimate in per_trial if isinstance(estimate, Missing)]
     if not estimates and not any(m.n for m in missing) and metric.per != "run":

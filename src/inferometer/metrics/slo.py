@@ -99,7 +99,7 @@ def _parse_one(part: str) -> Limit:
     if match is None:
         raise UsageError(f"{part.strip()!r} is not a limit", _EXAMPLE)
     name, op, number = match.groups()
-    metric, statistic = _resolve(name, part.strip())
+    metric, statistic = resolve(name, part.strip())
     if (op[0] == "<" and metric.better == "higher") or (op[0] == ">" and metric.better == "lower"):
         better = "less" if metric.better == "lower" else "more"
         raise UsageError(f"{part.strip()!r} asks for a bad {base_name(metric)}", f"{better} is better: turn the sign")
@@ -107,8 +107,11 @@ def _parse_one(part: str) -> Limit:
     return Limit(part.strip(), metric.name, statistic, op, value)  # type: ignore[arg-type]
 
 
-def _resolve(name: str, part: str) -> tuple[Metric, str]:
-    """The metric and statistic that a name such as `ttft`, `ttft_s`, `ttft_p99`, `p99_ttft` or `error` means."""
+def resolve(name: str, part: str) -> tuple[Metric, str]:
+    """The metric and statistic that a name such as `ttft`, `ttft_s`, `ttft_p99`, `p99_ttft` or `error` means.
+
+    `part`: what the user wrote. Raises: UsageError with the nearest known name.
+    """
     names = _known_names()
     name = name.replace("p99.9", "p99_9")
     if name in names:

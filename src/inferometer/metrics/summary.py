@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from inferometer.kinds import Outcome, Phase
-from inferometer.metrics.estimates import Statistics, chunk_statistics, request_statistics, run_statistics
+from inferometer.metrics.estimates import (
+    ByTrial,
+    Statistics,
+    chunks_by_trial,
+    combined,
+    requests_by_trial,
+    runs_by_trial,
+)
 from inferometer.metrics.fidelity import Numbers, answer_faults, fidelity_numbers
 from inferometer.metrics.reason import Evidence
 from inferometer.metrics.registry import METRICS, Metric
@@ -57,6 +64,7 @@ class Summary:
     """`metrics`: name -> statistic ("mean", "p50", ..., "p99_with_failures"; "value" for those per run) -> estimate.
 
     `counts`: requests of the main phase by what became of them ("planned" is all that became due), warm-up, trials.
+    `by_trial`: the statistics of each trial alone, for whoever compares trials.
     """
 
     verdict: Verdict
@@ -67,6 +75,7 @@ class Summary:
     limits: LimitResults
     in_flight: tuple[InFlight, ...]
     windows: tuple[dict[str, float], ...]
+    by_trial: dict[str, ByTrial] = field(default_factory=dict)
     stamps: str = ""  # "kernel" or "user": where receive stamps came from
     is_cut_off: bool = False
     server: Numbers = field(default_factory=dict)  # what its own gauges say; empty: they were not read
@@ -87,7 +96,8 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
     trace = indexed(trace)
     values = {name: metric.fn(trace) for name, metric in METRICS.items() if metric.per == "request"}
     trials = trials_of(trace, meets_all(limits, values, trace.requests))
-    metrics = {name: _statistics(metric, trace, values.get(name), trials) for name, metric in METRICS.items()}
+    by_trial = {name: _by_trial(metric, trace, values.get(name), trials) for name, metric in METRICS.items()}
+    metrics = {name: combined(metric, by_trial[name]) for name, metric in METRICS.items()}
     numbers = fidelity_numbers(trace, [trial.window for trial in trials])
     server = server_numbers(trace, [trial.window for trial in trials])
     verdict = judge_run(Evidence(trace, trials, metrics, numbers | server))
@@ -103,6 +113,7 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
         ),
         in_flight=tuple(_in_flight(trial) for trial in trials),
         windows=tuple(_window_facts(trial) for trial in trials),
+        by_trial=by_trial,
         stamps=str(trace.meta.get("stamps") or ""),
         is_cut_off=bool(trace.meta.get("is_cut_off")),
         server=server,
@@ -114,12 +125,12 @@ def summarize(trace: Trace, limits: Limits | None = None) -> Summary:
     )
 
 
-def _statistics(metric: Metric, trace: Trace, values: FloatArray | None, trials: list[Trial]) -> Statistics:
+def _by_trial(metric: Metric, trace: Trace, values: FloatArray | None, trials: list[Trial]) -> ByTrial:
     if metric.per == "run":
-        return run_statistics(metric, trials)
+        return runs_by_trial(metric, trials)
     if values is None:
-        return chunk_statistics(metric, metric.fn(trace), trace)
-    return request_statistics(metric, values, trace)
+        return chunks_by_trial(metric, metric.fn(trace), trace)
+    return requests_by_trial(metric, values, trace)
 
 
 def _attained(limit: Limit, values: FloatArray, requests: Array) -> Estimate | Missing:

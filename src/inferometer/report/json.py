@@ -59,9 +59,9 @@ def estimate(number: Estimate | Missing) -> dict[str, Any]:
     if isinstance(number, Missing):
         return {"value": None, "missing": number.reason, "n": int(number.n), "unit": number.unit}
     fields: dict[str, Any] = {
-        "value": _finite(number.value),
-        "lo": _finite(number.lo),
-        "hi": _finite(number.hi),
+        "value": finite(number.value),
+        "lo": finite(number.lo),
+        "hi": finite(number.hi),
         "level": number.level,
         "n": int(number.n),
         "unit": number.unit,
@@ -126,7 +126,7 @@ def _run_limit(result: RunLimitResult) -> dict[str, Any]:
     }
 
 
-def _finite(number: float) -> float | None:
+def finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
@@ -138,4 +138,4 @@ def _plain(fact: Any) -> Any:
         return _plain(fact.tolist())
     if isinstance(fact, list | tuple):
         return [_plain(value) for value in fact]
-    return _finite(fact) if isinstance(fact, float) else fact
+    return finite(fact) if isinstance(fact, float) else fact

@@ -39,7 +39,7 @@ def _verdict(summary: Summary) -> list[str]:
     if verdict.reasons:
         lines.append("")
     for reason in verdict.reasons:
-        lines.append(f"- {reason.level}, {_code(reason.code)}: {_words(reason.text)}; {_words(reason.remedy)}")
+        lines.append(f"- {reason.level}, {code(reason.code)}: {words(reason.text)}; {words(reason.remedy)}")
     return lines
 
 
@@ -52,7 +52,7 @@ def _facts(summary: Summary) -> list[str]:
         ("engine", [str(summary.engine[name]) for name in _FACTS if summary.engine.get(name)]),
         ("plan", [f"{name} {summary.plan[name]}" for name in _PLAN if summary.plan.get(name) is not None]),
     ]
-    told = [f"- {label}: {', '.join(map(_code, facts))}" for label, facts in rows if facts]
+    told = [f"- {label}: {', '.join(map(code, facts))}" for label, facts in rows if facts]
     return [*told, f"- served: {served}"]
 
 
@@ -67,11 +67,11 @@ def _distributions(summary: Summary) -> list[str]:
         statistics = summary.metrics[name]
         level = summary.metric_verdicts[name].level
         doubt = "" if level == "valid" else level
-        rows.append([_code(name), *_cells(shown, [statistics.get(column) for column in shown]), doubt])
+        rows.append([code(name), *_cells(shown, [statistics.get(column) for column in shown]), doubt])
         worst = [statistics.get(column + WITH_FAILURES) for column in shown]
         if METRICS[name].is_headline and counts_failures(summary) and any(isinstance(cell, Estimate) for cell in worst):
-            rows.append([f"{_code(name)} with failures", *_cells(shown, worst), doubt])
-    return _table(
+            rows.append([f"{code(name)} with failures", *_cells(shown, worst), doubt])
+    return table(
         ["metric", "unit", "n", *(c.replace("_", ".") for c in shown), "verdict"], rows, "llr" + "r" * len(shown)
     )
 
@@ -104,21 +104,21 @@ def _run_values(summary: Summary) -> list[str]:
             level = summary.metric_verdicts[name].level
             rows.append(
                 [
-                    _code(name),
+                    code(name),
                     " ".join(figure(value, scale)).strip(),
                     scale.unit.strip(),
                     f"{value.n:,}",
                     "" if level == "valid" else level,
                 ]
             )
-    return _table(["metric", "value", "unit", "n", "verdict"], rows, "lrlr") if rows else []
+    return table(["metric", "value", "unit", "n", "verdict"], rows, "lrlr") if rows else []
 
 
 def _limits(summary: Summary) -> list[str]:
     limits = summary.limits
-    rows = [[_code(limit.text), "met by", f"{figure_text(share)} of requests"] for limit, share in limits.per_request]
-    rows += [[_code(result.limit.text), result.result, figure_text(result.observed)] for result in limits.per_run]
-    return _table(["limit", "result", "observed"], rows, "lll") if rows else []
+    rows = [[code(limit.text), "met by", f"{figure_text(share)} of requests"] for limit, share in limits.per_request]
+    rows += [[code(result.limit.text), result.result, figure_text(result.observed)] for result in limits.per_run]
+    return table(["limit", "result", "observed"], rows, "lll") if rows else []
 
 
 def _missing(summary: Summary) -> list[str]:
@@ -132,21 +132,21 @@ def _missing(summary: Summary) -> list[str]:
         for statistic, number in gone.items():
             if statistic in COLUMNS:
                 by_reason.setdefault(number.reason, []).append(f"{name} {statistic}")
-    return [f"- no number: {', '.join(map(_code, names))}: {_words(reason)}" for reason, names in by_reason.items()]
+    return [f"- no number: {', '.join(map(code, names))}: {words(reason)}" for reason, names in by_reason.items()]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], aligns: str) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], aligns: str) -> list[str]:
     """`aligns`: `l` or `r` per column, `l` where it ends early."""
     rule = ["---:" if align == "r" else "---" for align in aligns.ljust(len(head), "l")]
     return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """A code span on one line; inside of it only backticks and, in tables, bars mean anything."""
     return f"`{printable(text).replace('`', chr(39)).replace('|', '/')}`"
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
     """Prose of ours that may quote others."""
     escaped = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
     return escaped.replace("[", "&#91;").replace("@", "&#64;")

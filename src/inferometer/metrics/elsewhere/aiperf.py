@@ -11,7 +11,14 @@ from inferometer.metrics.elsewhere.definition import Tool, definition
 from inferometer.metrics.rows import Mask
 from inferometer.stats import FloatArray
 
-TOOL = Tool("aiperf", "AIPerf", "0.13.0", "https://github.com/ai-dynamo/aiperf", "chat, --use-server-token-count")
+TOOL = Tool(
+    "aiperf",
+    "AIPerf",
+    "0.13.0",
+    "https://github.com/ai-dynamo/aiperf",
+    "chat, --use-server-token-count",
+    prints=("mean", "min", "max", "p99", "p90", "p50"),
+)
 
 _TYPES = "aiperf/metrics/types/"
 

@@ -37,13 +37,19 @@ _UNITS: dict[Quantity, tuple[str, Per]] = {
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Another client: the release whose source was read, where it is published, and how it is taken to be run."""
+    """Another client: the release whose source was read, where it is published, and how it is taken to be run.
+
+    `prints`: statistics of its own report, in our words; none: not looked up. `percentile`: linear interpolation, or
+    the smallest value with at least that share of the weight at or below it.
+    """
 
     key: str
     title: str
     version: str
     url: str
     run_as: str
+    prints: tuple[str, ...] = ()
+    percentile: Literal["linear", "smallest"] = "linear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ class Definition:
 
     `name`: the tool's own word. `quantity`: what it is comparable with in other tools, however it is called there.
     `source`: file of the release that the formula was read in. `fn(answers)`: float64[n_requests], NaN where the tool
-    has no value for a request; of gaps, all of them; of a run, one number. Raises: Untold.
+    has no value for a request; of gaps, all of them; of a run, one number. Raises: Untold. `weights(answers)`: how much
+    each value counts in the tool's statistics, aligned with `fn`; None: 1 each.
     """
 
     tool: Tool
@@ -63,17 +70,20 @@ class Definition:
     formula: str
     source: str
     fn: Function
+    weights: Function | None = None
 
 
 DEFINITIONS: list[Definition] = []  # by tool, in the order of its file; filled by the decorator at import
 
 
-def definition(tool: Tool, name: str, quantity: Quantity, formula: str, source: str) -> Callable[[Function], Function]:
+def definition(
+    tool: Tool, name: str, quantity: Quantity, formula: str, source: str, weights: Function | None = None
+) -> Callable[[Function], Function]:
     """Register a function as what `tool` calls `name`; the function itself stays as it is."""
 
     def register(fn: Function) -> Function:
         unit, per = _UNITS[quantity]
-        DEFINITIONS.append(Definition(tool, name, quantity, unit, per, formula, source, fn))
+        DEFINITIONS.append(Definition(tool, name, quantity, unit, per, formula, source, fn, weights))
         return fn
 
     return register

@@ -12,7 +12,15 @@ from inferometer.metrics.rows import Mask
 from inferometer.records import NEVER
 from inferometer.stats import FloatArray
 
-TOOL = Tool("guidellm", "GuideLLM", "0.8.1", "https://github.com/vllm-project/guidellm", "chat completions")
+TOOL = Tool(
+    "guidellm",
+    "GuideLLM",
+    "0.8.1",
+    "https://github.com/vllm-project/guidellm",
+    "chat completions",
+    prints=("mean", "p50", "p95", "p99"),
+    percentile="smallest",
+)
 
 _STREAM = "guidellm/backends/openai/http.py"
 _HANDLER = "guidellm/backends/openai/request_handlers.py"
@@ -30,6 +38,10 @@ def _tokens(answers: Answers) -> FloatArray:
     """Usage, else the number of events with tokens."""
     n_events = answers.n_events(*TOKEN_BEARING)
     return np.where(answers.is_usage_told, answers.requests["n_output_tokens"], n_events).astype(np.float64)
+
+
+def _tokens_after_first(answers: Answers) -> FloatArray:
+    return _tokens(answers) - 1
 
 
 @definition(TOOL, "successful", "success", "no error event; text, a tool call or O > 0", _HANDLER)
@@ -58,6 +70,7 @@ def latency(answers: Answers) -> FloatArray:
     "per_token",
     "(last - first event with tokens) / (O - 1), O > 1; weighed by O - 1",
     _STATS,
+    weights=_tokens_after_first,
 )
 def itl(answers: Answers) -> FloatArray:
     first_ns, last_ns = answers.first_ns(*TOKEN_BEARING), answers.last_ns(*TOKEN_BEARING)
@@ -70,6 +83,7 @@ def itl(answers: Answers) -> FloatArray:
     "normalized",
     "(last event with tokens - sent) / O; weighed by O",
     _STATS,
+    weights=_tokens,
 )
 def tpot(answers: Answers) -> FloatArray:
     last_ns = answers.last_ns(*TOKEN_BEARING)

@@ -17,6 +17,7 @@ TOOL = Tool(
     "0.32.0",
     "https://github.com/vllm-project/vllm",
     "backend openai-chat",
+    prints=("mean", "p50", "p99"),
 )
 
 _EVENTS = "vllm/benchmarks/lib/endpoint_request_func.py"

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gate: conditions such as `ttft_p99>+5%` on a run against a baseline, judged by the same test as a comparison.
+
+Rule 1: a gate fails only where the whole interval of the ratio lies beyond the tolerance, at 5 % over all conditions
+together (Holm). Where the interval merely reaches beyond, it warns: more trials would tell.
+Rule 2: it never fails by a verdict on the runs themselves; what is invalid or incomparable is refused before.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from inferometer.analysis.compare import ALPHA, Comparison, Row
+from inferometer.analysis.side import Quantity, parse_quantity
+from inferometer.errors import UsageError
+from inferometer.stats import Estimate, Missing
+from inferometer.stats.trials import holm
+
+_CONDITION = re.compile(r"\s*([A-Za-z0-9_.]+)\s*([<>])\s*([+-])\s*(\d+(?:\.\d+)?)\s*%\s*", re.ASCII)
+_EXAMPLE = "write it like ttft_p99>+5% or output_throughput<-3%"
+# Of the load at the knee. Beyond it the scatter from run to run is unbounded, and a gate fails by chance.
+SAFE_SHARE_OF_KNEE = 0.9
+
+Result = Literal["pass", "warn", "fail", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Fails where the quantity is above (`is_above`) or below the baseline by more than `change` (log of the ratio)."""
+
+    text: str
+    quantity: Quantity
+    is_above: bool
+    change: float
+
+    @property
+    def limit(self) -> float:
+        """The ratio at which it begins to fail."""
+        return math.exp(self.change)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One condition and how it came out. `p`: of "the limit is kept", over all conditions; NaN without a ratio."""
+
+    condition: Condition
+    row: Row
+    result: Result
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """`warnings`: what makes the gate itself doubtful."""
+
+    comparison: Comparison
+    judged: tuple[Judged, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_failed(self) -> bool:
+        return any(each.result == "fail" for each in self.judged)
+
+
+def parse_conditions(text: str) -> tuple[Condition, ...]:
+    """Conditions out of `ttft_p99>+5%,output_throughput<-3%`. Raises: UsageError with an example."""
+    conditions = tuple(_parse_one(part) for part in text.split(",") if part.strip())
+    if not conditions:
+        raise UsageError("--fail names no condition", _EXAMPLE)
+    return conditions
+
+
+def _parse_one(part: str) -> Condition:
+    match = _CONDITION.fullmatch(part)
+    if match is None:
+        raise UsageError(f"{part.strip()!r} is not a condition", _EXAMPLE)
+    quantity, is_above = parse_quantity(match[1]), match[2] == ">"
+    sign = 1 if match[3] == "+" else -1
+    ratio = 1 + sign * float(match[4]) / 100
+    if ratio <= 0:
+        raise UsageError(f"{part.strip()!r}: nothing falls by more than 100 %", _EXAMPLE)
+    if (sign > 0) != is_above:
+        raise UsageError(f"{part.strip()!r} would fail without any change", f"turn the sign: {_EXAMPLE}")
+    if quantity.of.better == ("higher" if is_above else "lower"):
+        raise UsageError(f"{part.strip()!r} would fail on what gets better", f"turn it round: {_EXAMPLE}")
+    return Condition(part.strip(), quantity, is_above, math.log(ratio))
+
+
+def judge(comparison: Comparison, conditions: Sequence[Condition], warnings: Sequence[str] = ()) -> Gate:
+    """`comparison`: of the baseline and the run, with every quantity of the conditions in its family."""
+    rows = {row.quantity: row for row in comparison.rows}
+    told = [(condition, rows[condition.quantity]) for condition in conditions]
+    p = np.array([_p_kept(condition, row) for condition, row in told])
+    is_known = ~np.isnan(p)
+    p[is_known] = holm(p[is_known])
+    judged = tuple(
+        Judged(condition, row, _result(condition, row, p_family), p_family)
+        for (condition, row), p_family in zip(told, p.tolist(), strict=True)
+    )
+    return Gate(comparison, judged, tuple(warnings))
+
+
+def _p_kept(condition: Condition, row: Row) -> float:
+    """One-sided p of "the ratio is within the limit", twice: beside two-sided ones, and beside 95 % intervals."""
+    if row.found is None:
+        return math.nan
+    shifts = row.found.shifts
+    one_sided = shifts.p_not_above(condition.change) if condition.is_above else shifts.p_not_below(condition.change)
+    return min(1.0, 2 * one_sided)
+
+
+def _result(condition: Condition, row: Row, p: float) -> Result:
+    if isinstance(row.ratio, Missing):
+        return "undecided"
+    if p <= ALPHA:
+        return "fail"
+    return "warn" if _reaches_beyond(condition, row.ratio) else "pass"
+
+
+def _reaches_beyond(condition: Condition, ratio: Estimate) -> bool:
+    return ratio.hi > condition.limit if condition.is_above else ratio.lo < condition.limit
+
+
+def knee_warning(load: float, knee: float, unit: str) -> str:
+    """What to say of a gate at a load this close to the knee; "" if it is well below."""
+    if load <= SAFE_SHARE_OF_KNEE * knee:
+        return ""
+    safe = SAFE_SHARE_OF_KNEE * knee
+    return (
+        f"the gate sits on the knee: {load:g} {unit} is {100 * load / knee:.0f} % of the {knee:g} at which this server "
+        f"saturates; latencies there differ from run to run without cause. Gate at {safe:.3g} or less"
+    )

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`inferometer compare`: which side is better, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from inferometer.cli.options import Ignore, Metrics, ReportFormat, ReportFormatOption, RunsIn, Tolerance
+
+Sides = Annotated[
+    list[str],
+    typer.Argument(metavar="A B [C ...]", help="Run folders, folders of them, or labels.", show_default=False),
+]
+
+
+def compare(
+    sides: Sides,
+    metrics: Metrics = None,
+    tolerance: Tolerance = "5%",
+    ignore: Ignore = None,
+    runs: RunsIn = "inferometer-runs",
+    format: ReportFormatOption = ReportFormat.TEXT,
+) -> None:
+    """Compare runs: a permutation test over trials, each ratio with its interval, one verdict per metric.
+
+    A side is a run with --repeats, or several runs: folders with commas between, a folder that holds them, a --label.
+    Everything is held against A. Five trials a side are needed, eight in pairs as `ab` makes them.
+    """
+    from inferometer.cli import comparing
+    from inferometer.errors import UsageError
+    from inferometer.units import parse_percent
+
+    if len(sides) < 2:
+        raise UsageError("there is nothing to compare with", "give two or more: inferometer compare A B")
+    ignored, quantities = comparing.kinds_of(ignore), comparing.quantities_of(metrics)
+    found = comparing.compared(
+        [comparing.side_of(side, runs) for side in sides],
+        ignored=ignored,
+        quantities=quantities,
+        tolerance=parse_percent(tolerance),
+    )
+    comparing.print_comparison(found, format.value)

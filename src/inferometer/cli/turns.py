@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `inferometer ab` does: rounds until enough of them are valid, then the comparison of their runs.
+
+Rule: a round with an invalid run is measured again, both sides of it, and told; it is the client's trouble as a rule,
+and one spoiled run must not spoil sixteen. What is left out is kept beside.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from inferometer.analysis.compare import Comparison
+from inferometer.analysis.side import Member, Quantity, Side
+from inferometer.cli import comparing
+from inferometer.cli.live import Live, Silent, make_observer
+from inferometer.clock import utc_now
+from inferometer.config import Experiment
+from inferometer.errors import RunError, UsageError
+from inferometer.experiment.conduct import check
+from inferometer.experiment.rounds import SIDES, Round, rounds
+from inferometer.report import json as json_report
+from inferometer.run_folder import DEFAULT_PARENT, REPORT, Run, write_atomically
+from inferometer.units import format_span
+
+LEFT_OUT = "left-out"
+_MAX_MORE = 0.5  # of the rounds asked for, that may be measured again
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be compared, and how."""
+
+    titles: tuple[str, str]
+    configs: tuple[Experiment, Experiment]
+    n_rounds: int
+    ignored: tuple[str, ...]
+    quantities: tuple[Quantity, ...]
+    tolerance: float
+
+
+@dataclass
+class Found:
+    """What was measured so far: members of A and of B by round, and the rounds left out in words."""
+
+    members: tuple[list[Member], list[Member]] = field(default_factory=lambda: ([], []))
+    left_out: list[str] = field(default_factory=list)
+
+    def sides(self, titles: Sequence[str]) -> tuple[Side, Side]:
+        return (Side(titles[0], tuple(self.members[0])), Side(titles[1], tuple(self.members[1])))
+
+
+def measure(order: Order, out: str | None, *, is_quiet: bool) -> tuple[Comparison, Path]:
+    """Raises: what a run raises; RunError if too few rounds came out valid, UsageError for what cannot be compared."""
+    for config in order.configs:
+        check(config)
+    folder = _make_folder(out)
+    _say(is_quiet, f"folder    {folder}\nplan      {_plan_text(order)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
+    observer, found = Observers(is_quiet, 2 * order.n_rounds), Found()
+    turns = rounds(
+        order.configs,
+        folder,
+        order.n_rounds,
+        n_spare=int(_MAX_MORE * order.n_rounds),
+        rng=np.random.default_rng(secrets.randbits(64)),
+        name=folder.name,
+        observer_of=observer,
+    )
+    try:
+        for each in turns:
+            _take(each, found, order, folder)
+            if len(found.members[0]) == order.n_rounds:
+                break
+    finally:
+        observer.close()
+    return _compared(found, order), folder
+
+
+def _compared(found: Found, order: Order) -> Comparison:
+    """What was kept, compared; what was left out is told with it."""
+    n_kept, n_out = len(found.members[0]), len(found.left_out)
+    if n_kept < order.n_rounds:
+        raise RunError(
+            f"only {n_kept} of {n_kept + n_out} rounds were valid: {'; '.join(found.left_out)}",
+            "see `inferometer report` of those runs, or compare them all the same with --ignore validity",
+        )
+    compared = comparing.compared(
+        found.sides(order.titles), ignored=order.ignored, quantities=order.quantities, tolerance=order.tolerance
+    )
+    if not found.left_out:
+        return compared
+    note = f"{n_out} of {n_kept + n_out} rounds left out: {'; '.join(found.left_out)}"
+    return replace(compared, notes=(*compared.notes, note))
+
+
+def _take(each: Round, found: Found, order: Order, folder: Path) -> None:
+    """Keep a round if both of its runs are valid; after the first, refuse what cannot be compared anyway."""
+    members = [_member_of(run) for run in each.runs]
+    bad = [
+        (side, member)
+        for side, member in zip(SIDES, members, strict=True)
+        if member.summary.verdict.level == "invalid" or member.facts.get("state") != "finished"
+    ]
+    if bad and "validity" not in order.ignored:
+        codes = ", ".join(
+            dict.fromkeys(r.code for _, m in bad for r in m.summary.verdict.reasons if r.level == "invalid")
+        )
+        sides = " and ".join(side for side, _ in bad)
+        found.left_out.append(f"round {each.number}, {sides} invalid ({codes or 'it ended early'})")
+        (folder / LEFT_OUT).mkdir(exist_ok=True)
+        for side, run in zip(SIDES, each.runs, strict=True):
+            run.path.rename(folder / LEFT_OUT / f"{side}-{each.number:02d}")
+        return
+    for kept, member in zip(found.members, members, strict=True):
+        kept.append(member)
+    if len(found.members[0]) == 1:
+        comparing.refuse_incomparable(found.sides(order.titles), order.ignored)
+
+
+def _member_of(run: Run) -> Member:
+    """The run summarised; its report is kept in its folder, as `run` does."""
+    member = Member.of(str(run.path), run.trace())
+    write_atomically(run.path / REPORT, json_report.to_json(member.summary))
+    return member
+
+
+def _make_folder(out: str | None) -> Path:
+    """Raises: UsageError if it is there already, or cannot be made."""
+    stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+    path = Path(out) if out else Path(DEFAULT_PARENT) / f"{stamp}-ab"
+    Run.refuse_existing(str(path))
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {path}: {error.strerror}", "choose another with --out") from error
+    return path
+
+
+def _plan_text(order: Order) -> str:
+    config = order.configs[0]
+    length = (config.for_s or 0) + (config.warmup.duration_s if config.warmup else 0)
+    lasts = f", {format_span(2 * order.n_rounds * length)} and the starts" if config.for_s else ""
+    return f"{order.n_rounds} rounds of A and B in turns{lasts}"
+
+
+def next_command(found: Comparison, order: Order, folder: Path) -> str:
+    """As many rounds as it takes to settle what is open, or the command that compares these again."""
+    needed = [row.n_to_settle for row in found.rows if row.verdict == "undecided" and row.n_to_settle is not None]
+    if max(needed, default=0) > order.n_rounds:
+        return f"the same with --repeats {max(needed)} settles what is open"
+    return shlex.join(["inferometer", "compare", *(str(folder / side) for side in SIDES)])
+
+
+class Observers:
+    """A live view per turn, quiet about what is the same in each: `observer_of` of the rounds."""
+
+    def __init__(self, is_quiet: bool, n_turns: int) -> None:
+        self._is_quiet = is_quiet
+        self._n_turns = n_turns
+        self._n_begun = 0
+        self._view: Live | Silent = Silent()
+
+    def __call__(self, turn: str) -> Live | Silent:
+        self.close()
+        self._n_begun += 1
+        more = f" of {self._n_turns}" if self._n_begun <= self._n_turns else ", again"
+        _say(self._is_quiet, f"turn      {self._n_begun}{more}: {turn}")
+        self._view = make_observer(is_quiet=self._is_quiet)
+        return self._view
+
+    def close(self) -> None:
+        self._view.close()
+
+
+def _say(is_quiet: bool, text: str) -> None:
+    if not is_quiet:
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conditions of a gate: what is understood, what is refused, and when it fails, warns and passes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from inferometer.analysis.compare import Comparison, rows_of
+from inferometer.analysis.gate import judge, knee_warning, parse_conditions
+from inferometer.errors import UsageError
+
+
+def test_conditions():
+    first, second = parse_conditions("ttft_p99>+5%, output_throughput<-3%")
+    assert (first.quantity.name, first.is_above, first.limit) == ("ttft_p99", True, pytest.approx(1.05))
+    assert (second.quantity.name, second.is_above, second.limit) == ("output_throughput", False, pytest.approx(0.97))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("ttft_p99", "not a condition"),
+        ("ttft_p99>5%", "not a condition"),
+        ("ttft_p99>+5", "not a condition"),
+        ("ttft_p99<-5%", "what gets better"),
+        ("output_throughput>+5%", "what gets better"),
+        ("ttft_p99>-5%", "without any change"),
+        ("ttft>+5%", "which statistic"),
+        ("ttf_p99>+5%", "not a metric"),
+        ("output_throughput<-100%", "more than 100 %"),
+        (" , ", "no condition"),
+    ],
+)
+def test_what_is_no_condition(text, word):
+    with pytest.raises(UsageError, match=word.replace("%", "%")):
+        parse_conditions(text)
+
+
+def judged(text, *, change, spread=0.005, n=5, seed=3):
+    """Results of conditions on trials that really changed by a factor."""
+    rng = np.random.default_rng(seed)
+    conditions = parse_conditions(text)
+    a = {c.quantity: np.exp(spread * rng.normal(size=n)) for c in conditions}
+    b = {c.quantity: change * np.exp(spread * rng.normal(size=n)) for c in conditions}
+    rows = rows_of([a, b], rng=rng, is_paired=False)
+    gate = judge(Comparison((), rows, 0.05, False, len(rows)), conditions)
+    return gate, [each.result for each in gate.judged]
+
+
+def test_it_fails_where_the_whole_interval_lies_beyond():
+    gate, results = judged("ttft_p99>+5%", change=1.10)
+    assert (results, gate.is_failed) == (["fail"], True)
+
+
+def test_a_change_within_the_limit_passes_however_sure_it_is():
+    gate, results = judged("ttft_p99>+5%", change=1.03)
+    assert (results, gate.is_failed) == (["pass"], False)
+
+
+def test_an_interval_that_reaches_beyond_warns():
+    gate, results = judged("ttft_p99>+5%", change=1.05, spread=0.05)
+    assert (results, gate.is_failed) == (["warn"], False)
+
+
+def test_what_should_not_fall():
+    assert judged("output_throughput<-3%", change=0.9)[1] == ["fail"]
+    assert judged("output_throughput<-3%", change=1.2)[1] == ["pass"]
+
+
+def test_getting_better_never_fails():
+    assert judged("ttft_p99>+5%,tpot_p50>+5%", change=0.5)[1] == ["pass", "pass"]
+
+
+def test_several_conditions_must_be_surer_than_one():
+    """At the limit itself one in twenty families fails at most."""
+    n_failed = sum(
+        judged("ttft_p99>+5%,tpot_p50>+5%,e2e_p50>+5%", change=1.05, seed=seed)[0].is_failed for seed in range(200)
+    )
+    assert n_failed <= 15
+
+
+def test_a_candidate_among_failures_fails():
+    conditions = parse_conditions("ttft_p99>+5%")
+    quantity = conditions[0].quantity
+    rng = np.random.default_rng(1)
+    rows = rows_of([{quantity: np.ones(5)}, {quantity: np.full(5, math.inf)}], rng=rng, is_paired=False)
+    assert judge(Comparison((), rows, 0.05, False, 1), conditions).is_failed
+
+
+def test_the_knee():
+    assert knee_warning(8, 10, "requests/s") == ""
+    assert "95 % of the 10" in knee_warning(9.5, 10, "requests/s")
