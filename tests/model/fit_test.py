@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+import inferometer.embedded
 from inferometer.errors import UsageError
 from inferometer.host.description import describe, devices
 from inferometer.model import fit, kv
@@ -71,9 +73,17 @@ def test_a_sequence_takes_whole_blocks():
     assert fit.longest(llama, setting, 10**6) == 160
 
 
+def test_tokens_in_all_as_vllm_logged_them():
+    """vLLM 0.32 (CPU), the trained model, 1 GiB for keys and values in fp16, blocks of 128 tokens."""
+    its = describe(str(Path(inferometer.embedded.__file__).parent / "data" / "config.json")).architecture
+    setting = Setting(GIB, 0, Fraction(16), 1, 1.0, 0, block=128)
+    assert fit.total_tokens(its, setting) == 174_720
+
+
 def test_weights_that_do_not_fit():
     found = answer("Llama-3.1-70B", "L4")
     assert found.n_sequences == -1
+    assert found.place.overhead.likely == 3_500_000_000
     assert found.setting.room < 0
     assert found.lengths == ()
     assert found.longest == 0

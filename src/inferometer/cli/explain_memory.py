@@ -81,7 +81,7 @@ def memory(
     if check:
         sys.stdout.write(_checked(described, context, kv_name, format, width))
         return
-    place = known.place_of(device, memory)
+    place, others = known.place_of(device, memory)
     wish = Wish(
         context,
         tp,
@@ -91,7 +91,7 @@ def memory(
         None if other is None else parse_bytes(other),
     )
     answer = picture(described.architecture, described.stored, place, wish)
-    origin = page.Origin(described.name, described.source, described.note)
+    origin = page.Origin(described.name, described.source, described.note, others)
     if format is Format.JSON:
         sys.stdout.write(page.to_json(answer, origin).decode())
     else:

@@ -27,24 +27,24 @@ def model_of(given: str | None) -> Description:
     return description.describe(given)
 
 
-def place_of(device: str | None, memory: str | None) -> Place:
-    """A device of the table, one of that size, or this machine's best.
+def place_of(device: str | None, memory: str | None) -> tuple[Place, tuple[str, ...]]:
+    """A device of the table, one of that size, or this machine's best; and what the words could mean, too.
 
     Raises: UsageError.
     """
     if device is not None:
-        found, _ = find(device, description.devices())
+        found, others = find(device, description.devices())
         n_bytes = parse_bytes(memory) if memory is not None else found.memory_bytes
         if n_bytes is None:
             raise UsageError(f"{found.name} has no memory of its own size in the table", "say how much: --memory 512GB")
-        return Place(found.name, found.kind, n_bytes)
+        return Place(found.name, found.kind, n_bytes), tuple(other.name for other in others)
     if memory is not None:
-        return Place(f"a device of {memory}", "gpu", parse_bytes(memory))
+        return Place(f"a device of {memory}", "gpu", parse_bytes(memory)), ()
     machine = hardware.look()
     for card in machine.devices:
         if card.memory_bytes is not None:
-            return Place(card.name, "gpu", card.memory_bytes)
-    return Place("this machine", "cpu", machine.memory_bytes)
+            return Place(card.name, "gpu", card.memory_bytes), ()
+    return Place("this machine", "cpu", machine.memory_bytes), ()
 
 
 def listing(width: int) -> str:

@@ -24,6 +24,7 @@ _LENGTHS = (512, 2048, 8192, 32768, 131072, 524288, 1048576)
 _SHARES = {"gpu": 0.9, "tpu": 0.9}
 _OF_SERVING = Overhead(3_500_000_000, 3_000_000_000, 9_000_000_000, "activations, graphs and what else an engine holds")
 _OF_EDGE = Overhead(500_000_000, 250_000_000, 2_000_000_000, "compute buffers of a small engine such as llama.cpp")
+_SERVING_BYTES = 20 * 10**9  # devices with less are served by small engines
 _SHARED = 0.75  # of memory that an operating system and its programs share
 
 
@@ -41,7 +42,7 @@ class Place:
 
     @property
     def overhead(self) -> Overhead:
-        return _OF_SERVING if self.kind in _SHARES else _OF_EDGE
+        return _OF_SERVING if self.kind in _SHARES and self.n_bytes >= _SERVING_BYTES else _OF_EDGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _others(weights: Weights, parameters: Parameters | None) -> list[Weights]:
     if parameters is None or weights.n_bytes is None:
         return []
     found = [_in_format(name, parameters) for name in _COMPARED if name != weights.format]
-    return [other for other in found if other.n_bytes is not None and other.n_bytes < weights.n_bytes]
+    return [other for other in found if other.n_bytes is not None and other.n_bytes < 0.98 * weights.n_bytes]
 
 
 def _setting(

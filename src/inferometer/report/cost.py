@@ -10,7 +10,7 @@ import msgspec
 
 from inferometer.model.cost import CostPicture, Line
 from inferometer.report.layout import columns, cut_middle, wrapped
-from inferometer.report.memory import Origin
+from inferometer.report.memory import Origin, answered
 from inferometer.units import format_bytes, format_duration, format_number
 
 SCHEMA = "inferometer/cost/1"
@@ -19,12 +19,10 @@ _INDENT = 12
 
 def render(picture: CostPicture, origin: Origin, *, width: int = 100) -> str:
     """One screen, the answer first."""
-    least = picture.lines[0].step.least_s
     where = picture.device.name if picture.served.degree == 1 else f"{picture.served.degree} x {picture.device.name}"
-    lines = [
-        f"{cut_middle(origin.name, width // 3)} on {cut_middle(where, width // 3)}: "
-        f"a stream has a token every {format_duration(least)}, at best"
-    ]
+    head = f"{cut_middle(origin.name, width // 3)} on {cut_middle(where, width // 3)}:"
+    least = format_duration(picture.lines[0].step.least_s)
+    lines = answered(head, f"a stream has a token every {least}, at best", width)
     lines += wrapped("", _bound(picture), width=width, indent=_INDENT)
     lines.append("")
     for label, text in _facts(picture, origin):

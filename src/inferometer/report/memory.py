@@ -13,7 +13,7 @@ from inferometer.model.architecture import Attention
 from inferometer.model.formats import KV_FORMATS
 from inferometer.model.kv import replication
 from inferometer.model.memory import Cell, Picture, Row
-from inferometer.report.layout import columns, cut_middle, wrapped
+from inferometer.report.layout import columns, cut_middle, filled, wrapped
 from inferometer.units import format_bytes, format_number
 
 SCHEMA = "inferometer/memory/1"
@@ -23,21 +23,23 @@ _NO_ROOM = "no"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the model is called, where it was read, what is to be known about that."""
+    """What the model is called, where it was read, what is to be known about that; `others`: devices that the words
+    given could mean, too."""
 
     name: str
     source: str
     note: str = ""
+    others: tuple[str, ...] = ()
 
 
 def render(picture: Picture, origin: Origin, *, width: int = 100) -> str:
     """One screen, the answer first."""
-    lines = [_answer(picture, origin, width)]
-    if (told := _range(picture)) is not None:
+    lines = _answer(picture, origin, width)
+    if (told := _range(picture) or _way_out(picture)) is not None:
         lines += wrapped("", told, width=width, indent=_INDENT)
     lines.append("")
-    for label, text in _facts(picture, origin):
-        lines += wrapped(label, text, width=width, indent=_INDENT)
+    for label, parts in _facts(picture, origin):
+        lines += filled(label, parts, width=width, indent=_INDENT)
     lines += _table(picture) + _lengths(picture)
     doubts = [*picture.architecture.doubts, *([origin.note] if origin.note else [])]
     lines += [""] if doubts else []
@@ -48,28 +50,60 @@ def render(picture: Picture, origin: Origin, *, width: int = 100) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _answer(picture: Picture, origin: Origin, width: int) -> str:
-    where = (
-        picture.place.name
-        if picture.setting is None or picture.setting.degree == 1
-        else (f"{picture.setting.degree} x {picture.place.name}")
-    )
-    head = f"{cut_middle(origin.name, width // 3)} on {cut_middle(where, width // 3)}: "
-    tokens = f"{picture.n_tokens:,} tokens"
-    if picture.n_sequences is None:
-        return head + "cannot tell how many sequences fit: what the weights weigh is not known"
-    if picture.n_sequences < 0:
-        return head + "the weights do not fit"
-    if picture.n_sequences == 0:
-        return head + f"the weights fit, but no sequence of {tokens}"
-    plural = "sequence fits" if picture.n_sequences == 1 else "sequences fit"
-    return head + f"{picture.n_sequences:,} {plural}, of {tokens} each"
+def answered(head: str, answer: str, width: int) -> list[str]:
+    """One line, or two where it would be too long."""
+    if len(head) + len(answer) < width:
+        return [f"{head} {answer}"]
+    return [head, *wrapped("", answer, width=width, indent=_INDENT)]
+
+
+def _answer(picture: Picture, origin: Origin, width: int) -> list[str]:
+    degree = picture.setting.degree if picture.setting is not None else 1
+    where = f"{degree} x {picture.place.name}" if degree > 1 else picture.place.name
+    head = f"{cut_middle(origin.name, width // 3)} on {cut_middle(where, width // 3)}:"
+    return answered(head, _fits(picture), width)
+
+
+def _fits(picture: Picture) -> str:
+    n, tokens = picture.n_sequences, f"{picture.n_tokens:,} tokens"
+    if n is None:
+        return "cannot tell what fits, for nobody knows what the weights weigh"
+    if n < 0:
+        return "the weights do not fit" if _is_too_heavy(picture) else "the weights fit, but no engine beside"
+    if n == 0:
+        return f"the weights fit, but no sequence of {tokens}"
+    return f"{n:,} {'sequence fits' if n == 1 else 'sequences fit'}, of {tokens} each"
+
+
+def _is_too_heavy(picture: Picture) -> bool:
+    """Whether the weights alone are too much; else it is what an engine needs beside them."""
+    setting = picture.setting
+    return setting is not None and setting.weights / setting.degree > setting.device_bytes * setting.share
+
+
+def _way_out(picture: Picture) -> str | None:
+    """The least change of those in the table with which something fits, if nothing does."""
+    if picture.n_sequences is None or picture.n_sequences > 0 or picture.setting is None:
+        return None
+    found = [
+        (cell.degree, i, row, cell.n_sequences)
+        for i, row in enumerate(picture.rows)
+        for cell in row.cells
+        if cell.n_sequences is not None and cell.n_sequences > 0
+    ]
+    if not found:
+        return "nor does it in any other format or number of devices in the table"
+    ways = []
+    for degree, _, row, n in sorted(found, key=lambda way: way[:2])[:1] + sorted(found, key=lambda way: way[1])[:1]:
+        devices = f" on {degree} devices" if degree > 1 else ""
+        ways.append(f"with weights in {row.weights.format} and cache in {row.kv_format}{devices}: {n:,}")
+    return "; ".join(dict.fromkeys(ways))
 
 
 def _range(picture: Picture) -> str | None:
     if picture.overhead is None or picture.low is None or picture.high is None or picture.low == picture.high:
         return None
-    if (picture.n_sequences or 0) < 0:
+    if picture.high <= 0:
         return None
     low, overhead = max(picture.low, 0), picture.overhead
     return (
@@ -78,7 +112,7 @@ def _range(picture: Picture) -> str | None:
     )
 
 
-def _facts(picture: Picture, origin: Origin) -> list[tuple[str, str]]:
+def _facts(picture: Picture, origin: Origin) -> list[tuple[str, list[str]]]:
     architecture, setting = picture.architecture, picture.setting
     counted = picture.parameters
     parts = [f"{_billions(counted.total)} parameters"] if counted is not None else []
@@ -88,17 +122,19 @@ def _facts(picture: Picture, origin: Origin) -> list[tuple[str, str]]:
     parts += [f"{architecture.n_layers} layers", *architecture.kinds]
     if architecture.context_tokens:
         parts.append(f"made for {architecture.context_tokens:,} tokens")
-    facts = [("model", ", ".join(parts)), ("", f"read from {origin.source}")]
+    facts = [("model", [", ".join(parts)]), ("", [f"read from {origin.source}"])]
+    if origin.others:
+        facts.append(("device", [f"{picture.place.name}; the same words could mean {', '.join(origin.others)}"]))
     if setting is not None:
         facts.append(("memory", _memory(picture)))
-        facts += [("", told) for told in [_eater(picture)] if told]
+        facts += [("", [told]) for told in [_eater(picture)] if told]
     size = "size not known" if picture.weights.n_bytes is None else format_bytes(picture.weights.n_bytes)
-    facts.append(("weights", f"{size}, {picture.weights.format} ({picture.weights.why})"))
-    facts += _cache(picture)
+    facts.append(("weights", [f"{size}, {picture.weights.format} ({picture.weights.why})"]))
+    facts += [(label, [text]) for label, text in _cache(picture)]
     return facts
 
 
-def _memory(picture: Picture) -> str:
+def _memory(picture: Picture) -> list[str]:
     """What a device's memory goes to. Percentages of what the driver shows."""
     setting = picture.setting
     assert setting is not None
@@ -114,8 +150,8 @@ def _memory(picture: Picture) -> str:
             ("left free", free),
         )
     ]
-    each = "of each device " if setting.degree > 1 else ""
-    return f"{each}{format_bytes(whole)}: " + ", ".join(told)
+    each = " on each device" if setting.degree > 1 else ""
+    return [f"{format_bytes(whole)}{each}: {told[0]}", *told[1:]]
 
 
 def _eater(picture: Picture) -> str:
@@ -176,7 +212,7 @@ def _table(picture: Picture) -> list[str]:
         own = (row.weights.format, size) if is_new else ("", "")
         cells.append((*own, row.kv_format, *(_cell(cell) for cell in row.cells)))
     title = f"sequences of {picture.n_tokens:,} tokens by number format"
-    title += " and by devices that share each layer (tensor parallel)" if is_parallel else ""
+    title += " and devices (tensor parallel)" if is_parallel else ""
     copied = [degree for degree in degrees if replication(picture.architecture, degree) > 1]
     told = f"  from {copied[0]} devices on, parts of the cache are kept more than once" if copied else ""
     return ["", title, *columns(cells, "<><" + ">" * len(degrees), indent=2), *([told] if told else [])]
