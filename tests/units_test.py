@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferometer.errors import UsageError
-from inferometer.units import format_bytes, format_duration, format_number, format_span, parse_duration_s
+from inferometer.units import (
+    format_bytes,
+    format_duration,
+    format_number,
+    format_span,
+    parse_bytes,
+    parse_duration_s,
+)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +117,17 @@ def test_sizes_are_decimal(n_bytes, text):
 )
 def test_numbers_have_three_digits(value, text):
     assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("24GB", 24 * 10**9), ("80 GiB", 80 * 2**30), ("1.5kib", 1536), ("512MB", 512 * 10**6), ("7", 7), ("7 B", 7)],
+)
+def test_sizes_are_read_as_written(text, n_bytes):
+    assert parse_bytes(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GB", "24 giga", "-1GB", "24G", "1e9", "5ib"])
+def test_what_is_no_size(text):
+    with pytest.raises(UsageError, match="is not a size"):
+        parse_bytes(text)

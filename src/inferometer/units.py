@@ -16,10 +16,10 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|min|h)?", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b)?", re.ASCII | re.IGNORECASE)
-_BYTES_PER = {
-    f"{letter}{i}b": (1024 if i else 1000) ** n for n, letter in enumerate(("", "k", "m", "g", "t")) for i in ("", "i")
-}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?b)?", re.ASCII | re.IGNORECASE)
+_BYTES_PER = {"b": 1}
+_BYTES_PER |= {f"{letter}b": 1000**n for n, letter in enumerate("kmgt", 1)}
+_BYTES_PER |= {f"{letter}ib": 1024**n for n, letter in enumerate("kmgt", 1)}
 _SECONDS_PER = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 

@@ -115,11 +115,18 @@ def test_an_unknown_family_is_described_with_a_doubt():
         ({"model_type": "rwkv7", "rwkv_version": 7}, "rwkv7 keeps"),
         ({"layer_types": ["full_attention", "compressed", "full_attention", "full_attention"]}, "'compressed'"),
         ({"model_type": "nemotron_h", "hybrid_override_pattern": "M-X*"}, "'X'"),
+        ({"model_type": "nemotron_h", "mamba_num_heads": 4}, "nemotron_h keeps"),
     ],
 )
 def test_layers_that_are_not_understood_are_refused(changes, words):
     with pytest.raises(UsageError, match=words):
         read_config(config(**changes))
+
+
+def test_a_hybrid_family_without_a_state_layer():
+    types = ["attention"] * 4
+    found = read_config(config(model_type="granitemoehybrid", layer_types=types, mamba_n_heads=8))
+    assert (found.states, found.n_attention_layers) == ((), 4)
 
 
 def test_states_of_mamba_layers():

@@ -39,13 +39,13 @@ def read_config(config: Mapping[str, Any], name: str = "config.json") -> Archite
     n_layers = keys.number("num_hidden_layers", "n_layer", "n_layers", "num_layers")
     states, layers = _layers(keys, family, n_layers)
     attention = _attention(keys, family, layers, doubts)
+    strange = sorted(key for key in config if _STRANGE.search(key))
+    if strange and not states and "layer_types" not in config:
+        raise UsageError(
+            f"{name}: what {family or 'this model'} keeps of a sequence is not known here (it has {strange[0]})",
+            "give a model of a known family; docs/reference/models.md lists them",
+        )
     if family not in FAMILIES and family not in PLAIN:
-        strange = sorted(key for key in config if _STRANGE.search(key))
-        if strange and not states:
-            raise UsageError(
-                f"{name}: what {family or 'this model'} keeps of a sequence is not known here (it has {strange[0]})",
-                "give a model of a known family; docs/reference/models.md lists them",
-            )
         doubts.append(f"{family or 'its family'} is not known here: computed as for any transformer with these keys")
     experts = _experts(keys)
     counted = parameters.count(keys, family, attention, layers, experts)
@@ -53,6 +53,8 @@ def read_config(config: Mapping[str, Any], name: str = "config.json") -> Archite
         doubts.append(f"how many parameters: not computed for {family or 'an unknown family'}")
     if keys.maybe("num_nextn_predict_layers") or keys.maybe("mtp_num_hidden_layers"):
         doubts.append("its layers for predicting several tokens at once are not counted")
+    if keys.maybe("num_kv_shared_layers"):
+        doubts.append("some of its layers share keys and values (num_kv_shared_layers): counted as if none did")
     if keys.maybe("index_head_dim"):
         doubts.append("the keys that its sparse attention looks up by (index_head_dim) come on top")
     return Architecture(
@@ -125,7 +127,7 @@ def _sliding(keys: Keys, family: str, n_layers: int) -> Counter[str]:
             return Counter(full=n_layers)
         return counts
     is_off = keys.flag("use_sliding_window") is False
-    if window is None or is_off or (context is not None and window >= context):
+    if not window or is_off or (context is not None and window >= context):
         return Counter(full=n_layers)
     if family in ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe"):  # the layers above max_window_layers
         if not keys.flag("use_sliding_window"):

@@ -114,11 +114,10 @@ def _range(picture: Picture) -> str | None:
 
 def _facts(picture: Picture, origin: Origin) -> list[tuple[str, list[str]]]:
     architecture, setting = picture.architecture, picture.setting
-    counted = picture.parameters
-    parts = [f"{_billions(counted.total)} parameters"] if counted is not None else []
-    parts[:1] = (
-        [f"{parts[0]}, {_billions(counted.active)} active"] if counted and counted.active < counted.total else parts
-    )
+    counted, parts = picture.parameters, list[str]()
+    if counted is not None:
+        parts.append(f"{_billions(counted.total)} parameters")
+        parts += [f"{_billions(counted.active)} active"] if counted.active < counted.total else []
     parts += [f"{architecture.n_layers} layers", *architecture.kinds]
     if architecture.context_tokens:
         parts.append(f"made for {architecture.context_tokens:,} tokens")
