@@ -68,7 +68,7 @@ def test_a_table_of_tensors_that_is_cut_off(tmp_path, n_missing):
 def test_a_tensor_type_that_is_not_known(tmp_path):
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf([("token_embd.weight", (64, 100), 99)]))
-    with pytest.raises(UsageError, match="tensor type 99 of token_embd.weight"):
+    with pytest.raises(UsageError, match="tensor type 99 of token_embd"):
         describe(str(path))
 
 

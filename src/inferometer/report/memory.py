@@ -35,18 +35,17 @@ class Origin:
 def render(picture: Picture, origin: Origin, *, width: int = 100) -> str:
     """One screen, the answer first."""
     lines = _answer(picture, origin, width)
-    if (told := _range(picture) or _way_out(picture)) is not None:
-        lines += wrapped("", told, width=width, indent=_INDENT)
+    if (beside := _range(picture) or _way_out(picture)) is not None:
+        lines += wrapped("", beside, width=width, indent=_INDENT)
     lines.append("")
     for label, parts in _facts(picture, origin):
         lines += filled(label, parts, width=width, indent=_INDENT)
     lines += _table(picture) + _lengths(picture)
-    doubts = [*picture.architecture.doubts, *([origin.note] if origin.note else [])]
-    lines += [""] if doubts else []
-    for i, doubt in enumerate(doubts):
-        lines += wrapped(
-            "" if i else "not known" if picture.architecture.doubts else "note", doubt, width=width, indent=_INDENT
-        )
+    doubts = picture.architecture.doubts
+    told = [("" if i else "not known", doubt) for i, doubt in enumerate(doubts)]
+    told += [("note", origin.note)] if origin.note else []
+    for i, (label, text) in enumerate(told):
+        lines += [*([] if i else [""]), *wrapped(label, text, width=width, indent=_INDENT)]
     return "\n".join(lines) + "\n"
 
 
