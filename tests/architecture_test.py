@@ -24,15 +24,17 @@ MAY_IMPORT = {
     "wire": GROUND,
     "plan": GROUND,
     "tasks": GROUND,
+    "model": GROUND,
     "engines": GROUND | {"plan.request"},
     "metrics": GROUND | {"records", "stats"},
     "analysis": GROUND | {"metrics", "records", "stats"},
-    "report": GROUND | {"analysis", "metrics", "stats"},
+    "report": GROUND | {"analysis", "metrics", "stats", "model"},
     "truth": GROUND | {"clock", "records", "stats"},
     "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
     "host": GROUND
-    | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.launch", "engines.prometheus", "wire"},
+    | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.launch", "engines.prometheus", "wire"}
+    | {"model"},
     "embedded": GROUND | {"clock", "host"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},

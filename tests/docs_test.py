@@ -32,7 +32,11 @@ from inferometer.engines import ENGINES
 from inferometer.engines.facts import DEVICES
 from inferometer.engines.gauges import GAUGES, HISTOGRAMS
 from inferometer.engines.knobs import KNOBS
+from inferometer.host.description import describe, devices, known_models
 from inferometer.metrics import METRICS
+from inferometer.model.families import FAMILIES, PLAIN
+from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS
+from inferometer.model.kv import bytes_per_token
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -111,7 +115,11 @@ def test_every_page_is_reached_from_the_index():
 # --- reference -----------------------------------------------------------------------------------------------------
 
 COMMAND = typer.main.get_command(app)
-VERBS = dict(COMMAND.commands)
+VERBS = {
+    " ".join(filter(None, (name, below))): inner
+    for name, command in COMMAND.commands.items()
+    for below, inner in (command.commands.items() if hasattr(command, "commands") else [("", command)])
+}
 
 
 def option_table(command) -> str:
@@ -134,7 +142,7 @@ def test_options_are_documented(verb, page_block):
 
 
 def test_every_verb_has_its_section():
-    sections = set(re.findall(r"^## `inferometer ([\w-]+)`$", text_of("reference/cli.md"), re.MULTILINE))
+    sections = set(re.findall(r"^## `inferometer ([\w -]+)`$", text_of("reference/cli.md"), re.MULTILINE))
     assert sections == set(VERBS)
 
 
@@ -339,6 +347,44 @@ def test_every_number_of_the_servers_block_is_documented():
     named = set(re.findall(r'found\["((?:server|scraper)_\w+)"\]', source))
     assert len(named) >= 4
     assert named <= documented
+
+
+def test_the_families_of_models_that_are_known_are_listed(page_block):
+    def names(found):
+        return ", ".join(f"`{name}`" for name in sorted(found))
+
+    rows = f"| counted | families |\n|---|---|\n| with parameters | {names(FAMILIES)} |\n"
+    page_block("reference/models.md", "families", rows + f"| without | {names(PLAIN)} |\n")
+
+
+def test_the_formats_of_weights_and_caches_are_listed(page_block):
+    kept = {"all": "nothing", "matrices": "embeddings, head, norms", "experts": "all but the experts"}
+    rows = ["| weights | bits | kept in 16 bits | |", "|---|---|---|---|"]
+    for format in WEIGHT_FORMATS.values():
+        rows.append(f"| `{format.name}` | {float(format.bits):.8g} | {kept[format.touched]} | {format.note} |")
+    page_block("reference/models.md", "weights", "\n".join(rows) + "\n")
+    cells = [f"| `{name}` | {float(bits):g} |" for name, bits in KV_FORMATS.items()]
+    page_block("reference/models.md", "caches", "\n".join(["| cache | bits |", "|---|---|", *cells]) + "\n")
+
+
+def test_every_device_and_its_source_are_listed(page_block):
+    rows = ["| device | GB | visible MiB | GB/s | bf16 | fp8 | fp4 | W | known | source |", "|---" * 10 + "|"]
+    for device in devices():
+        numbers = (device.memory_gb, device.visible_mib, device.bandwidth_gb_per_s, device.bf16_tflops)
+        numbers += (device.fp8_tflops, device.fp4_tflops, device.power_w)
+        shown = " | ".join("" if number is None else f"{number:.9g}" for number in numbers)
+        told = "; ".join(filter(None, (device.source, device.note)))
+        rows.append(f"| {device.name} | {shown} | {device.status} | {cell(told)} |")
+    page_block("reference/models.md", "devices", "\n".join(rows) + "\n")
+
+
+def test_every_known_model_is_listed(page_block):
+    rows = ["| name | on the hub | parameters | B per token (bf16) |", "|---|---|---|---|"]
+    for name, hub in known_models():
+        its = describe(name).architecture
+        counted = f"{its.parameters.total:,}" if its.parameters else "not known"
+        rows.append(f"| `{name}` | {hub} | {counted} | {bytes_per_token(its):,} |")
+    page_block("reference/models.md", "models", "\n".join(rows) + "\n")
 
 
 def test_the_glossary_is_in_order():

@@ -15,6 +15,7 @@ from inferometer.units import (
     format_duration,
     format_number,
     format_span,
+    parse_bytes,
     parse_duration_s,
     parse_percent,
 )
@@ -128,3 +129,17 @@ def test_shares(text, share):
 def test_what_is_no_share(text):
     with pytest.raises(UsageError, match="not a share"):
         parse_percent(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("24GB", 24 * 10**9), ("80 GiB", 80 * 2**30), ("1.5kib", 1536), ("512MB", 512 * 10**6), ("7", 7), ("7 B", 7)],
+)
+def test_sizes_are_read_as_written(text, n_bytes):
+    assert parse_bytes(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GB", "24 giga", "-1GB", "24G", "1e9", "5ib"])
+def test_what_is_no_size(text):
+    with pytest.raises(UsageError, match="is not a size"):
+        parse_bytes(text)

@@ -16,6 +16,10 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|min|h)?", re.ASCII)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?b)?", re.ASCII | re.IGNORECASE)
+_BYTES_PER = {"b": 1}
+_BYTES_PER |= {f"{letter}b": 1000**n for n, letter in enumerate("kmgt", 1)}
+_BYTES_PER |= {f"{letter}ib": 1024**n for n, letter in enumerate("kmgt", 1)}
 _SECONDS_PER = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -40,6 +44,17 @@ def parse_percent(text: str) -> float:
     if not 0 < share < 1:
         raise UsageError(f"{text!r} is not a share", "write 5% or 0.05")
     return share
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of `24GB` (decimal), `24GiB` (binary), `512MB`; a bare number is bytes.
+
+    Raises: UsageError if the text is no size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size", "write a number and a unit: 24GB, 80GiB, 512MB")
+    return int(float(match[1]) * _BYTES_PER[(match[2] or "b").lower()])
 
 
 def format_duration(seconds: float) -> str:

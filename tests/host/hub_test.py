@@ -20,9 +20,16 @@ pytest.importorskip("huggingface_hub")
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 ORIGINAL = {"config.json": b"{}", "model.safetensors": b"12345", "pytorch_model.bin": b"old", "README.md": b"long"}
+LLAMA = {"model_type": "llama", "num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 9}
+DESCRIBED = {
+    "config.json": json.dumps({**LLAMA, "intermediate_size": 8}).encode(),
+    "model.safetensors.index.json": b'{"metadata": {"total_size": 12345}}',
+    "model.safetensors": b"never fetched",
+}
 QUANTIZED = {f"m-{kind}.gguf": kind.encode() for kind in ("Q4_K_M", "Q8_0", "F16")}
 REPOSITORIES = {
     "acme/tiny": ORIGINAL,
+    "acme/described": DESCRIBED,
     "acme/tiny-GGUF": QUANTIZED,
     "acme/odd-GGUF": {"a-Q8_0.gguf": b"a", "b-F16.gguf": b"b"},
 }
@@ -35,6 +42,18 @@ given, wants_gguf, revision = json.loads(sys.argv[1])
 try:
     found = hub.fetch(given, wants_gguf=wants_gguf, revision=revision)
     print(json.dumps([str(found.path), found.revision]))
+except InferometerError as error:
+    print(json.dumps({"code": error.exit_code, "says": str(error), "remedy": error.remedy}))
+"""
+
+
+DESCRIBE = """
+import json, sys
+from inferometer.errors import InferometerError
+from inferometer.host.description import describe
+try:
+    found = describe(sys.argv[1])
+    print(json.dumps([found.name, found.source, found.stored.n_bytes, found.architecture.n_layers]))
 except InferometerError as error:
     print(json.dumps({"code": error.exit_code, "says": str(error), "remedy": error.remedy}))
 """
@@ -98,13 +117,39 @@ def fetch(hub, tmp_path):
     """`fetch(name, wants_gguf, revision, **variables)`: what was found, or the error as a mapping."""
 
     def ask(given, wants_gguf=False, revision=None, **variables):
-        env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", **variables}
-        words = [sys.executable, "-c", FETCH, json.dumps([given, wants_gguf, revision])]
-        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return told_by(hub, tmp_path, FETCH, json.dumps([given, wants_gguf, revision]), **variables)
 
     return ask
+
+
+def told_by(hub, home, script, argument, **variables):
+    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **variables}
+    words = [sys.executable, "-c", script, argument]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_model_is_described_without_its_weights(hub, tmp_path):
+    found = told_by(hub, tmp_path, DESCRIBE, "acme/described")
+    assert found == ["acme/described", f"the Hugging Face hub, commit {SHA[:12]}", 12345, 4]
+    assert not any(path.endswith(".safetensors") for path in hub.asked)
+    offline = told_by(hub, tmp_path, DESCRIBE, "acme/described", HF_HUB_OFFLINE="1")
+    assert offline == found, "out of the cache"
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "code", "says"),
+    [
+        ("acme/nothing", {}, 2, "the Hugging Face hub has no model acme/nothing"),
+        ("acme/tiny-GGUF", {}, 2, "acme/tiny-GGUF has no config.json on the hub"),
+        ("acme/described", {"HF_HUB_OFFLINE": "1"}, 3, "acme/described is not in the cache"),
+    ],
+)
+def test_what_cannot_be_described(hub, tmp_path, given, variables, code, says):
+    error = told_by(hub, tmp_path, DESCRIBE, given, **variables)
+    assert error["code"] == code
+    assert says in error["says"]
 
 
 def test_a_model_is_one_commit_and_only_what_an_engine_reads(fetch):

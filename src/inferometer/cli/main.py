@@ -14,7 +14,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from inferometer import __version__
-from inferometer.cli import ab, compare, doctor, emulate, engines, gate, history, report, run, self_test, serve, show
+from inferometer.cli import (
+    ab,
+    compare,
+    doctor,
+    emulate,
+    engines,
+    explain,
+    gate,
+    history,
+    report,
+    run,
+    self_test,
+    serve,
+    show,
+)
 from inferometer.errors import Cancelled, InferometerError, UsageError
 
 app = typer.Typer(
@@ -38,6 +52,7 @@ app.command("show")(show.show)
 app.command("self-test")(self_test.self_test)
 app.command("doctor")(doctor.doctor)
 app.command("emulate")(emulate.emulate)
+app.add_typer(explain.app, name="explain")
 
 # Typer exports what a wrong flag raises, but not what it is a kind of: also an unknown flag, one without its value.
 WrongFlag: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -56,6 +71,17 @@ def _top(
     ] = False,
 ) -> None:
     """Measure LLM inference engines truthfully: how fast under load, how sure, and whether to trust the run."""
+
+
+def _verb_of(words: list[str]) -> str:
+    """The verb that was meant, with a space before it, `explain memory` for one of a group; "" for an unknown one."""
+    if words[0] in {verb.name for verb in app.registered_commands}:
+        return f" {words[0]}"
+    inner = next((group.typer_instance for group in app.registered_groups if group.name == words[0]), None)
+    if inner is None:
+        return ""
+    is_known = bool(words[1:]) and words[1] in {verb.name for verb in inner.registered_commands}
+    return f" {words[0]} {words[1]}" if is_known else f" {words[0]}"
 
 
 def _complain(message: str, remedy: str, exit_code: int) -> NoReturn:
@@ -100,8 +126,7 @@ def main() -> None:
         sys.stdout.flush()
         _complain(str(error), error.remedy, error.exit_code)
     except WrongFlag as error:
-        is_verb = words[0] in {verb.name for verb in app.registered_commands}
-        verb = f" {words[0]}" if is_verb else ""
+        verb = _verb_of(words)
         _complain(error.format_message().rstrip("."), f"see inferometer{verb} --help", UsageError.exit_code)
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -58,6 +58,29 @@ def fetch(given: str, *, wants_gguf: bool, revision: str | None = None) -> Fetch
     return Fetched(_main_file(folder, patterns, wants_gguf=wants_gguf), folder.name)
 
 
+def fetch_config(name: str, *, revision: str | None = None) -> Fetched:
+    """The folder with a model's config.json and index of weights, no weights. What is cached stays.
+
+    Raises: UsageError if there is no such model, or it has no config.json; EngineError if the hub cannot be reached.
+    """
+    hub = _package(name)
+    try:
+        folder = Path(hub.snapshot_download(name, revision=revision, allow_patterns=["config.json", "*.index.json"]))
+    except (hub.errors.RepositoryNotFoundError, hub.errors.RevisionNotFoundError) as error:
+        raise UsageError(
+            f"the Hugging Face hub has no model {name}, or it is not open to you",
+            "check the name; for one that needs consent, log in with `hf auth login`",
+        ) from error
+    except _unreachable(hub) as error:
+        raise EngineError(
+            f"the Hugging Face hub cannot be reached ({_line(error)}), and {name} is not in the cache",
+            "go online once, or give the path of its config.json",
+        ) from error
+    if not (folder / "config.json").exists():
+        raise UsageError(f"{name} has no config.json on the hub", "take the repository of the original model")
+    return Fetched(folder, folder.name)
+
+
 def _package(given: str) -> Any:
     try:
         import huggingface_hub

@@ -126,13 +126,13 @@ def _read_file(given: str, path: Path) -> ModelFiles:
         path.stem,
         GGUF,
         path.absolute(),
-        n_bytes=sum(part.stat().st_size for part in _parts(path)),
+        n_bytes=sum(part.stat().st_size for part in gguf_parts(path)),
         architecture=header.architecture,
         context_tokens=header.context_tokens,
     )
 
 
-def _parts(path: Path) -> list[Path]:
+def gguf_parts(path: Path) -> list[Path]:
     """A large GGUF comes as name-00001-of-00003.gguf and so on; the engine is given the first."""
     match = re.fullmatch(r"(.*-)00001(-of-\d{5}\.gguf)", path.name)
     if match is None:

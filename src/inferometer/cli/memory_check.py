@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`explain memory --check`: the embedded engine started with the model, and its memory beside what was predicted."""
+
+from __future__ import annotations
+
+from inferometer.embedded import engine_version, memory
+from inferometer.errors import EngineError, UsageError
+from inferometer.host import hardware
+from inferometer.host.description import Description
+from inferometer.model import kv
+from inferometer.model.architecture import Architecture
+from inferometer.model.formats import KV_FORMATS
+from inferometer.report.memory_check import Check
+
+_N_SLOTS = 4
+_LONGEST = 8192
+_SHORTEST = 2048  # below, what it holds beside the cache would drown the difference
+# What llama.cpp keeps of a layer with a window: the window and one batch, in whole blocks.
+_BATCH, _BLOCK = 512, 256
+
+
+def check(described: Description, *, context_tokens: int | None, kv_format: str | None) -> Check:
+    """Raises: UsageError for what this engine cannot serve; EngineError if it does not start."""
+    architecture, stored, path = described.architecture, described.stored, described.path
+    if path is None or stored is None or path.suffix != ".gguf":
+        raise UsageError(
+            "--check starts the embedded llama.cpp, which takes a GGUF file", "give one, or leave MODEL out"
+        )
+    format = kv_format or "fp16"
+    memory.check_format(format)
+    n_tokens = context_tokens or min(max(architecture.context_tokens or _LONGEST, _SHORTEST), _LONGEST)
+    n_tokens = -(-n_tokens // _SHORTEST) * _SHORTEST
+    needed = stored.n_bytes + _N_SLOTS * kv.bytes_of(architecture, n_tokens, KV_FORMATS[format], drops=False)
+    available = hardware.look().memory_bytes
+    if needed > available:
+        raise EngineError(
+            f"weights and cache would take {needed / 1e9:.1f} GB, and this machine has {available / 1e9:.1f} GB",
+            "ask for a shorter --context",
+        )
+    short, long = memory.measure(path, n_slots=_N_SLOTS, context_tokens=n_tokens, kv_format=format)
+    n_short = n_tokens // memory.SHORT_SHARE
+    predicted, predicted_short = (_N_SLOTS * _kept(architecture, n, format) for n in (n_tokens, n_short))
+    held = (short.held_bytes, long.held_bytes)
+    return Check(
+        model=described.name,
+        engine=f"the embedded llama.cpp ({engine_version()})",
+        n_sequences=_N_SLOTS,
+        context_tokens=n_tokens,
+        n_tokens=_N_SLOTS * n_tokens,
+        kv_format=format,
+        kv_predicted=predicted,
+        kv_told=long.told.kv_bytes,
+        state_predicted=_N_SLOTS * kv.state_bytes(architecture),
+        state_told=long.told.state_bytes,
+        weights_predicted=stored.n_bytes,
+        weights_told=long.told.model_bytes,
+        repacked_told=long.told.repacked_bytes,
+        other_told=long.told.compute_bytes,
+        held=long.held_bytes,
+        n_tokens_short=_N_SLOTS * n_short,
+        kv_more_predicted=predicted - predicted_short,
+        kv_more_told=long.told.kv_bytes - short.told.kv_bytes,
+        more_measured=None if held[0] is None or held[1] is None else held[1] - held[0],
+    )
+
+
+def _kept(architecture: Architecture, n_tokens: int, format: str) -> int:
+    """Bytes of one sequence's cache in llama.cpp, which is there from the start. It gives up what lies outside a window
+    later than it could."""
+    bits, total = KV_FORMATS[format], 0
+    for part in architecture.attention:
+        n_kept = n_tokens
+        if part.window is not None:
+            n_kept = min(n_tokens, -(-(part.window + _BATCH) // _BLOCK) * _BLOCK)
+        total += int(kv.elements_per_token(part) * n_kept * bits / 8)
+    return total
