@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "tasks": GROUND,
     "engines": GROUND | {"plan.request"},
     "metrics": GROUND | {"records", "stats"},
-    "report": GROUND | {"metrics", "stats"},
+    "analysis": GROUND | {"records", "stats", "metrics"},
+    "report": GROUND | {"metrics", "stats", "analysis"},
     "truth": GROUND | {"clock", "records", "stats"},
     "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
@@ -41,6 +42,9 @@ MAY_IMPORT = {
     "experiment": GROUND
     | {"clock", "records", "recorder", "plan", "engines", "wire", "drive", "host", "embedded"}
     | {"config", "run_folder", "measurement", "workers", "scraper"},
+    # The only place where results steer what is measured next; imported by the command line alone.
+    "probes": GROUND
+    | {"clock", "records", "stats", "metrics", "analysis", "drive.progress", "config", "experiment", "run_folder"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

@@ -57,7 +57,7 @@ def print_dry_run(config: Experiment, format: Format) -> None:
     if format is Format.JSON:
         sys.stdout.write(plan_text.to_json(plan).decode())
     else:
-        sys.stdout.write(plan_text.render(plan, width=_width()))
+        sys.stdout.write(plan_text.render(plan, width=width()))
 
 
 def _check_limits(slo: str) -> None:
@@ -86,12 +86,13 @@ def _print(run: Run, format: str, slo: str | None, *, is_kept: bool = False) -> 
         sys.stdout.write(markdown.render(summary))
     else:
         is_colour = wants_colour(sys.stdout)
-        sys.stdout.write(text.render(summary, run_path=str(run.path), width=_width(), is_colour=is_colour))
+        sys.stdout.write(text.render(summary, run_path=str(run.path), width=width(), is_colour=is_colour))
     sys.stdout.flush()
     return _exit_code(summary, run)
 
 
-def _width() -> int:
+def width() -> int:
+    """Columns of a report."""
     return min(MAX_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 

@@ -103,14 +103,38 @@ def run(config: Experiment, observer: Observer, *, is_staggered: bool = True) ->
         if config.url is not None and not config.command:
             subject, run_ = Subject(config.url, config.model), None
         else:
-            run_ = Run.create(config.out, _name(config))
+            run_ = Run.create(config.out, name_of(config))
             stack.enter_context(_noting_failure(config, run_))
-            subject = stack.enter_context(started(config, shape_of(config), run_, observer, start))
+            subject = stack.enter_context(started(config, shape_of(config), run_.path, observer, start))
         prepared = _prepare(config, subject, observer, is_staggered=is_staggered)
         if run_ is None:
-            run_ = Run.create(config.out, _name(config))
+            run_ = Run.create(config.out, name_of(config))
             stack.enter_context(_noting_failure(config, run_))
         observer.say(f"folder    {run_.path}")
+        _drive(config, prepared, run_, observer)
+    run_.write_tables()
+    return run_
+
+
+@contextmanager
+def serving(config: Experiment, folder: Path, observer: Observer) -> Iterator[Subject]:
+    """The server of many runs, started once if it is ours to start, with its log in `folder`.
+
+    `config`: the greatest load that will come. Raises: UsageError, EngineError.
+    """
+    start = check(config)
+    if config.url is not None and not config.command:
+        yield Subject(config.url, config.model, serves_many=True)
+        return
+    with started(config, shape_of(config), folder, observer, start) as subject:
+        yield replace(subject, serves_many=True)
+
+
+def run_against(subject: Subject, config: Experiment, observer: Observer) -> Run:
+    """One run, of a server that is there. `config` names the folder by `out`. Raises: as `run`."""
+    run_ = Run.create(config.out, name_of(config))
+    with _noting_failure(config, run_):
+        prepared = _prepare(config, subject, observer, is_staggered=True)
         _drive(config, prepared, run_, observer)
     run_.write_tables()
     return run_
@@ -162,7 +186,8 @@ def _noting_failure(config: Experiment, run_: Run) -> Iterator[None]:
         raise
 
 
-def _name(config: Experiment) -> str:
+def name_of(config: Experiment) -> str:
+    """For the folder of a run: whom it measures, and under what load."""
     if config.is_embedded:
         who = "embedded"
     elif config.engine is not None:
@@ -186,7 +211,7 @@ def _drive(config: Experiment, prepared: Prepared, run_: Run, observer: Observer
     manifest["plan"] |= {"words_nonce": prepared.words_nonce}
     manifest["plan"]["caches"] = caches.state_of(
         has_new_words=config.seed is None and shape_of(config).inputs.kind != "file",
-        is_our_server=subject.server is not None,
+        is_our_server=subject.server is not None and not subject.serves_many,
     )
     manifest["clock"] = {"origin_ns": clock.origin_ns}
     manifest["gauges"] = prepared.beside.facts()
