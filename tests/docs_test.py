@@ -32,6 +32,7 @@ from inferometer.engines.facts import DEVICES
 from inferometer.engines.gauges import GAUGES, HISTOGRAMS
 from inferometer.engines.knobs import KNOBS
 from inferometer.metrics import METRICS
+from inferometer.metrics.slo_presets import presets
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -130,6 +131,13 @@ def option_table(command) -> str:
 @pytest.mark.parametrize("verb", ["inferometer", *VERBS])
 def test_options_are_documented(verb, page_block):
     page_block("reference/cli.md", f"options of {verb}", option_table(VERBS.get(verb, COMMAND)))
+
+
+def test_the_presets_of_limits_are_listed(page_block):
+    rows = ["| preset | limits | share | from |", "|---|---|---|---|"]
+    for name, preset in presets().items():
+        rows.append(f"| `{name}` | `{preset.limits.text}` | {preset.attainment:.0%} | {preset.source} |")
+    page_block("reference/cli.md", "presets", "\n".join(rows) + "\n")
 
 
 def test_every_verb_has_its_section():

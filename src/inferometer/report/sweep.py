@@ -70,7 +70,7 @@ def _table(sweep: Sweep) -> list[str]:
     if sweep.slo:
         picked.append(("in limits", [point.attainment for point in points], False))
     rows = [["in flight" if sweep.kind == "concurrency" else "offered/s"]]
-    rows += [[f"{point.load:g}{_MARKS.get(point.verdict, '')}"] for point in points]
+    rows += [[_load(point) + _MARKS.get(point.verdict, "")] for point in points]
     for name, numbers, is_whole in picked:
         scale = scale_of(number.figure for number in numbers)
         unit = "" if name in ("requests/s", "tokens/s", "in flight") else scale.unit.strip().removesuffix("/token")
@@ -81,6 +81,10 @@ def _table(sweep: Sweep) -> list[str]:
     return columns(rows, ">" * len(rows[0]))
 
 
+def _load(point: Point) -> str:
+    return f"{point.load:g}{' again' if point.is_repeat else ''}"
+
+
 def _remarks(sweep: Sweep, width: int) -> list[str]:
     """What is wrong with single points."""
     lines = []
@@ -89,8 +93,7 @@ def _remarks(sweep: Sweep, width: int) -> list[str]:
         parts += [f"not long enough: {point.short}"] if point.short else []
         parts += [f"{point.verdict}: {', '.join(point.reasons)}"] if point.verdict != "valid" else []
         if parts:
-            label = f"{point.load:g}{' again' if point.is_repeat else ''}"
-            lines += filled(label, parts, width=width, indent=INDENT)
+            lines += filled(_load(point), parts, width=width, indent=INDENT)
     return lines
 
 
