@@ -211,7 +211,7 @@ class _Going:
             if half > self.aim.resolution:
                 notes.append(
                     f"after {format_span(self.spent_s)} the limit is known to +-{100 * half:.0f} %, not to "
-                    f"+-{100 * self.aim.resolution:.0f} %: give --budget {math.ceil(self.budget_s * 2 / 60)}m"
+                    f"+-{100 * self.aim.resolution:.0f} %: give a larger --budget"
                 )
         spoiled = [row for row in self.rows if row.reasons]
         if spoiled:
