@@ -3,8 +3,9 @@
 
     python benchmarks/limit_search.py [--cases queue,slots,batch] [--searches 20] [--jobs 2]
 
-The engine is simulated: the same batching and service law as `inferometer emulate` has, driven without a socket, so that
-an hour of searching takes a minute. The search is the one of `inferometer limit`, whole: only what takes a look differs.
+The engine is simulated: the same batching and service law as `inferometer emulate` has, driven without a socket, so
+that an hour of searching takes a minute. The search is that of `inferometer limit`, whole: only what takes a look
+differs.
 Truth: for one slot and equal requests the closed form of M/D/1; else a bisection over simulated requests, a million in
 the last steps.
 """
@@ -250,9 +251,8 @@ def report(case: Case, n_searches: int, pool: ProcessPoolExecutor) -> None:
     n_in = sum(limit.lo <= truth <= limit.hi for limit in limits)
     wrong = sum((one.holds or 0) > truth for one in found), sum((one.fails or math.inf) < truth for one in found)
     unsafe = sum((one.safe or 0) > truth for one in found)
-    print(
-        f"  within 5 %: {n_right(errors)} of {n_searches}; interval holds the truth: {n_in}; mean error {np.mean(errors):+.3f}"
-    )
+    print(f"  within 5 %: {n_right(errors)} of {n_searches}; interval holds the truth: {n_in}", end="")
+    print(f"; mean error {np.mean(errors):+.3f}")
     print(f"  shown to hold above the truth: {wrong[0]}; shown to fail below it: {wrong[1]}; safe above it: {unsafe}")
     print(f"  time: {narrow_s:,.0f} s to the limit, {spent_s:,.0f} s with the safe load shown")
     ask = ask_for(aim_of(case), truth, "narrow", draw=0)
@@ -263,8 +263,8 @@ def report(case: Case, n_searches: int, pool: ProcessPoolExecutor) -> None:
         grid_s = n_points * n_looks * look_s
         right = n_right(answers[:, k] / truth - 1)
         print(
-            f"  even grid, {n_points} points of {n_looks * look_s:,.0f} s: {grid_s:,.0f} s, within 5 %: {right} of {n_searches};"
-            f" the search takes {narrow_s / grid_s:.2f} of it, {spent_s / grid_s:.2f} with the safe load"
+            f"  even grid, {n_points} points of {n_looks * look_s:,.0f} s: {grid_s:,.0f} s, within 5 %: {right} of "
+            f"{n_searches}; the search takes {narrow_s / grid_s:.2f} of it, {spent_s / grid_s:.2f} with the safe load"
         )
     sys.stdout.flush()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from tests.analysis.points import point
 
 from inferometer.analysis.curve import Law, drift_of, gain_per_doubling, is_saturated, law_of, marked
 from inferometer.stats import Missing
 from inferometer.stats.usl import usl
-from tests.analysis.points import point
 
 
 def test_a_gain_is_reckoned_per_doubling():

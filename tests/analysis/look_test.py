@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.metrics.traces import CONTENT, MS, make_trace, request
 
 from inferometer.analysis.look import Look, look_at
 from inferometer.kinds import Outcome
 from inferometer.metrics.slo import parse_limits
-from tests.metrics.traces import CONTENT, MS, make_trace, request
 
 
 def answered(due_ms, ttft_ms, gap_ms=10):

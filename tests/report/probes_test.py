@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from tests.analysis.points import number, point
+
 from inferometer.analysis.curve import Sweep, drift_of, law_of, marked
 from inferometer.analysis.limit import LimitSearch, LoadRow, LookRow
 from inferometer.analysis.number import Number
 from inferometer.report import limit as limit_report
 from inferometer.report import sweep as sweep_report
 from inferometer.stats.usl import usl
-from tests.analysis.points import number, point
 
 ENGINE = {"title": "llama.cpp", "version": "b6712", "model": "reader"}
 PLAN = {"input_tokens": "128", "output_tokens": "uniform:32-64"}

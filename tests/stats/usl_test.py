@@ -87,5 +87,5 @@ def test_intervals_cover(rng, alpha, beta, noise):
             hits[i] += found.lo <= true <= found.hi
         told = fit.peak_load
         n_wrong += isinstance(told, Estimate) and not told.lo <= peak <= told.hi
-    assert ((0.93 <= hits / n) & (hits / n <= 0.985)).all(), hits / n
+    assert ((hits / n >= 0.93) & (hits / n <= 0.985)).all(), hits / n
     assert n_wrong / n <= 0.06

@@ -89,6 +89,7 @@ def limit(
     scrape_every: flags.ScrapeEvery = None,
     out: flags.Out = None,
     no_content: flags.NoContent = None,
+    config: flags.Config = None,
     quiet: flags.Quiet = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
@@ -108,6 +109,6 @@ def limit(
     given |= {"concurrency": 1 if of is Of.CONCURRENCY else None}
     for name in ("attainment", "budget", "of"):
         del given[name]
-    config = probing.resolve(given)
+    common = probing.resolve(given)
     is_closed = of is Of.CONCURRENCY
-    sys.exit(probing.limit(config, objective, format, is_closed=is_closed, budget_s=budget_s, is_quiet=quiet))
+    sys.exit(probing.limit(common, objective, format, is_closed=is_closed, budget_s=budget_s, is_quiet=quiet))

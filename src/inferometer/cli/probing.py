@@ -26,7 +26,7 @@ from inferometer.probes.results import read_result
 
 MIN_BUDGET_S = 60.0
 # Parameters of a verb that are no fields of an experiment under their own names.
-_NOT_FIELDS = ("context", "format", "quiet", "for_", "set_", "no_stream", "no_content")
+_NOT_FIELDS = ("context", "config", "format", "quiet", "for_", "set_", "no_stream", "no_content")
 
 
 def resolve(given: Mapping[str, Any]) -> Experiment:
@@ -34,7 +34,7 @@ def resolve(given: Mapping[str, Any]) -> Experiment:
     fields = {name: value for name, value in given.items() if name not in _NOT_FIELDS}
     fields["is_streamed"] = None if given["no_stream"] is None else not given["no_stream"]
     fields["keeps_content"] = None if given["no_content"] is None else not given["no_content"]
-    config = configuration.resolve(fields)
+    config = configuration.resolve(fields, given["config"])
     if config.warmup is not None and config.warmup.n_requests:
         raise UsageError("--warmup of a probe is a time: runs of many loads are compared", "write --warmup 5s")
     if config.slo:

@@ -65,6 +65,7 @@ def sweep(
     scrape_every: flags.ScrapeEvery = None,
     out: flags.Out = None,
     no_content: flags.NoContent = None,
+    config: flags.Config = None,
     quiet: flags.Quiet = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
@@ -81,5 +82,5 @@ def sweep(
     first = ladder.loads[0] if ladder.loads else 1
     given["concurrency"] = int(first) if ladder.kind == "concurrency" else None
     given["rate"] = first if ladder.kind == "rate" else None
-    config = probing.resolve(given)
-    sys.exit(probing.sweep(config, ladder, format, is_quiet=quiet))
+    common = probing.resolve(given)
+    sys.exit(probing.sweep(common, ladder, format, is_quiet=quiet))

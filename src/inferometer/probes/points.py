@@ -62,6 +62,7 @@ class Points:
             concurrency=concurrency,
             rate=rate,
             requests=None,
+            repeats=1,
             for_s=window_s,
             warmup=Warmup(duration_s=warmup_s),
             draw=self.n_taken,

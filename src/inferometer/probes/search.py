@@ -98,8 +98,8 @@ class Found:
     """What a search came to.
 
     `limit`: the load at which the share falls to the target; `holds`: the highest load that was shown to hold it,
-    `fails`: the lowest that was shown not to; `safe`: the highest that holds and is at most 0.9 of the limit; None: there
-    is none. `stopped`: why it ended there.
+    `fails`: the lowest that was shown not to; `safe`: the highest that holds and is at most 0.9 of the limit. None:
+    there is none. `stopped`: why it ended there.
     """
 
     limit: Estimate | Missing

@@ -18,7 +18,7 @@ from pathlib import Path
 from inferometer.analysis import curve
 from inferometer.analysis.curve import Point, Sweep, is_failing, is_saturated, point_of
 from inferometer.clock import utc_now
-from inferometer.config import Experiment
+from inferometer.config import DEFAULT_FOR_S, Experiment
 from inferometer.drive.progress import Observer
 from inferometer.errors import EngineError, InferometerError, UsageError
 from inferometer.metrics.summary import Summary, summarize
@@ -134,7 +134,7 @@ class _Going:
 
     def _plateau(self) -> float:
         """Requests per second in a closed loop of many: about what the server can do. A guess, and only used as one."""
-        base_s = self.config.for_s or 0.0
+        base_s = self.config.for_s or DEFAULT_FOR_S
         taken = self.taker.take(concurrency=PLATEAU, window_s=base_s, warmup_s=self._warmup_s(PLATEAU))
         self.seconds += taken.seconds
         found = summarize(taken.run.trace()).metrics["request_throughput_per_s"]["value"]
@@ -160,7 +160,7 @@ class _Going:
 
     def _window_s(self, load: float) -> float:
         """As asked, or as long as ten requests a slot and three latencies take at the speed of the point before."""
-        base_s = self.config.for_s or 0.0
+        base_s = self.config.for_s or DEFAULT_FOR_S
         if not self.done:
             return base_s
         throughput = self.done[-1].request_throughput.value or 0.0
