@@ -14,8 +14,8 @@ from inferometer.metrics.slo_presets import presets
     [
         (["sweep"], ("one kind of load", "--concurrency 1,2,4,8 or auto")),
         (["sweep", "--concurrency", "1,2", "--rate", "auto"], ("one kind of load",)),
-        (["sweep", "--concurrency", "1,many"], ("--concurrency many is no load", "--concurrency auto")),
-        (["sweep", "--rate", "0"], ("--rate 0 is no load",)),
+        (["sweep", "--concurrency", "1,many"], ("--concurrency 'many' is no load", "--concurrency auto")),
+        (["sweep", "--rate", "0"], ("--rate '0' is no load",)),
         (["sweep", "--rate", "2", "--warmup", "5"], ("--warmup of a probe is a time", "--warmup 5s")),
         (["sweep", "--rate", "2", "--slo", "ttf<1s"], ("ttf is not a metric",)),
         (["limit"], ("no limits to search for", "--slo chat")),

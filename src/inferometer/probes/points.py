@@ -75,19 +75,22 @@ class Points:
             self.subject, replace(config, out=str(self.folder / POINTS / name)), _Quietly(self.observer)
         )
         seconds = (clock.now_ns() - t_start_ns) / NS_PER_S
-        if (stopped := _why_stopped(run)) is not None:
+        server = self.subject.server
+        if (stopped := _why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:
             raise Stopped(stopped)
         return Taken(run, seconds)
 
 
-def _why_stopped(run: Run) -> InferometerError | None:
+def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
+    """Not a run that ended for nothing but failures: more than the server bears looks like that, and is a result."""
     manifest: dict[str, Any] = run.manifest()
     if manifest.get("is_interrupted"):
         return Cancelled("stopped by the user")
-    if not manifest.get("stop_reason"):
+    if not is_dead and not manifest.get("is_own_fault"):
         return None
-    kind = RunError if manifest.get("is_own_fault") else EngineError
-    return kind(f"the run {run.path.name} ended early: {manifest['stop_reason']}", f"see inferometer report {run.path}")
+    kind = EngineError if is_dead else RunError
+    reason = manifest.get("stop_reason") or "the engine ended"
+    return kind(f"the run {run.path.name} ended early: {reason}", f"see inferometer report {run.path}")
 
 
 class _Quietly:
