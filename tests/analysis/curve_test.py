@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from tests.analysis.points import point
 
-from inferometer.analysis.curve import Law, drift_of, gain_per_doubling, is_saturated, law_of, marked
-from inferometer.stats import Missing
+from inferometer.analysis.curve import Law, drift_of, gain_per_doubling, is_saturated, law_of, marked, resource_of
+from inferometer.stats import Missing, exact
 from inferometer.stats.usl import usl
 
 
@@ -39,6 +39,30 @@ def test_drift_is_the_first_load_again():
     drift = drift_of(point(1, 10), point(1, 9))
     assert drift.value == pytest.approx(0.9)
     assert drift.lo < 0.9 < drift.hi < 1
+
+
+@pytest.mark.parametrize(
+    ("waiting", "used", "codes", "told"),
+    [
+        (3, 0.99, [], "memory"),
+        (3, 0.4, [], "slots or batch size: requests wait while the cache has room"),
+        (3, None, [], "slots or batch size: requests wait"),
+        (0, 0.99, [], "compute or bandwidth"),
+        (3, 0.99, ["late_sends"], "the client"),
+        (None, None, [], ""),
+    ],
+)
+def test_what_a_saturated_server_is_short_of(waiting, used, codes, told):
+    def gauge(value, unit):
+        return Missing("not told", 0, unit) if value is None else exact(value, n=9, unit=unit, method="gauge")
+
+    server = {
+        "server_requests_waiting_max": gauge(waiting, "requests"),
+        "server_kv_used_max_ratio": gauge(used, "ratio"),
+    }
+    found = resource_of(server, codes)
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
 
 
 def test_a_point_survives_its_file():

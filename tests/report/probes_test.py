@@ -45,7 +45,10 @@ def test_a_sweep(golden):
 
 
 def test_a_sweep_over_rates_that_ended_at_saturation(golden):
-    points = [point(2, 2.0), point(4, 3.6, limit="the queue grows: requests in flight rise by 12.0")]
+    points = [
+        point(2, 2.0),
+        point(4, 3.6, limit="the queue grows: requests in flight rise by 12.0", resource="memory: the cache is full"),
+    ]
     sweep = Sweep(
         kind="rate",
         is_auto=False,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -25,12 +25,14 @@ Kind = Literal["concurrency", "rate"]
 MIN_GAIN = 0.03  # of throughput per doubling; less in two doublings in a row is saturation
 MAX_ERRORS = 0.01  # share of failed requests from which on a server is past what it bears
 MAX_HALF_WIDTH = 0.05  # of throughput, as a share: a point that is wider was too short
+FULL = 0.95  # share of the cache for keys and values from which on it is what is missing
 REQUESTS_PER_SLOT, MIN_LATENCIES = 10, 3  # that a point must hold
 _LEAST_ERROR = 0.01  # relative; an interval that happens to be narrower must not outweigh all other points
 
 
 class Point(msgspec.Struct, frozen=True):
-    """A run. `short`: why it was not long enough; `limit`: why it lies at or beyond what the server bears; "": not."""
+    """A run. `short`: why it was not long enough; `limit`: why it lies at or beyond what the server bears; "": not.
+    `resource`: what its own gauges say there is too little of, "" where they do not tell."""
 
     load: float
     folder: str
@@ -47,6 +49,7 @@ class Point(msgspec.Struct, frozen=True):
     reasons: list[str]
     short: str = ""
     limit: str = ""
+    resource: str = ""
     is_repeat: bool = False
 
 
@@ -109,8 +112,23 @@ def point_of(summary: Summary, load: float, folder: str, *, kind: Kind, is_repea
         reasons=list(dict.fromkeys(reason.code for reason in reasons)),
         short=_short(summary, load, kind),
         limit=f"{errors.value:.0%} of the requests failed" if is_failing and isinstance(errors, Estimate) else growing,
+        resource=resource_of(summary.server, [reason.code for reason in reasons]),
         is_repeat=is_repeat,
     )
+
+
+def resource_of(server: Mapping[str, Estimate | Missing], codes: Sequence[str]) -> str:
+    """What there is too little of at a load that is too much, by the server's gauges; "" where they do not tell."""
+    if "late_sends" in codes:
+        return "the client: it sent late"
+    waiting, used = server.get("server_requests_waiting_max"), server.get("server_kv_used_max_ratio")
+    if not isinstance(waiting, Estimate):
+        return ""
+    if waiting.value <= 0:
+        return "compute or bandwidth: nobody waits"
+    if isinstance(used, Estimate) and used.value >= FULL:
+        return "memory: the cache is full while requests wait"
+    return "slots or batch size: requests wait" + (" while the cache has room" if isinstance(used, Estimate) else "")
 
 
 def _short(summary: Summary, load: float, kind: Kind) -> str:

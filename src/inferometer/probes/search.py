@@ -25,7 +25,7 @@ from inferometer.stats import LEVEL, Estimate, Missing
 from inferometer.stats.sequential import Evidence, evidence
 from inferometer.stats.threshold import Threshold, find_threshold
 
-MAX_LOADS = 16  # whose verdicts share the error that is allowed; later ones have none
+MAX_LOADS = 16  # whose verdicts share the error that is allowed; loads that come after them have none
 SAFE_SHARE = 0.9  # of the limit
 NEAR = 1.25  # looks within this factor of the limit are fitted: further away no curve is logistic
 MIN_LONG = 6  # long looks before an estimate is believed: fewer do not show how much looks differ
@@ -267,6 +267,8 @@ def is_too_much(look: Look, target: float) -> bool:
 
 def verdict_of(aim: Aim, taken: Sequence[Taken], load: float) -> str:
     """Whether a load was shown to be "above" the target, or "below" it, or its queue grew in most of its long looks."""
+    if load not in list(dict.fromkeys(each.ask.load for each in taken))[:MAX_LOADS]:
+        return "undecided"
     alpha = (1 - LEVEL) / 2 / MAX_LOADS
     mine = [each for each in taken if each.ask.load == load]
     time = time_of([each.look for each in taken if 1 / NEAR <= each.ask.load / load <= NEAR])

@@ -90,6 +90,7 @@ def _remarks(sweep: Sweep, width: int) -> list[str]:
     lines = []
     for point in sweep.points:
         parts = [f"at or beyond the limit: {point.limit}"] if point.limit else []
+        parts += [f"short of {point.resource}"] if point.limit and point.resource else []
         parts += [f"not long enough: {point.short}"] if point.short else []
         parts += [f"{point.verdict}: {', '.join(point.reasons)}"] if point.verdict != "valid" else []
         if parts:
