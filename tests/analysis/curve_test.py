@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.analysis.points import point
+from tests.analysis.points import number, point
 
 from inferometer.analysis.curve import Law, drift_of, gain_per_doubling, is_saturated, law_of, marked, resource_of
 from inferometer.stats import Missing, exact
@@ -26,6 +26,12 @@ def test_saturated_is_what_gains_next_to_nothing_twice():
 def test_a_point_that_brings_nothing_says_so():
     texts = [each.limit for each in marked([point(1, 10), point(2, 18), point(4, 18.2), point(8, 18.0)])]
     assert texts == ["", "", "throughput gains 1.1 % per doubling", "throughput loses 1.1 % per doubling"]
+
+
+def test_a_throughput_that_is_hardly_known_tells_no_gain():
+    vague = point(2, 9, request_throughput=number(9, "1/s", half=0.3))
+    assert marked([point(1, 10), vague])[1].limit == ""
+    assert not is_saturated([point(1, 10), vague, point(4, 9)])
 
 
 def test_the_law_through_points():

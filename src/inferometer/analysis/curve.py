@@ -143,7 +143,7 @@ def _short(summary: Summary, load: float, kind: Kind) -> str:
     throughput = summary.metrics["request_throughput_per_s"]["value"]
     if isinstance(throughput, Missing):
         return throughput.reason
-    half = (throughput.hi - throughput.lo) / 2 / throughput.value if throughput.value else math.inf
+    half = _half_width(number_of(throughput))
     if half > MAX_HALF_WIDTH:
         return f"throughput is known to +-{100 * half:.0f} % only" if math.isfinite(half) else "no interval"
     return ""
@@ -155,11 +155,19 @@ def is_failing(point: Point) -> bool:
 
 
 def gain_per_doubling(before: Point, after: Point) -> float:
-    """By which share throughput rose, as if the load had been doubled; NaN where one of them has none."""
+    """By which share throughput rose, as if the load had been doubled; NaN where one of them is not known so well."""
     lower, upper = before.request_throughput.value, after.request_throughput.value
-    if not lower or not upper or after.load <= before.load:
+    is_known = max(_half_width(point.request_throughput) for point in (before, after)) <= MAX_HALF_WIDTH
+    if not lower or not upper or not is_known or after.load <= before.load:
         return math.nan
     return float((upper / lower) ** (1 / math.log2(after.load / before.load)) - 1)
+
+
+def _half_width(number: Number) -> float:
+    """Of the interval, as a share of the value; infinite where there is none."""
+    if not number.value or number.lo is None or number.hi is None:
+        return math.inf
+    return (number.hi - number.lo) / 2 / number.value
 
 
 def is_saturated(points: Sequence[Point]) -> bool:

@@ -19,11 +19,11 @@ from inferometer.analysis.number import Number, number_of
 from inferometer.clock import utc_now
 from inferometer.config import Experiment
 from inferometer.drive.progress import Observer
-from inferometer.errors import EngineError, InferometerError
+from inferometer.errors import Cancelled, EngineError, InferometerError
 from inferometer.metrics.slo import Limits
 from inferometer.metrics.slo_presets import Objective
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, points
+from inferometer.probes.points import BY_USER, MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, points
 from inferometer.probes.results import write_result
 from inferometer.probes.search import (
     SAFE_SHARE,
@@ -95,6 +95,9 @@ class _Going:
             self.stopped = str(stopped)
             self._write()
             return stopped.cause
+        except KeyboardInterrupt:  # between two measurements, which have their own way of ending
+            self.stopped = BY_USER
+            return Cancelled(BY_USER)
         self._write()
         return None
 

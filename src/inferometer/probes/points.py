@@ -23,6 +23,7 @@ from inferometer.run_folder import Run
 from inferometer.units import NS_PER_S
 
 POINTS = "points"
+BY_USER = "stopped by the user"
 # Of a server that is started here without a word on how many it serves at a time; more than any two cores need.
 MOST_STARTED, MOST_ELSEWHERE = 64, 1_024
 
@@ -85,7 +86,7 @@ def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
     """Not a run that ended for nothing but failures: more than the server bears looks like that, and is a result."""
     manifest: dict[str, Any] = run.manifest()
     if manifest.get("is_interrupted"):
-        return Cancelled("stopped by the user")
+        return Cancelled(BY_USER)
     if not is_dead and not manifest.get("is_own_fault"):
         return None
     kind = EngineError if is_dead else RunError

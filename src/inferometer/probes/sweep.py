@@ -20,9 +20,9 @@ from inferometer.analysis.curve import Point, Sweep, is_failing, is_saturated, p
 from inferometer.clock import utc_now
 from inferometer.config import DEFAULT_FOR_S, Experiment
 from inferometer.drive.progress import Observer
-from inferometer.errors import EngineError, InferometerError, UsageError
+from inferometer.errors import Cancelled, EngineError, InferometerError, UsageError
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, points
+from inferometer.probes.points import BY_USER, MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, points
 from inferometer.probes.results import write_result
 from inferometer.stats import Missing
 from inferometer.stats.usl import MIN_LOADS, MIN_SPAN
@@ -115,6 +115,9 @@ class _Going:
             self.stopped = str(stopped)
             self._write()
             return stopped.cause
+        except KeyboardInterrupt:  # between two measurements, which have their own way of ending
+            self.stopped = BY_USER
+            return Cancelled(BY_USER)
         return None
 
     def _ladder(self) -> Iterator[float]:
