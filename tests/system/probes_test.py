@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -27,6 +28,21 @@ def test_a_sweep_leaves_runs_and_a_result(shell, truth):
     assert len(set(seeds)) == 3
     assert shell("report", "sweep").stdout == done.stdout
     assert shell("report", "sweep", "--format", "json").json == result
+
+
+def test_ctrl_c_keeps_the_points_that_are_there(shell, truth):
+    server = truth(ttft_ms=20, gap_ms=2)
+    flags = ("--concurrency", "1,2,3", "--for", "2s", "--warmup", "200ms", "--output-tokens", "8", "--out", "sweep")
+    process = shell.start("sweep", server.url, *flags)
+    for line in process.stderr:
+        if line.startswith("point"):
+            process.send_signal(signal.SIGINT)
+            break
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 130, stderr
+    assert "stopped by the user" in stdout
+    result = json.loads((shell.folder / "sweep" / "sweep.json").read_text())
+    assert [point["load"] for point in result["points"]] == [1]
 
 
 def test_a_limit_that_one_request_alone_misses_is_no_limit(shell, truth):
