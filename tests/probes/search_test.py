@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,14 @@ def test_a_growing_queue_fails_a_load_although_all_requests_were_in_time():
     once = Taken(ask, *server.take(ask))
     assert verdict_of(aim(), [once], 10.0) == "undecided"
     assert verdict_of(aim(), [once, once], 10.0) == "below"
+
+
+def test_a_look_that_the_client_spoiled_counts_for_nothing():
+    server = Server(limit=1.0)
+    ask = ask_for(aim(), 10.0, "narrow", draw=0)
+    look, seconds = server.take(ask)
+    assert verdict_of(aim(), [Taken(ask, look, seconds)], 10.0) == "below"
+    assert verdict_of(aim(), [Taken(ask, replace(look, is_spoiled=True), seconds)] * 9, 10.0) == "undecided"
 
 
 def test_where_nothing_meets_the_limits_there_is_no_limit():

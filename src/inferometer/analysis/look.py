@@ -25,6 +25,7 @@ _FAR = math.log(10)
 class Look:
     """Requests in the order in which they were due: `is_met`, all limits; `closeness`: of each to its nearest limit, in
     logarithms, above 0 beyond it. `misses`: of each limit, by its text. `growth`: how the queue grew, "" if it did not.
+    `is_spoiled`: the client was in the way, so that it says nothing of the server.
     """
 
     load: float
@@ -32,6 +33,7 @@ class Look:
     closeness: FloatArray
     misses: Mapping[str, int]
     growth: str
+    is_spoiled: bool = False
 
     @property
     def n(self) -> int:

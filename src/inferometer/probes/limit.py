@@ -43,6 +43,8 @@ from inferometer.units import format_span
 BUDGET_S = 900.0
 _ALONE_S, _ALONE_WARMUP_S = 5.0, 1.0
 _SINCE_DUE = ("ttft_s", "ttfat_s", "e2e_s")  # limits on these bound how long a request may wait
+# Reasons for which a run says nothing of the server: the load was not the one asked for, or its stamps are not true.
+_CLIENT = ("late_sends", "not_delivered", "client_stalled", "client_starved")
 _WORDS = {"above": "holds", "below": "fails", "undecided": "undecided"}
 
 
@@ -135,8 +137,9 @@ class _Going:
         taken = self.taker.take(**load, window_s=ask.window_s, warmup_s=ask.warmup_s)
         self.spent_s += taken.seconds
         trace = taken.run.trace()
-        look = look_at(trace, self.objective.limits, ask.load)
         reasons = summarize(trace, self.objective.limits).verdict.reasons
+        spoilt = any(reason.level == "invalid" and reason.code in _CLIENT for reason in reasons)
+        look = replace(look_at(trace, self.objective.limits, ask.load), is_spoiled=spoilt)
         self.rows.append(
             LookRow(
                 ask.load,
@@ -219,7 +222,8 @@ class _Going:
         spoiled = [row for row in self.rows if row.reasons]
         if spoiled:
             codes = ", ".join(dict.fromkeys(code for row in spoiled for code in row.reasons))
-            notes.append(f"{len(spoiled)} of {len(self.rows)} runs are invalid: {codes}")
+            told = f"{len(spoiled)} of {len(self.rows)} runs are invalid: {codes}"
+            notes.append(f"{told}; those in which the client was late count for nothing: search on a quieter machine")
         return notes
 
     def _write(self) -> None:

@@ -160,7 +160,7 @@ class Search:
         aim, step = self.aim, math.log1p(aim_step(self.aim))
         while not self._is_spent(0.6):
             fit = fitted(aim, self.taken)
-            n_long = sum(each.ask.is_long for each in self.taken)  # none proves yet
+            n_long = sum(each.ask.is_long for each in _sound(self.taken))  # none proves yet
             if fit.half_width <= aim.resolution and n_long >= MIN_LONG:
                 return ""
             side = -1 if n_long % 2 else 1
@@ -269,6 +269,7 @@ def verdict_of(aim: Aim, taken: Sequence[Taken], load: float) -> str:
     """Whether a load was shown to be "above" the target, or "below" it, or its queue grew in most of its long looks."""
     if load not in list(dict.fromkeys(each.ask.load for each in taken))[:MAX_LOADS]:
         return "undecided"
+    taken = _sound(taken)
     alpha = (1 - LEVEL) / 2 / MAX_LOADS
     mine = [each for each in taken if each.ask.load == load]
     time = time_of([each.look for each in taken if 1 / NEAR <= each.ask.load / load <= NEAR])
@@ -280,6 +281,10 @@ def verdict_of(aim: Aim, taken: Sequence[Taken], load: float) -> str:
         return "below"
     acquitted = evidence_of(aim.target, long, time).verdict(alpha) == "above"
     return "above" if acquitted and not n_growing else "undecided"
+
+
+def _sound(taken: Sequence[Taken]) -> list[Taken]:
+    return [each for each in taken if not each.look.is_spoiled]
 
 
 def holding(aim: Aim, taken: Sequence[Taken], *, most: float = math.inf) -> float | None:
@@ -297,7 +302,7 @@ def failing(aim: Aim, taken: Sequence[Taken]) -> float | None:
 def fitted(aim: Aim, taken: Sequence[Taken]) -> Threshold:
     """The limit as the long looks near it tell; as long as they do not enclose it, the short ones too. Not those that
     prove: they lie far below, and many of them would bend the curve to themselves."""
-    long = [each.look for each in taken if each.ask.stage == "narrow"]
+    long = [each.look for each in _sound(taken) if each.ask.stage == "narrow"]
     looks = long if _encloses(aim, long) else [each.look for each in taken if each.ask.stage != "prove"]
     fit = _fit(aim, looks)
     near = [look for look in looks if 1 / NEAR <= look.load / fit.value.value <= NEAR]
@@ -329,8 +334,8 @@ def binding_of(aim: Aim, taken: Sequence[Taken], limit: float) -> str:
 def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
     """What all looks say together."""
     holds, fails = holding(aim, taken), failing(aim, taken)
-    if not any(each.ask.stage == "narrow" for each in taken):
-        reason = f"needs looks long enough to tell, has none: {stopped}"
+    if not any(each.ask.stage == "narrow" for each in _sound(taken)):
+        reason = f"needs long looks in which the client was on time, has none: {stopped or _OUT_OF_TIME}"
         return Found(Missing(reason, 0, aim.unit), None, holds, fails, "", stopped, tuple(taken))
     limit = fitted(aim, taken).value
     return Found(
