@@ -99,6 +99,7 @@ class _Going:
             return stopped.cause
         except KeyboardInterrupt:  # between two measurements, which have their own way of ending
             self.stopped = BY_USER
+            self._write()
             return Cancelled(BY_USER)
         self._write()
         return None

@@ -117,6 +117,7 @@ class _Going:
             return stopped.cause
         except KeyboardInterrupt:  # between two measurements, which have their own way of ending
             self.stopped = BY_USER
+            self._write()
             return Cancelled(BY_USER)
         return None
 
@@ -158,8 +159,8 @@ class _Going:
         folder = str(taken.run.path.relative_to(self.taker.folder))
         point = point_of(summary, load, folder, kind=kind, is_repeat=is_repeat)
         (self.again if is_repeat else self.done).append(point)
-        self.observer.say(_told(point, kind))
         self._write()
+        self.observer.say(_told(point, kind))
 
     def _window_s(self, load: float) -> float:
         """As asked, or as long as ten requests a slot and three latencies take at the speed of the point before."""
