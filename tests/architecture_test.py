@@ -45,6 +45,9 @@ MAY_IMPORT = {
     "experiment": GROUND
     | {"clock", "records", "recorder", "plan", "engines", "wire", "drive", "host", "embedded"}
     | {"config", "run_folder", "measurement", "workers", "scraper"},
+    # The only place where results steer what is measured next; imported by the command line alone.
+    "probes": GROUND
+    | {"clock", "records", "stats", "metrics", "analysis", "drive.progress", "config", "experiment", "run_folder"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

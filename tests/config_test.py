@@ -109,6 +109,8 @@ def test_every_field_can_be_set_by_a_file(file):
         "keeps_content": "no-content",
     }
     for field in dataclasses.fields(Experiment):
+        if field.name == "draw":  # for who makes many runs of one experiment
+            continue
         key = renamed.get(field.name, field.name)
         try:
             resolve(URL, file(f"{key} = 1"))

@@ -34,6 +34,7 @@ from inferometer.engines.gauges import GAUGES, HISTOGRAMS
 from inferometer.engines.knobs import KNOBS
 from inferometer.host.description import describe, devices, known_models
 from inferometer.metrics import METRICS
+from inferometer.metrics.slo_presets import presets
 from inferometer.model.families import FAMILIES, PLAIN
 from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS
 from inferometer.model.kv import bytes_per_token
@@ -139,6 +140,13 @@ def option_table(command) -> str:
 @pytest.mark.parametrize("verb", ["inferometer", *VERBS])
 def test_options_are_documented(verb, page_block):
     page_block("reference/cli.md", f"options of {verb}", option_table(VERBS.get(verb, COMMAND)))
+
+
+def test_the_presets_of_limits_are_listed(page_block):
+    rows = ["| preset | limits | share | from |", "|---|---|---|---|"]
+    for name, preset in presets().items():
+        rows.append(f"| `{name}` | `{preset.limits.text}` | {preset.attainment:.0%} | {preset.source} |")
+    page_block("reference/cli.md", "presets", "\n".join(rows) + "\n")
 
 
 def test_every_verb_has_its_section():

@@ -88,6 +88,12 @@ class Experiment:
     keeps_content: bool = True
     scrape_every_s: float = 1.0  # 0: the server's gauges are not read
     workers: int | None = None  # None: as many as the load asks for and the machine has room for
+    draw: int = 0  # of many runs of one experiment, which this is: each has lengths and arrivals of its own. Not a key
+
+    @property
+    def plan_seed(self) -> int:
+        """What lengths and arrivals are drawn from."""
+        return (self.seed or 0) + self.draw
 
     @property
     def mode(self) -> str:
@@ -121,7 +127,8 @@ _FIELDS = {field.name: field for field in fields(Experiment)}
 _KEY_OF = {field: key for key, field in _FIELD_OF.items()}
 _NEGATED = {"no_stream": "is_streamed", "no_content": "keeps_content"}
 # What may stand in a file, and the field it sets.
-_KEYS = {_KEY_OF.get(name, name): name for name in _FIELDS if name not in _NEGATED.values()} | _NEGATED
+_NOT_KEYS = {*_NEGATED.values(), "draw"}
+_KEYS = {_KEY_OF.get(name, name): name for name in _FIELDS if name not in _NOT_KEYS} | _NEGATED
 
 
 def resolve(flags: Mapping[str, Any], config_file: str | None = None) -> Experiment:

@@ -53,8 +53,12 @@ def test_every_promised_flag_is_there(shell):
 def test_every_verb_is_there(shell):
     for done in (shell("--help"), shell()):
         assert done.exit_code == 0
-        assert re.findall(r"^  (run|engines|serve|report|show|self-test|doctor) ", done.stdout, re.MULTILINE) == [
+        assert re.findall(
+            r"^  (run|sweep|limit|engines|serve|report|show|self-test|doctor) ", done.stdout, re.MULTILINE
+        ) == [
             "run",
+            "sweep",
+            "limit",
             "engines",
             "serve",
             "report",

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several runs say together: pure functions of their summaries."""
+"""What several runs say together: pure functions of records and summaries."""

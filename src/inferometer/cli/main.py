@@ -23,11 +23,13 @@ from inferometer.cli import (
     explain,
     gate,
     history,
+    limit,
     report,
     run,
     self_test,
     serve,
     show,
+    sweep,
 )
 from inferometer.errors import Cancelled, InferometerError, UsageError
 
@@ -41,6 +43,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
+app.command("limit")(limit.limit)
 app.command("engines")(engines.engines)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
@@ -100,16 +104,16 @@ def _leave(code: int) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point. What stands after `--` is a command for `run`, or an engine's own flags; not ours to parse."""
+    """Entry point. What stands after `--` is a command to start, or an engine's own flags; not ours to parse."""
     words = sys.argv[1:]
     command: tuple[str, ...] = ()
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
-        if words[:1] not in (["run"], ["serve"]) or not command:
+        if words[:1] not in (["run"], ["sweep"], ["limit"], ["serve"]) or not command:
             print(
-                "inferometer: -- belongs between `run` and the command of a server to be started, or between "
-                "`serve ENGINE` and the engine's own flags",
+                "inferometer: -- belongs between `run`, `sweep` or `limit` and the command of a server to be started, "
+                "or between `serve ENGINE` and the engine's own flags",
                 file=sys.stderr,
             )
             sys.exit(UsageError.exit_code)

@@ -68,7 +68,7 @@ def report_as(run: Run, key: str, format: str, out: str | None) -> None:
     if format == "json":
         _put(page.to_json(found).decode(), out)
     else:
-        _put(page.to_markdown(found) if format == "markdown" else page.render(found, width=_width()), out)
+        _put(page.to_markdown(found) if format == "markdown" else page.render(found, width=width()), out)
 
 
 def print_dry_run(config: Experiment, format: Format) -> None:
@@ -81,7 +81,7 @@ def print_dry_run(config: Experiment, format: Format) -> None:
     if format is Format.JSON:
         sys.stdout.write(plan_text.to_json(plan).decode())
     else:
-        sys.stdout.write(plan_text.render(plan, width=_width()))
+        sys.stdout.write(plan_text.render(plan, width=width()))
 
 
 def _check_limits(slo: str) -> None:
@@ -133,7 +133,7 @@ def _document(run: Run, format: str, trace: Trace, limits: Limits, summary: Summ
         case "html":
             return _page(run, trace, limits, summary)
         case _:
-            return text.render(summary, run_path=str(run.path), width=_width(), is_colour=is_colour)
+            return text.render(summary, run_path=str(run.path), width=width(), is_colour=is_colour)
 
 
 def _page(run: Run, trace: Trace, limits: Limits, summary: Summary) -> str:
@@ -143,7 +143,8 @@ def _page(run: Run, trace: Trace, limits: Limits, summary: Summary) -> str:
     return html.render(summary, shapes_of(trace, limits), trace.meta, run_name=run.path.resolve().name)
 
 
-def _width() -> int:
+def width() -> int:
+    """Columns of a report."""
     return min(MAX_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 

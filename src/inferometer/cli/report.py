@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,9 +12,13 @@ import typer
 from inferometer.cli.options import ReportFormat
 from inferometer.errors import UsageError
 
+PROBES = ("sweep.json", "limit.json")  # by which the folder of one is known
+
 
 def report(
-    path: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)],
+    path: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Folder of a run, sweep or limit search.", show_default=False)
+    ],
     slo: Annotated[
         str | None,
         typer.Option("--slo", metavar="LIMITS", help="Other limits than the run was given.", show_default=False),
@@ -35,14 +40,29 @@ def report(
         typer.Option("--out", metavar="FILE", help="Write it there instead of printing it.", show_default=False),
     ] = None,
 ) -> None:
-    """Print the report of a run folder. Of a run that was killed: everything up to the last completed pass."""
+    """Print the report of a run, sweep or limit search from its folder.
+
+    Of a run that was killed: everything up to the last completed pass.
+    """
     from inferometer.cli import outcome
     from inferometer.run_folder import Run
 
     if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
         raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
+    if (kind := _probe_of(path)) is not None:
+        from inferometer.cli import probing
+
+        for name, value in (("--slo", slo), ("--as", as_), ("--out", out)):
+            if value is not None:
+                raise UsageError(f"{name} is for the report of a run", "give it the folder of one point")
+        sys.exit(probing.REPORTS[kind](Path(path), format.value))
     run = Run.open(path)
     if as_ is not None:
         outcome.report_as(run, as_, format.value, out)
     else:
         sys.exit(outcome.report(run, format.value, slo, out))
+
+
+def _probe_of(path: str) -> str | None:
+    """The file that says that a folder is a probe's, None if it is a run's."""
+    return next((name for name in PROBES if (Path(path) / name).is_file()), None)

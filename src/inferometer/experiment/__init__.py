@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experiments: from a configuration to a run folder. `run` is the whole; the other files are its steps."""
+"""Experiments: from a configuration to a run folder. `run` is the whole; the other files are its steps.
 
-from inferometer.experiment.conduct import Prepared, check, run
+For many runs of one server: `serving`, and `run_against` what it yields.
+"""
+
+from inferometer.experiment.conduct import Prepared, check, name_of, run, run_against, serving
 from inferometer.experiment.sizing import MAX_POOL, schedule_of, shape_of
 
-__all__ = ["MAX_POOL", "Prepared", "check", "run", "schedule_of", "shape_of"]
+__all__ = [
+    "MAX_POOL",
+    "Prepared",
+    "check",
+    "name_of",
+    "run",
+    "run_against",
+    "schedule_of",
+    "serving",
+    "shape_of",
+]

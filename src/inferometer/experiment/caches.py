@@ -19,10 +19,15 @@ _KEPT = "--keep-caches asked for that"
 
 
 def settled(
-    empty: Callable[[], Emptied], *, has_new_words: bool, is_our_server: bool, keeps_caches: bool
+    empty: Callable[[], Emptied],
+    *,
+    has_new_words: bool,
+    is_our_server: bool,
+    is_new_server: bool,
+    keeps_caches: bool,
 ) -> dict[str, Any]:
     """What the caches can know, for the plan in the manifest. `empty`: has them emptied; called at most once.
-    `has_new_words`: prompts are made of words that were drawn for this run."""
+    `has_new_words`: prompts are made of words that were drawn for this run; `is_new_server`: no run came before."""
     is_wanted = not keeps_caches and (is_our_server or not has_new_words)
     done = empty() if is_wanted else Emptied(not_emptied=_KEPT if keeps_caches else "")
     if has_new_words:
@@ -30,5 +35,5 @@ def settled(
     elif done.by:
         state = EMPTIED
     else:
-        state = NEW_SERVER if is_our_server else NOT_KNOWN
+        state = NEW_SERVER if is_new_server else NOT_KNOWN
     return {"caches": state, "caches_emptied_by": done.by, "caches_not_emptied": done.not_emptied}

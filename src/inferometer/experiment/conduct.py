@@ -43,7 +43,7 @@ from inferometer.host import environment
 from inferometer.host.ask import ServerFacts, ask, counting
 from inferometer.host.control import Control, normalise_url
 from inferometer.host.disk import refuse_unwritable, reserve
-from inferometer.host.leave import NOT_OURS, NOT_READ, Departure, leave
+from inferometer.host.leave import NOT_OURS, NOT_READ, SHARED, Departure, leave
 from inferometer.host.reset import empty
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
 from inferometer.measurement import BY_USER, Job, Measurement, Sampler
@@ -109,14 +109,38 @@ def run(config: Experiment, observer: Observer, *, is_staggered: bool = True) ->
         if config.url is not None and not config.command:
             subject, run_ = Subject(config.url, config.model), None
         else:
-            run_ = Run.create(config.out, _name(config))
+            run_ = Run.create(config.out, name_of(config))
             stack.enter_context(_noting_failure(config, run_))
-            subject = stack.enter_context(started(config, shape_of(config), run_, observer, start))
+            subject = stack.enter_context(started(config, shape_of(config), run_.path, observer, start))
         prepared = _prepare(config, subject, observer, is_staggered=is_staggered)
         if run_ is None:
-            run_ = Run.create(config.out, _name(config))
+            run_ = Run.create(config.out, name_of(config))
             stack.enter_context(_noting_failure(config, run_))
         observer.say(f"folder    {run_.path}")
+        _drive(config, prepared, run_, observer)
+    run_.write_tables()
+    return run_
+
+
+@contextmanager
+def serving(config: Experiment, folder: Path, observer: Observer) -> Iterator[Subject]:
+    """The server of many runs, started once if it is ours to start, with its log in `folder`.
+
+    `config`: the greatest load that will come. Raises: UsageError, EngineError.
+    """
+    start = check(config)
+    if config.url is not None and not config.command:
+        yield Subject(config.url, config.model, serves_many=True)
+        return
+    with started(config, shape_of(config), folder, observer, start) as subject:
+        yield replace(subject, serves_many=True)
+
+
+def run_against(subject: Subject, config: Experiment, observer: Observer) -> Run:
+    """One run, of a server that is there. `config` names the folder by `out`. Raises: as `run`."""
+    run_ = Run.create(config.out, name_of(config))
+    with _noting_failure(config, run_):
+        prepared = _prepare(config, subject, observer, is_staggered=True)
         _drive(config, prepared, run_, observer)
     run_.write_tables()
     return run_
@@ -150,14 +174,15 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
     engine = next(engine for engine in engines() if engine.name == facts.engine)
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         beside = scraping.found(engine, control, config.scrape_every_s, is_local=subject.is_local)
-        departure = Departure(NOT_OURS if subject.server is None else NOT_READ)
-        if subject.server is not None and config.scrape_every_s:
+        departure = Departure(NOT_OURS if subject.server is None else SHARED if subject.serves_many else NOT_READ)
+        if subject.server is not None and config.scrape_every_s and not subject.serves_many:
             speed = shape.outputs.mean / alone_s if alone_s else None
             departure = leave(control, engine, facts, dialects(), tokens_per_s=speed)
         state = caches.settled(  # last, for whatever was asked until now may lie in them
             partial(empty, control, engine, facts.n_slots),
             has_new_words=config.seed is None and shape.inputs.kind != "file",
             is_our_server=subject.server is not None,
+            is_new_server=subject.server is not None and not subject.serves_many,
             keeps_caches=config.keep_caches,
         )
     return Prepared(subject, facts, plan, stagger_s, words_nonce, n_workers, beside, departure, state)
@@ -180,7 +205,8 @@ def _noting_failure(config: Experiment, run_: Run) -> Iterator[None]:
         raise
 
 
-def _name(config: Experiment) -> str:
+def name_of(config: Experiment) -> str:
+    """For the folder of a run: whom it measures, and under what load."""
     if config.is_embedded:
         who = "embedded"
     elif config.engine is not None:

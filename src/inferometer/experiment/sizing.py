@@ -43,7 +43,7 @@ def schedule_of(config: Experiment) -> Schedule:
     """When they are due. Raises: UsageError."""
     arrivals = parse_arrivals(config.arrivals)
     warmup = config.warmup or Warmup()
-    open_ = partial(open_loop, config.rate or 1, arrivals, seed=config.seed or 0)
+    open_ = partial(open_loop, config.rate or 1, arrivals, seed=config.plan_seed)
     begin = {"open": open_, "closed": partial(closed, config.concurrency or 1)}.get(config.mode)
     if begin is None:
         return burst(
@@ -61,7 +61,7 @@ def schedule_of(config: Experiment) -> Schedule:
 def seeds_of(config: Experiment) -> tuple[int, int]:
     """The plan's seed, and a nonce for the words of its prompts: fresh in every run, unless the very same requests were
     asked for by --seed. What a server's prefix cache kept of the last run would be measured otherwise."""
-    return config.seed or 0, 0 if config.seed is not None else secrets.randbits(32)
+    return config.plan_seed, 0 if config.seed is not None else secrets.randbits(32)
 
 
 def n_requests_of(schedule: Schedule, alone_s: float) -> int:

@@ -24,7 +24,7 @@ from inferometer.host.environment import n_cores_usable
 from inferometer.host.launch import Server, divide_cores, family, launch, listeners, place_port
 from inferometer.plan import make as planning
 from inferometer.plan.lengths import Lengths
-from inferometer.run_folder import ENGINE_LOG, Run
+from inferometer.run_folder import ENGINE_LOG
 from inferometer.secrecy import unwritten
 
 OPEN_LOOP_SLOTS = 8  # of the embedded engine, where no concurrency was asked for
@@ -35,13 +35,15 @@ N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loo
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The server that is measured. `model`: the one to ask for, None: the server's only one. `server` is there if we
-    started it; `client_cores` if some were kept for us; `start` if it was named as an engine."""
+    started it; `client_cores` if some were kept for us; `start` if it was named as an engine; `serves_many`: several
+    runs, so its caches may know an earlier one's prompts."""
 
     url: str
     model: str | None
     server: Server | None = None
     client_cores: tuple[int, ...] = ()
     start: Start | None = None
+    serves_many: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -62,10 +64,10 @@ def check_embedded(config: Experiment) -> None:
 
 
 @contextmanager
-def log_folder(config: Experiment, run_: Run) -> Iterator[Path]:
-    """Where the engine's output goes: the run's folder, unless no content may stay, for some engines print prompts."""
+def log_folder(config: Experiment, kept: Path) -> Iterator[Path]:
+    """Where the engine's output goes: the folder given, unless no content may stay, for some engines print prompts."""
     if config.keeps_content:
-        yield run_.path
+        yield kept
         return
     with TemporaryDirectory(prefix="inferometer-log-") as folder:
         yield Path(folder)
@@ -101,12 +103,15 @@ def start_of(config: Experiment, *, is_dry: bool = False) -> Start:
 
 @contextmanager
 def started(
-    config: Experiment, shape: planning.Shape, run_: Run, observer: Observer, start: Start | None
+    config: Experiment, shape: planning.Shape, folder: Path, observer: Observer, start: Start | None
 ) -> Iterator[Subject]:
-    """Start the engine that was named, the embedded one, or the command given, and stop it in the end."""
+    """Start the engine that was named, the embedded one, or the command given, and stop it in the end.
+
+    `folder`: where its log is to lie.
+    """
     secrets = [secret.decode(errors="surrogateescape") for secret in unwritten(config.headers())]
     if start is not None:
-        with _started_engine(config, run_, observer, start, secrets) as subject:
+        with _started_engine(config, folder, observer, start, secrets) as subject:
             yield subject
         return
     client_cores: list[int] = []
@@ -120,11 +125,11 @@ def started(
     argv, url = place_port(command, config.url)
     observer.say(f"starting  {'the embedded engine' if config.is_embedded else argv[0]} at {url}")
     with (
-        log_folder(config, run_) as folder,
+        log_folder(config, folder) as log_parent,
         launch(
             argv,
             base_url=url,
-            log_path=folder / ENGINE_LOG,
+            log_path=log_parent / ENGINE_LOG,
             ready_within_s=COMMAND_READY_WITHIN_S if config.ready_timeout_s is None else config.ready_timeout_s,
             cpus=engine_cores,
             secrets=secrets,
@@ -136,17 +141,17 @@ def started(
 
 @contextmanager
 def _started_engine(
-    config: Experiment, run_: Run, observer: Observer, start: Start, secrets: list[str]
+    config: Experiment, folder: Path, observer: Observer, start: Start, secrets: list[str]
 ) -> Iterator[Subject]:
     plan = start.engine.launch
     divides = not start.image and plan is not None and plan.divides_cores
     client_cores, engine_cores = divide_cores(config.workers or 1) if divides else ([], None)
     observer.say(f"starting  {start.engine.title} {start.version or start.image}, model {start.model.name}")
     with (
-        log_folder(config, run_) as folder,
+        log_folder(config, folder) as log_parent,
         launched(
             start,
-            folder / ENGINE_LOG,
+            log_parent / ENGINE_LOG,
             ready_within_s=config.ready_timeout_s,
             cpus=engine_cores,
             secrets=secrets,

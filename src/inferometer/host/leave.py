@@ -25,6 +25,7 @@ from inferometer.units import NS_PER_S
 
 NOT_OURS = "somebody else runs this server"
 NOT_READ = "its gauges are not read"
+SHARED = "this server is measured in many runs, and none is to begin with an answer that was left"
 _MOST_TOKENS = 1024  # of the answer that is left
 _USUAL_TOKENS = 256  # where nobody knows how fast they come
 _FEWEST_TOKENS = 64  # a shorter one is over before anybody looks

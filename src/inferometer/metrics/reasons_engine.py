@@ -205,7 +205,7 @@ def ramp(evidence: Evidence) -> Iterator[Reason]:
     """A beginning that is not steady yet and moves a printed percentile by more than the tolerance."""
     for trial in evidence.trials:
         ramp_s = (trial.steady.t_start_ns - trial.window.t_start_ns) / NS_PER_S
-        if ramp_s <= 0 or _growth(trial):
+        if ramp_s <= 0 or growth(trial):
             continue
         moved = {name: words for name, fn in _SERIES.items() if (words := _moved_by_ramp(trial, fn))}
         if moved:
@@ -248,14 +248,14 @@ def queue_growing(evidence: Evidence) -> Iterator[Reason]:
     Either completions fall behind arrivals in the second half of the window, by more than chance, or the number in
     flight rises over the steady window (95 %) by more than the tolerance. In more than half of the trials.
     """
-    signs = [sign for trial in evidence.trials if (sign := _growth(trial))]
+    signs = [sign for trial in evidence.trials if (sign := growth(trial))]
     if signs and len(signs) > len(evidence.trials) / 2:
         text = f"the queue grows: {signs[0]}; this load is not sustainable"
         remedy = "lower --rate; the request throughput is about what the server can do"
         yield Reason("queue_growing", "suspect", text, remedy, ("ttft_s", "ttft_sent_s", "e2e_s", "e2e_sent_s"))
 
 
-def _growth(trial: Trial) -> str:
+def growth(trial: Trial) -> str:
     """How the queue of an open loop grew, in words; "" if it did not."""
     window, rows = trial.window, trial.requests
     if trial.mode != "open" or window.span_s <= 0:

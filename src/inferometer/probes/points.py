@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points: the ordinary runs that a probe is made of, in one folder, against a server that is started once.
+
+FOLDER/points/001-c4/   a run like any other: `inferometer report FOLDER/points/001-c4`
+FOLDER/engine.log       output of the engine, when it was started for this
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from inferometer import experiment
+from inferometer.clock import Clock
+from inferometer.config import Experiment, Warmup
+from inferometer.drive.progress import Observer
+from inferometer.errors import Cancelled, EngineError, InferometerError, RunError
+from inferometer.experiment.subject import Subject
+from inferometer.run_folder import Run
+from inferometer.units import NS_PER_S
+
+POINTS = "points"
+BY_USER = "stopped by the user"
+# Of a server that is started here without a word on how many it serves at a time; more than any two cores need.
+MOST_STARTED, MOST_ELSEWHERE = 64, 1_024
+
+
+class Stopped(Exception):
+    """A run ended early, so no further one makes sense. `cause`: what the command line is to end with."""
+
+    def __init__(self, cause: InferometerError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A run that was carried out, and how long it took, all in all."""
+
+    run: Run
+    seconds: float
+
+
+@dataclass(slots=True)
+class Points:
+    """Takes one run after the other. `config`: what they have in common."""
+
+    config: Experiment
+    folder: Path
+    subject: Subject
+    observer: Observer
+    n_taken: int = 0
+
+    def take(
+        self, *, window_s: float, warmup_s: float, concurrency: int | None = None, rate: float | None = None
+    ) -> Taken:
+        """One run under that load. Raises: Stopped if it ended early; EngineError, RunError if it could not begin."""
+        config = replace(
+            self.config,
+            concurrency=concurrency,
+            rate=rate,
+            requests=None,
+            repeats=1,
+            for_s=window_s,
+            warmup=Warmup(duration_s=warmup_s),
+            draw=self.n_taken,
+        )
+        name = f"{self.n_taken + 1:03}-{f'c{concurrency}' if concurrency is not None else f'r{rate:.4g}'}"
+        self.n_taken += 1
+        clock = Clock()
+        t_start_ns = clock.now_ns()
+        run = experiment.run_against(
+            self.subject, replace(config, out=str(self.folder / POINTS / name)), _Quietly(self.observer)
+        )
+        seconds = (clock.now_ns() - t_start_ns) / NS_PER_S
+        server = self.subject.server
+        if (stopped := _why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:
+            raise Stopped(stopped)
+        return Taken(run, seconds)
+
+
+def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
+    """Not a run that ended for nothing but failures: more than the server bears looks like that, and is a result."""
+    manifest: dict[str, Any] = run.manifest()
+    if manifest.get("is_interrupted"):
+        return Cancelled(BY_USER)
+    if not is_dead and not manifest.get("is_own_fault"):
+        return None
+    kind = EngineError if is_dead else RunError
+    reason = manifest.get("stop_reason") or "the engine ended"
+    return kind(f"the run {run.path.name} ended early: {reason}", f"see inferometer report {run.path}")
+
+
+class _Quietly:
+    """Passes on how a run goes, but not what is the same for every one of many."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self.on_start = observer.on_start
+        self.on_progress = observer.on_progress
+
+    @property
+    def wants_latencies(self) -> bool:
+        return self._observer.wants_latencies
+
+    def say(self, text: str) -> None:
+        pass
+
+
+@contextmanager
+def points(config: Experiment, observer: Observer, *, what: str, greatest: Experiment) -> Iterator[Points]:
+    """The folder made, the server started for the `greatest` load that may come, and stopped in the end.
+
+    `what`: a word for the name of the folder. Raises: UsageError, EngineError.
+    """
+    experiment.check(config)
+    folder = Run.create(config.out, f"{experiment.name_of(config).rpartition('-')[0]}-{what}").path
+    observer.say(f"folder    {folder}")
+    with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, observer) as subject:
+        yield Points(config, folder, subject, observer)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The screen of a limit search: the limit, the load that is safe, what was shown at which load.
+
+Rule: nothing is computed here; what a line needs is in the `LimitSearch`.
+"""
+
+from __future__ import annotations
+
+from inferometer.analysis.limit import LimitSearch
+from inferometer.report.figures import PLAIN, figure_text
+from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.stats import Estimate
+from inferometer.units import format_span
+
+INDENT = 10
+
+
+def render(found: LimitSearch, *, folder: str, width: int = 100) -> str:
+    """The whole report as text."""
+    blocks = [
+        _answer(found, width),
+        _asked(found, width),
+        _table(found),
+        [line for note in found.notes for line in filled("note", [note], width=width, indent=INDENT)],
+        [f"{'folder'.ljust(INDENT)}{printable(folder)}", f"{'next'.ljust(INDENT)}{_next(found, folder)}"],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _answer(found: LimitSearch, width: int) -> list[str]:
+    """What it came to, and what to do with it."""
+    of = _of(found)
+    limit = found.limit.figure
+    if isinstance(limit, Estimate):
+        share = f"{100 * found.attainment:g} % of the requests are within all limits up to here"
+        told = [f"{figure_text(limit, PLAIN)} {of}", share]
+    else:
+        told = [f"none: {limit.reason}"]
+    safe = (
+        f"{found.safe:.4g} {of}: shown to hold, and no more than {found.safe_share:g} of the limit"
+        if found.safe is not None
+        else "no load was shown to be"
+    )
+    shown = [
+        f"holds up to {found.holds:.4g}" if found.holds is not None else "",
+        f"fails from {found.fails:.4g} on" if found.fails is not None else "",
+    ]
+    level = f"{100 * found.confidence:.0f} % sure of all of this together, however often it was looked at"
+    lines = [*filled("limit", told, width=width, indent=INDENT), *filled("safe", [safe], width=width, indent=INDENT)]
+    if any(shown):
+        lines += filled("shown", [*(part for part in shown if part), level], width=width, indent=INDENT)
+    if found.binding:
+        lines += filled("binds", [found.binding], width=width, indent=INDENT)
+    if found.stopped:
+        lines += filled("ended", [found.stopped], width=width, indent=INDENT)
+    return lines
+
+
+def _of(found: LimitSearch) -> str:
+    return "requests/s" if found.kind == "rate" else "requests in flight"
+
+
+def _asked(found: LimitSearch, width: int) -> list[str]:
+    engine, plan = found.engine, found.plan
+    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    parts = [software, cut_middle(str(engine.get("model") or ""), 48)]
+    if plan:
+        parts.append(f"{plan.get('input_tokens', '?')} tokens in, {plan.get('output_tokens', '?')} out")
+    asked = [f"{found.slo} by {100 * found.attainment:g} % of requests"]
+    asked += [f"preset {found.preset}, {found.source}"] if found.preset else []
+    spent = f"{format_span(found.seconds)} of {format_span(found.budget_s)}, {len(found.looks)} looks"
+    return [
+        *filled("engine", [part for part in parts if part], width=width, indent=INDENT),
+        *filled("asked", asked, width=width, indent=INDENT),
+        *filled("alone", [f"{figure_text(found.alone_share.figure)} within the limits"], width=width, indent=INDENT),
+        *filled("spent", [spent], width=width, indent=INDENT),
+    ]
+
+
+def _table(found: LimitSearch) -> list[str]:
+    """Every load that was looked at."""
+    if not found.loads:
+        return []
+    rows = [["in flight" if found.kind == "concurrency" else "requests/s", "looks", "requests", "in limits", ""]]
+    for row in found.loads:
+        share = "-" if row.share is None else f"{100 * row.share:.1f} %"
+        rows.append([f"{row.load:.4g}", str(row.n_looks), f"{row.n:,}", share, row.verdict])
+    return columns(rows, ">>>><")
+
+
+def _next(found: LimitSearch, folder: str) -> str:
+    if found.looks:
+        return f"inferometer report {printable(folder)}/{found.looks[-1].folder}"
+    return f"inferometer report {printable(folder)}/points/001-c1"

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search over a made-up server whose limit is known: it is found, called safe only below it, and in time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inferometer.analysis.look import Look
+from inferometer.probes.search import SAFE_SHARE, Aim, Ask, Found, Search, Taken, ask_for, verdict_of
+from inferometer.stats import Estimate, Missing
+
+LIMIT = 40.0
+
+
+def share_at(load, limit=LIMIT, steepness=20.0):
+    return 1 / (1 + math.exp(-(math.log(0.95 / 0.05) + steepness * math.log(limit / load))))
+
+
+class Server:
+    """Answers looks with independent requests; what is counted is the time it would have taken."""
+
+    def __init__(self, seed=1, *, limit=LIMIT, growth_above=math.inf, alone=1.0):
+        self._rng = np.random.default_rng(seed)
+        self._limit, self._growth_above, self._alone = limit, growth_above, alone
+
+    def take(self, ask: Ask) -> tuple[Look, float]:
+        n = round(ask.load * ask.window_s)
+        is_met = self._rng.random(n) < share_at(ask.load, self._limit) * self._alone
+        misses = {"ttft<500ms": int((~is_met).sum()), "tpot<50ms": 0}
+        growth = "the queue grows" if ask.load > self._growth_above and ask.is_long else ""
+        return Look(ask.load, is_met, self._rng.normal(-1, 0.2, n), misses, growth), ask.window_s + ask.warmup_s
+
+
+def aim(**changes) -> Aim:
+    return Aim(
+        **(
+            {"target": 0.95, "first_load": 5.0, "alone_s": 0.2, "wait_s": 0.5, "unit": "1/s", "budget_s": 3_600}
+            | changes
+        )
+    )
+
+
+def searched(server: Server, **changes) -> Found:
+    return Search(aim(**changes), server.take).run()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_limit_is_found_and_the_safe_load_lies_below(seed):
+    found = searched(Server(seed))
+    assert isinstance(found.limit, Estimate)
+    assert found.limit.value == pytest.approx(LIMIT, rel=0.05)
+    assert found.limit.lo <= LIMIT <= found.limit.hi
+    assert found.safe <= SAFE_SHARE * found.limit.value * 1.001
+    assert found.holds < LIMIT < found.fails
+    assert found.binding == "ttft<500ms"
+    assert found.stopped == ""
+    assert found.seconds < aim().budget_s
+
+
+def test_a_short_look_never_acquits():
+    server = Server(limit=1e9)
+    taken = [Taken(ask := ask_for(aim(), 10.0, "scout", draw=i), *server.take(ask)) for i in range(50)]
+    assert verdict_of(aim(), taken, 10.0) == "undecided"
+    ask = ask_for(aim(), 10.0, "narrow", draw=50)
+    assert verdict_of(aim(), [*taken, Taken(ask, *server.take(ask))], 10.0) == "above"
+
+
+def test_a_growing_queue_fails_a_load_although_all_requests_were_in_time():
+    server = Server(limit=1e9, growth_above=0.0)
+    ask = ask_for(aim(), 10.0, "narrow", draw=0)
+    once = Taken(ask, *server.take(ask))
+    assert verdict_of(aim(), [once], 10.0) == "undecided"
+    assert verdict_of(aim(), [once, once], 10.0) == "below"
+
+
+def test_a_look_that_the_client_spoiled_counts_for_nothing():
+    server = Server(limit=1.0)
+    ask = ask_for(aim(), 10.0, "narrow", draw=0)
+    look, seconds = server.take(ask)
+    assert verdict_of(aim(), [Taken(ask, look, seconds)], 10.0) == "below"
+    assert verdict_of(aim(), [Taken(ask, replace(look, is_spoiled=True), seconds)] * 9, 10.0) == "undecided"
+
+
+def test_where_nothing_meets_the_limits_there_is_no_limit():
+    found = searched(Server(alone=0.3))
+    assert isinstance(found.limit, Missing)
+    assert (found.safe, found.holds) == (None, None)
+    assert found.stopped == "no load was small enough"
+
+
+def test_where_everything_meets_them_it_says_how_far_it_looked():
+    found = searched(Server(limit=1e9), most=80.0)
+    assert isinstance(found.limit, Missing)
+    assert "even 80 is within the limits" in found.stopped
+
+
+def test_when_the_time_is_spent_it_says_what_is_known():
+    found = searched(Server(), budget_s=30)
+    assert found.stopped == "the time was spent"
+    assert found.seconds < 1.5 * 30
+    assert found.safe is None or found.safe < LIMIT
+
+
+def test_a_long_look_lasts_until_an_overload_would_show():
+    """5 % too much makes requests wait 0.05 s longer every second: after ten seconds half a second."""
+    ask = ask_for(aim(), 10.0, "narrow", draw=0)
+    assert ask.warmup_s >= 10
+    assert ask.window_s >= 8 * 10
+    assert ask_for(aim(), 10.0, "scout", draw=0).window_s < 5
+
+
+def test_whole_loads_stay_whole():
+    found = searched(Server(), is_whole=True, first_load=1.0, wait_s=0.0, most=64.0)
+    assert isinstance(found.limit, Estimate)
+    assert all(each.ask.load == round(each.ask.load) for each in found.taken)
+    assert found.limit.value == pytest.approx(LIMIT, rel=0.1)
