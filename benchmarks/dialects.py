@@ -113,7 +113,7 @@ def print_rows(
 ) -> list[Measured]:
     """A row for every API of every engine, as they come."""
     print(f"\n{title}")
-    print(f"  {'engine':14}{'api':13}{'ttft ms':>9}{'tpot ms':>9}{'gap ms':>9}", end="")
+    print(f"  {'engine':18}{'api':13}{'ttft ms':>9}{'tpot ms':>9}{'gap ms':>9}", end="")
     print(f"{'ttft err us':>14}{'gap err us':>14}{'lost':>6}{'extra':>7}{'late ms':>9}  outcome")
     rows = []
     for emulation in emulations:
@@ -121,7 +121,7 @@ def print_rows(
             row = measure(emulation, api, load, cores, has_traps=has_traps)
             rows.append(row)
             errors = row.errors
-            print(f"  {emulation.name:14}{api:13}{row.ttft_ms:9.3f}{row.tpot_ms:9.3f}{row.gap_ms:9.3f}", end="")
+            print(f"  {emulation.name:18}{api:13}{row.ttft_ms:9.3f}{row.tpot_ms:9.3f}{row.gap_ms:9.3f}", end="")
             print(f"{1e6 * errors.ttft.p50_s:7.0f} {1e6 * errors.ttft.p99_s:6.0f}", end="")
             print(f"{1e6 * errors.gap.p50_s:7.0f} {1e6 * errors.gap.p99_s:6.0f}", end="")
             print(f"{errors.n_lost:6}{errors.n_extra:7}{row.late_ms:9.3f}  {row.outcome or 'ok'}", flush=True)
