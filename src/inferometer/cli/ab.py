@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from inferometer.cli import flags
-from inferometer.cli.options import Ignore, Metrics, ReportFormat, ReportFormatOption, Tolerance
+from inferometer.cli.options import ComparisonFormat, ComparisonFormatOption, Ignore, Metrics, Tolerance
 
 TargetA = Annotated[
     str,
@@ -48,7 +48,7 @@ def ab(
     api_key_env: flags.ApiKeyEnv = None,
     out: flags.Out = None,
     quiet: flags.Quiet = False,
-    format: ReportFormatOption = ReportFormat.TEXT,
+    format: ComparisonFormatOption = ComparisonFormat.TEXT,
 ) -> None:
     """Measure two targets in turns, drawn by lot so that drift favours neither, and compare them.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inferometer.cli.options import Ignore, Metrics, ReportFormat, ReportFormatOption, RunsIn, Tolerance
+from inferometer.cli.options import ComparisonFormat, ComparisonFormatOption, Ignore, Metrics, RunsIn, Tolerance
 
 Sides = Annotated[
     list[str],
@@ -21,7 +21,7 @@ def compare(
     tolerance: Tolerance = "5%",
     ignore: Ignore = None,
     runs: RunsIn = "inferometer-runs",
-    format: ReportFormatOption = ReportFormat.TEXT,
+    format: ComparisonFormatOption = ComparisonFormat.TEXT,
 ) -> None:
     """Compare runs: a permutation test over trials, each ratio with its interval, one verdict per metric.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from inferometer.cli.options import Ignore, ReportFormat, ReportFormatOption, RunsIn
+from inferometer.cli.options import ComparisonFormat, ComparisonFormatOption, Ignore, RunsIn
 
 RunSide = Annotated[str, typer.Argument(metavar="RUN", help="Run folders or a label, as in `compare`.")]
 Baseline = Annotated[str, typer.Option("--baseline", metavar="SIDE", help="What it is held against: the same.")]
@@ -35,7 +35,7 @@ def gate(
     knee: Knee = None,
     ignore: Ignore = None,
     runs: RunsIn = "inferometer-runs",
-    format: ReportFormatOption = ReportFormat.TEXT,
+    format: ComparisonFormatOption = ComparisonFormat.TEXT,
 ) -> None:
     """Fail (exit code 5) if the run is worse than the baseline by more than is allowed, with 95 % confidence.
 

@@ -27,8 +27,16 @@ class ReportFormat(StrEnum):
     CSV = "csv"
 
 
-ReportFormatOption = Annotated[
-    ReportFormat, typer.Option("--format", help="text, json or markdown.", rich_help_panel="Output")
+class ComparisonFormat(StrEnum):
+    """Of what holds runs against each other."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+ComparisonFormatOption = Annotated[
+    ComparisonFormat, typer.Option("--format", help="text, json or markdown.", rich_help_panel="Output")
 ]
 RunsIn = Annotated[str, typer.Option("--runs", metavar="DIR", help="Where labelled runs are looked for.")]
 Metrics = Annotated[
