@@ -48,6 +48,15 @@ def test_a_folder_of_runs_is_all_of_them_by_round(make, tmp_path):
     assert names(runs_of(str(tmp_path / "A"), str(tmp_path))) == ["1", "2", "10"]
 
 
+def test_a_run_whose_engine_did_not_start_is_no_trial_of_its_label(make, tmp_path):
+    make("1", label="main")
+    make("2", label="main", state="failed")
+    make("3", label="broken", state="failed")
+    assert names(runs_of("main", str(tmp_path))) == ["1"]
+    with pytest.raises(UsageError, match="none of the 1 runs with the label 'broken'"):
+        runs_of("broken", str(tmp_path))
+
+
 def test_a_label_is_found_at_any_depth(make, tmp_path):
     make("a/b/1", label="main")
     make("2", label="main")

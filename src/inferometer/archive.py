@@ -18,6 +18,7 @@ import msgspec
 from inferometer.errors import FormatError, UsageError
 from inferometer.run_folder import DEFAULT_PARENT, MANIFEST, REPORT, Run
 
+_UNMEASURED = ("starting", "failed")  # states of a run whose engine did not start; its label is in its folder
 _BLAME = "give a run folder, a folder of run folders, or a label given with --label"
 
 
@@ -61,10 +62,13 @@ def runs_of(side: str, parent: str = DEFAULT_PARENT) -> list[Run]:
 def _labelled(label: str, parent: str) -> list[Run]:
     if not Path(parent).is_dir():
         raise UsageError(f"{label!r} is no folder, and there is no {parent} with labelled runs", _BLAME)
-    paths = [entry.path for entry in entries(parent) if entry.label == label]
-    if not paths:
+    found = [entry for entry in entries(parent) if entry.label == label]
+    if not found:
         raise UsageError(f"{label!r} is neither a folder nor a label below {parent}", _BLAME)
-    return [Run.open(path) for path in paths]
+    measured = [entry.path for entry in found if entry.state not in _UNMEASURED]
+    if not measured:
+        raise UsageError(f"none of the {len(found)} runs with the label {label!r} came to measure anything", _BLAME)
+    return [Run.open(path) for path in measured]
 
 
 def _when(run: Run) -> tuple[int, str, str]:

@@ -90,6 +90,15 @@ def test_a_candidate_among_failures_fails():
     assert judge(Comparison((), rows, 0.05, False, 1), conditions).is_failed
 
 
+def test_a_gate_that_can_judge_nothing_is_undecided():
+    conditions = parse_conditions("ttft_p99>+5%")
+    all_failed = {conditions[0].quantity: np.full(5, math.inf)}
+    rows = rows_of([all_failed, all_failed], rng=np.random.default_rng(1), is_paired=False)
+    gate = judge(Comparison((), rows, 0.05, False, 0), conditions)
+    assert (gate.is_undecided, gate.is_failed) == (True, False)
+    assert not judged("ttft_p99>+5%", change=1.0)[0].is_undecided
+
+
 def test_the_knee():
     assert knee_warning(8, 10, "requests/s") == ""
     assert "95 % of the 10" in knee_warning(9.5, 10, "requests/s")

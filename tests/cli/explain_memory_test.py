@@ -109,3 +109,13 @@ def test_a_refusal_has_a_remedy(shell, refused, args, words):
 def test_a_config_that_is_none(shell, refused, text, words):
     (shell.folder / "config.json").write_text(text)
     refused(shell("explain", "memory", "config.json", "--device", "L4"), 2, words)
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [(("--check", "--device", "H200"), "--device means nothing"), (("--list", "--format", "json"), "no --format json")],
+)
+def test_flags_that_would_be_passed_over_are_refused(shell, flags, word):
+    done = shell("explain", "memory", *flags)
+    assert done.exit_code == 2
+    assert word in done.stderr

@@ -45,6 +45,22 @@ def test_ctrl_c_keeps_the_points_that_are_there(shell, truth):
     assert [point["load"] for point in result["points"]] == [1]
 
 
+def test_a_server_that_is_gone_ends_a_sweep_with_what_is_there(shell, truth):
+    server = truth(ttft_ms=20, gap_ms=2)
+    flags = ("--concurrency", "1,2,3", "--for", "1s", "--warmup", "200ms", "--output-tokens", "8", "--out", "sweep")
+    process = shell.start("sweep", server.url, *flags)
+    for line in process.stderr:
+        if line.startswith("point"):
+            server.stop()
+            break
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 3, stderr
+    result = json.loads((shell.folder / "sweep" / "sweep.json").read_text())
+    assert [point["load"] for point in result["points"]][:1] == [1]
+    assert result["stopped"]
+    assert shell("report", "sweep").stdout == stdout
+
+
 def test_a_limit_that_one_request_alone_misses_is_no_limit(shell, truth):
     server = truth(ttft_ms=20, gap_ms=2)
     flags = ("--slo", "ttft<5ms", "--budget", "1m", "--output-tokens", "8", "--out", "limit")

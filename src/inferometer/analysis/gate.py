@@ -67,6 +67,11 @@ class Gate:
     def is_failed(self) -> bool:
         return any(each.result == "fail" for each in self.judged)
 
+    @property
+    def is_undecided(self) -> bool:
+        """No condition could be judged at all."""
+        return all(each.result == "undecided" for each in self.judged)
+
 
 def parse_conditions(text: str) -> tuple[Condition, ...]:
     """Conditions out of `ttft_p99>+5%,output_throughput<-3%`. Raises: UsageError with an example."""

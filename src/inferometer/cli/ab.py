@@ -46,6 +46,7 @@ def ab(
     timeout: flags.Timeout = None,
     ready_timeout: flags.ReadyTimeout = None,
     api_key_env: flags.ApiKeyEnv = None,
+    keep_caches: flags.KeepCaches = None,
     out: flags.Out = None,
     quiet: flags.Quiet = False,
     format: ComparisonFormatOption = ComparisonFormat.TEXT,

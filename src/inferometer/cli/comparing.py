@@ -87,7 +87,7 @@ def compared(
         raise UsageError(
             f"{' and '.join(map(str, found.n_trials))} trials cannot resolve {found.n_tests} metrics: no result could "
             f"be told from chance; {found.n_needed} {'pairs' if found.is_paired else 'trials a side'} can",
-            "measure more (run --repeats, or ab), or compare fewer metrics with --metrics",
+            "measure more (run --repeats, or ab), or ask for fewer metrics (--metrics; of a gate, fewer conditions)",
         )
     return found
 

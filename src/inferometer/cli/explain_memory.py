@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from inferometer.cli.options import Format, FormatOption
+from inferometer.errors import UsageError
 
 if TYPE_CHECKING:
     from inferometer.host.description import Description
@@ -74,11 +75,17 @@ def memory(
 
     width = min(_MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)
     if list_known:
+        if format is Format.JSON:
+            raise UsageError("--list has no --format json", "docs/reference/models.md has the same tables")
         sys.stdout.write(known.listing(width))
         return
     described = known.model_of(model)
     kv_name = None if kv is None else kv_format(kv)
     if check:
+        given = {"--device": device, "--memory": memory, "--weights": weights, "--share": share, "--other": other}
+        unused = [flag for flag, value in given.items() if value is not None] + (["--tp"] if tp != 1 else [])
+        if unused:
+            raise UsageError(f"--check starts llama.cpp on this machine: {unused[0]} means nothing to it", "drop it")
         sys.stdout.write(_checked(described, context, kv_name, format, width))
         return
     place, others = known.place_of(device, memory)

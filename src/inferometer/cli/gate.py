@@ -44,7 +44,7 @@ def gate(
     from inferometer.analysis.compare import TOLERANCE
     from inferometer.analysis.gate import parse_conditions
     from inferometer.cli import comparing, gating
-    from inferometer.errors import GateFailed
+    from inferometer.errors import GateFailed, RunError
 
     conditions = parse_conditions(fail)
     found = comparing.compared(
@@ -55,4 +55,6 @@ def gate(
     )
     judged = gating.judge(found, conditions, knee)
     gating.print_gate(judged, format.value)
-    sys.exit(GateFailed.exit_code if judged.is_failed else 0)
+    if judged.is_failed:
+        sys.exit(GateFailed.exit_code)
+    sys.exit(RunError.exit_code if judged.is_undecided else 0)

@@ -86,6 +86,7 @@ def limit(
     header: flags.Header = None,
     api_key_env: flags.ApiKeyEnv = None,
     insecure: flags.Insecure = None,
+    keep_caches: flags.KeepCaches = None,
     scrape_every: flags.ScrapeEvery = None,
     out: flags.Out = None,
     no_content: flags.NoContent = None,

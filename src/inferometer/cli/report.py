@@ -47,8 +47,6 @@ def report(
     from inferometer.cli import outcome
     from inferometer.run_folder import Run
 
-    if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
-        raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
     if (kind := _probe_of(path)) is not None:
         from inferometer.cli import probing
 
@@ -56,6 +54,8 @@ def report(
             if value is not None:
                 raise UsageError(f"{name} is for the report of a run", "give it the folder of one point")
         sys.exit(probing.REPORTS[kind](Path(path), format.value))
+    if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
+        raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
     run = Run.open(path)
     if as_ is not None:
         outcome.report_as(run, as_, format.value, out)

@@ -17,7 +17,8 @@ from inferometer.errors import UsageError
 EMBEDDED = "embedded"
 _OF_THE_TARGET = ("model", "revision", "api")  # what stands beside the knobs of an engine
 # What two targets may differ in: who is asked, not what. All else is the load, and has to be the same.
-_MAY_DIFFER = ("url", "command", "engine", "settings", "revision", "model", "api", "header", "api_key_env", "insecure")
+_WHO = ("url", "command", "engine", "settings", "revision", "model", "api", "header", "api_key_env", "insecure")
+_MAY_DIFFER = (*_WHO, "ready_timeout_s", "label", "out")
 
 
 def experiment_of(target: str, flags: Mapping[str, Any]) -> Experiment:

@@ -156,7 +156,8 @@ def next_command(found: Comparison, order: Order, folder: Path) -> str:
     needed = [row.n_to_settle for row in found.rows if row.verdict == "undecided" and row.n_to_settle is not None]
     if max(needed, default=0) > order.n_rounds:
         return f"the same with --repeats {max(needed)} settles what is open"
-    return shlex.join(["inferometer", "compare", *(str(folder / side) for side in SIDES)])
+    again = ["--ignore", ",".join(order.ignored)] if order.ignored else []
+    return shlex.join(["inferometer", "compare", *(str(folder / side) for side in SIDES), *again])
 
 
 class Observers:

@@ -57,7 +57,11 @@ class Points:
     def take(
         self, *, window_s: float, warmup_s: float, concurrency: int | None = None, rate: float | None = None
     ) -> Taken:
-        """One run under that load. Raises: Stopped if it ended early; EngineError, RunError if it could not begin."""
+        """One run under that load.
+
+        Raises: Stopped if it ended early, or could not begin although others had; EngineError, RunError if the first
+        could not begin.
+        """
         config = replace(
             self.config,
             concurrency=concurrency,
@@ -72,9 +76,13 @@ class Points:
         self.n_taken += 1
         clock = Clock()
         t_start_ns = clock.now_ns()
-        run = experiment.run_against(
-            self.subject, replace(config, out=str(self.folder / POINTS / name)), _Quietly(self.observer)
-        )
+        config = replace(config, out=str(self.folder / POINTS / name))
+        try:
+            run = experiment.run_against(self.subject, config, _Quietly(self.observer))
+        except (EngineError, RunError) as error:  # the load before may have been the server's last
+            if self.n_taken == 1:
+                raise
+            raise Stopped(error) from error
         seconds = (clock.now_ns() - t_start_ns) / NS_PER_S
         server = self.subject.server
         if (stopped := _why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:

@@ -29,7 +29,7 @@ def verdict_of(gate: Gate) -> tuple[str, str]:
     n = len(gate.judged)
     if by_result["fail"]:
         return "FAILED", f"{len(by_result['fail'])} of {n} conditions: {_names(by_result['fail'])}"
-    if len(by_result["undecided"]) == n:
+    if gate.is_undecided:
         return "UNDECIDED", "no condition could be judged"
     text = f"{len(by_result['pass'])} of {n} conditions hold"
     if by_result["warn"]:

@@ -144,5 +144,5 @@ def _drift(sweep: Sweep, width: int) -> list[str]:
 
 
 def _next(sweep: Sweep, folder: str) -> str:
-    first = sweep.points[-1].folder if sweep.points else ""
-    return f"inferometer report {printable(folder)}/{first}" if first else "-"
+    last = sweep.points[-1].folder if sweep.points else ""
+    return f"inferometer report {printable(folder)}/{last}" if last else "-"
