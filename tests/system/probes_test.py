@@ -9,6 +9,8 @@ import signal
 import pytest
 
 from inferometer.run_folder import Run
+from inferometer.truth.launch import TruthServer
+from inferometer.truth.script import Prescription
 
 
 def test_a_sweep_leaves_runs_and_a_result(shell, truth):
@@ -45,14 +47,13 @@ def test_ctrl_c_keeps_the_points_that_are_there(shell, truth):
     assert [point["load"] for point in result["points"]] == [1]
 
 
-def test_a_server_that_is_gone_ends_a_sweep_with_what_is_there(shell, truth):
-    server = truth(ttft_ms=20, gap_ms=2)
+def test_a_server_that_is_gone_ends_a_sweep_with_what_is_there(shell):
     flags = ("--concurrency", "1,2,3", "--for", "1s", "--warmup", "200ms", "--output-tokens", "8", "--out", "sweep")
-    process = shell.start("sweep", server.url, *flags)
-    for line in process.stderr:
-        if line.startswith("point"):
-            server.stop()
-            break
+    with TruthServer(Prescription(ttft_ms=20, gap_ms=2)) as server:
+        process = shell.start("sweep", server.url, *flags)
+        for line in process.stderr:
+            if line.startswith("point"):
+                break
     stdout, stderr = process.communicate(timeout=90)
     assert process.returncode == 3, stderr
     result = json.loads((shell.folder / "sweep" / "sweep.json").read_text())
