@@ -40,7 +40,10 @@ def test_they_are_emptied_by_the_engines_own_route(shell, emulated, engine):
     assert (plan["caches"], plan["caches_emptied_by"]) == ("emptied", RESETS[engine])
     assert excess == {0.0}
     assert "prefix_hits" not in codes
-    assert f"emptied before the run by {RESETS[engine]}; 0 % of prompt tokens out of a cache by its" in screen
+    assert (
+        f"emptied before the run by {RESETS[engine]}; 0 % of prompt tokens beyond the template out of a cache by its"
+        in screen
+    )
 
 
 @pytest.mark.parametrize(

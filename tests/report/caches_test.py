@@ -38,14 +38,14 @@ def test_it_says_what_they_can_know_and_why(make_summary, plan, told):
 @pytest.mark.parametrize(
     ("by_answers", "by_counters", "told"),
     [
-        (0.0, 0.0, ["0 % of prompt tokens out of a cache by its answers and its counters"]),
-        (0.25, None, ["25.0 % of prompt tokens out of a cache by its answers"]),
+        (0.0, 0.0, ["0 % of prompt tokens beyond the template out of a cache by its answers and its counters"]),
+        (0.25, None, ["25.0 % of prompt tokens beyond the template out of a cache by its answers"]),
         (
             0.0,
             0.25,
             [
-                "0 % of prompt tokens out of a cache by its answers",
-                "25.0 % of prompt tokens out of a cache by its counters",
+                "0 % of prompt tokens beyond the template out of a cache by its answers",
+                "25.0 % of prompt tokens beyond the template out of a cache by its counters",
             ],
         ),
     ],

@@ -18,7 +18,7 @@ _PROOFS = (("prefix_excess_ratio", "its answers"), ("server_prefix_excess_ratio"
 
 
 def caches_parts(summary: Summary) -> list[str]:
-    """`every prompt is new to the server`, `0 % of prompt tokens out of a cache by its answers and its counters`.
+    """`every prompt is new to the server`, `0 % of prompt tokens beyond the template out of a cache by its answers`.
 
     Nothing for a run of before that was written down. What template and shared prefix explain is not counted.
     """
@@ -34,5 +34,8 @@ def caches_parts(summary: Summary) -> list[str]:
     for name, who in _PROOFS:
         if isinstance(number := numbers.get(name), Estimate):
             by_share.setdefault(value_text(number), []).append(who)
-    told = [f"{share} of prompt tokens out of a cache by {' and '.join(who)}" for share, who in by_share.items()]
+    told = [
+        f"{share} of prompt tokens beyond the template out of a cache by {' and '.join(who)}"
+        for share, who in by_share.items()
+    ]
     return [*parts, *(told or ["whether anything came out of a cache was not told"])]
