@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from clients import print_columns, two_cores, watch
 
+from inferometer.clock import Clock
+from inferometer.units import NS_PER_S
 from report import enlarge, short_run
 
 N_TOKENS = 8
@@ -32,9 +33,9 @@ def main() -> None:
     server_core, client_core = two_cores()
     with tempfile.TemporaryDirectory(prefix="inferometer-html-") as folder:
         run = short_run(Path(folder) / "run", server_core, client_core)
-        t_start_s = time.monotonic()
+        clock = Clock()
         n_chunks = enlarge(run, told.requests, N_TOKENS)
-        print(f"made in {time.monotonic() - t_start_s:.0f} s", flush=True)
+        print(f"made in {clock.now_ns() / NS_PER_S:.0f} s", flush=True)
         page = told.keep or Path(folder) / "page.html"
         argv = [sys.executable, "-m", "inferometer", "report", str(run.path), "--slo", SLO, "--format", "html"]
         ended = watch([*argv, "--out", str(page)], client_core)

@@ -16,9 +16,8 @@ import duckdb
 import msgspec
 
 from inferometer.errors import FormatError, UsageError
-from inferometer.run_folder import DEFAULT_PARENT, MANIFEST, REPORT, Run
+from inferometer.run_folder import DEFAULT_PARENT, MANIFEST, REPORT, STATE_FAILED, STATE_STARTING, Run
 
-_UNMEASURED = ("starting", "failed")  # states of a run whose engine did not start; its label is in its folder
 _BLAME = "give a run folder, a folder of run folders, or a label given with --label"
 
 
@@ -65,7 +64,7 @@ def _labelled(label: str, parent: str) -> list[Run]:
     found = [entry for entry in entries(parent) if entry.label == label]
     if not found:
         raise UsageError(f"{label!r} is neither a folder nor a label below {parent}", _BLAME)
-    measured = [entry.path for entry in found if entry.state not in _UNMEASURED]
+    measured = [entry.path for entry in found if entry.state not in (STATE_STARTING, STATE_FAILED)]
     if not measured:
         raise UsageError(f"none of the {len(found)} runs with the label {label!r} came to measure anything", _BLAME)
     return [Run.open(path) for path in measured]

@@ -59,6 +59,9 @@ class FormatError(InferometerError):
     exit_code = 6
 
 
+BY_USER = "stopped by the user"
+
+
 class Cancelled(InferometerError):
     """Stopped by the user; everything up to that point was kept."""
 

@@ -27,7 +27,7 @@ from inferometer.drive.glance import Glance, Latency, latency_of
 from inferometer.drive.loop import MAX_FAILURES_AT_FIRST, Loop, Options, Tick, without_collector
 from inferometer.drive.progress import Observer, Progress
 from inferometer.engines.engine import Dialect
-from inferometer.errors import RunError
+from inferometer.errors import BY_USER, RunError
 from inferometer.kinds import Outcome, Phase
 from inferometer.plan.schedule import Schedule, Stage
 from inferometer.recorder import Writer
@@ -36,7 +36,6 @@ from inferometer.units import NS_PER_MS, NS_PER_S
 SAMPLE_PERIOD_NS = NS_PER_S
 PROGRESS_PERIOD_NS = 250 * NS_PER_MS
 MAX_JUDGED_READS = 64  # of a first answer that is looked into at once
-BY_USER = "stopped by the user"
 
 
 class Sampler(Protocol):

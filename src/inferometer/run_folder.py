@@ -39,6 +39,7 @@ RECORDER = "recorder.bin"
 ENGINE_LOG = "engine.log"
 REPORT = "report.json"
 DEFAULT_PARENT = "inferometer-runs"
+STATE_STARTING, STATE_FAILED = "starting", "failed"  # nothing was measured yet, or ever will be
 STATE_RUNNING, STATE_FINISHED, STATE_STOPPED = "running", "finished", "stopped"
 
 

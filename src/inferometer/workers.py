@@ -27,10 +27,9 @@ import msgspec
 
 from inferometer.drive.arrivals import Window
 from inferometer.drive.loop import Tick, without_collector
-from inferometer.errors import RunError
+from inferometer.errors import BY_USER, RunError
 from inferometer.kinds import Outcome, Phase
 from inferometer.measurement import (
-    BY_USER,
     PROGRESS_PERIOD_NS,
     SAMPLE_PERIOD_NS,
     Counts,

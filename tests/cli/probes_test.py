@@ -34,6 +34,13 @@ def test_a_wrong_flag(shell, tripwire, refused, words, told):
     assert list(shell.folder.iterdir()) == []
 
 
+def test_a_file_that_says_how_many_requests(shell, tripwire, refused):
+    (shell.folder / "load.toml").write_text("requests = 200\n")
+    done = shell("sweep", tripwire.url, "--concurrency", "1,2", "--config", "load.toml")
+    refused(done, 2, "how many requests and runs a load takes", "drop requests and repeats")
+    assert not tripwire.is_touched()
+
+
 def test_a_folder_that_is_damaged_or_newer(shell, refused):
     for name, data, told in (
         ("sweep.json", b"{", "is damaged"),

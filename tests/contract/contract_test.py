@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import socket
 import statistics
-import time
 from urllib.parse import urlsplit
 
 import pytest
 from tests.contract.conftest import Found
 from tests.contract.engines import APIS, CONTEXT_TOKENS, N_SLOTS, Running
 
+from inferometer.clock import Clock, sleep_s
 from inferometer.host.control import Control
 from inferometer.host.probe import Probe, probe
 from inferometer.host.reset import empty
 from inferometer.plan.request import Request
+from inferometer.units import NS_PER_S
 from inferometer.wire.http1 import encode_request
 
 TOKEN_BEARING = ("content", "reasoning", "tool")
@@ -167,10 +168,10 @@ def test_an_answer_that_does_not_fit_is_shortened_or_refused_as_its_traps_say(en
 
 def until_at_rest(engine: Running, n_output_tokens_before: float) -> dict[str, float]:
     """The gauges when nothing runs and its counter has some tokens of an answer: vLLM's follow some steps behind."""
-    t_end = time.monotonic() + engine.contract.follows_within_s
+    clock = Clock()
     while (now := engine.gauges())["requests_running"] or now["n_output_tokens"] <= n_output_tokens_before:
-        assert time.monotonic() < t_end, now
-        time.sleep(0.02)
+        assert clock.now_ns() < engine.contract.follows_within_s * NS_PER_S, now
+        sleep_s(0.02)
     return now
 
 
@@ -211,12 +212,12 @@ def test_a_client_that_leaves_frees_its_slot(engine: Running, found: Found) -> N
             piece = client.recv(1 << 16)
             assert piece, received
             received += piece
-    t_left = time.monotonic()
+    left = Clock()
     now = until_at_rest(engine, before["n_output_tokens"])
-    free_s = time.monotonic() - t_left
+    free_s = left.now_ns() / NS_PER_S
     n_generated = now["n_output_tokens"] - before["n_output_tokens"]
     assert n_generated < n_asked, "it wrote the whole answer for nobody"
-    time.sleep(0.5)
+    sleep_s(0.5)
     later = engine.gauges()
     assert (later["requests_running"], later["n_output_tokens"]) == (0, now["n_output_tokens"])
     found(

@@ -57,6 +57,15 @@ def test_the_ladder_goes_up_in_steps_of_seconds():
     assert Load(256, 50, n_chunks=100, n_rounds=2) in LADDER
 
 
+def test_a_load_of_which_nothing_is_left_says_so():
+    none = np.zeros(0, np.int64)
+    told = Errors(none, none, none, none, 0, n_unknown=0, n_lost=0, n_extra=0, n_reads=0, n_merged=0)
+    empty = Rung(LOAD, told, SERVER, SPREAD, Budget().reasons(LOAD, told))
+    assert empty.reasons[:2] == tuple(f"nothing was left to tell a {name} error from" for name in ("TTFT", "gap"))
+    assert "0 of 2 requests could be compared" in empty.reasons
+    assert "nan" not in line(empty)
+
+
 @pytest.mark.parametrize(
     ("errors", "word"),
     [

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +13,13 @@ from inferometer import archive
 from inferometer.analysis.comparable import KINDS, Difference, differences
 from inferometer.analysis.compare import HEADLINE, Comparison, TooFew, can_pair, compare, family_of
 from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
-from inferometer.cli.options import wants_colour
+from inferometer.cli.options import wants_colour, width
 from inferometer.errors import RunError, UsageError
 from inferometer.report import comparison as text
 from inferometer.report import comparison_json, comparison_markdown
 from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
 SEED = 0  # of the labellings drawn where there are too many: the same runs give the same answer
-MAX_WIDTH = 120
 MAX_SHOWN = 3  # differences of one kind that are named
 
 
@@ -120,7 +118,3 @@ def print_comparison(found: Comparison, format: str, *, next_command: str = "") 
     else:
         is_colour = wants_colour(sys.stdout)
         sys.stdout.write(text.render(found, width=width(), is_colour=is_colour, next_command=next_command))
-
-
-def width() -> int:
-    return min(MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import asdict
 from typing import Annotated, TypeAlias
 
 import typer
 
-from inferometer.cli.options import Format, FormatOption
-
-_MAX_WIDTH = 120
+from inferometer.cli.options import Format, FormatOption, width
 
 Name: TypeAlias = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="All that is known of this one.", show_default=False)
@@ -33,13 +30,12 @@ def engines(name: Name = None, model: ModelAsked = None, format: FormatOption = 
     from inferometer.report import engines as page
 
     machine = survey.look()
-    width = min(_MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)
     if name is None:
         rows = survey.rows(machine, model)
         if format is Format.JSON:
             sys.stdout.write(page.table_json(rows, asdict(machine)).decode())
         else:
-            sys.stdout.write(page.render_table(rows, survey.machine_lines(machine), width=width))
+            sys.stdout.write(page.render_table(rows, survey.machine_lines(machine), width=width()))
         return
     engine = engine_named(name)
     row = survey.row_of(engine, machine, model)
@@ -47,4 +43,4 @@ def engines(name: Name = None, model: ModelAsked = None, format: FormatOption = 
     if format is Format.JSON:
         sys.stdout.write(page.facts_json(engine.name, row, sections).decode())
     else:
-        sys.stdout.write(page.render_facts(f"{engine.title} ({engine.name})", sections, width=width))
+        sys.stdout.write(page.render_facts(f"{engine.title} ({engine.name})", sections, width=width()))

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import Annotated, TypeAlias
 
 import typer
 
 from inferometer.cli.explain_memory import Kv, ModelAsked, Tp
-from inferometer.cli.options import Format, FormatOption
-
-_MAX_WIDTH = 120
+from inferometer.cli.options import Format, FormatOption, width
 
 Device: TypeAlias = Annotated[
     str, typer.Option(metavar="NAME", help="Device of the table, as H200; `explain memory --list` has all.")
@@ -51,7 +48,6 @@ def cost(
     from inferometer.report import cost as page
     from inferometer.report.memory import Origin
 
-    width = min(_MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)
     found, _ = find(device, devices())
     described = known.model_of(model)
     wish = CostWish(context, output, tp, weights, None if kv is None else kv_format(kv), price)
@@ -60,4 +56,4 @@ def cost(
     if format is Format.JSON:
         sys.stdout.write(page.to_json(answer, origin).decode())
     else:
-        sys.stdout.write(page.render(answer, origin, width=width))
+        sys.stdout.write(page.render(answer, origin, width=width()))

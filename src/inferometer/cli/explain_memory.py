@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from inferometer.cli.options import Format, FormatOption
+from inferometer.cli.options import Format, FormatOption, width
 from inferometer.errors import UsageError
 
 if TYPE_CHECKING:
     from inferometer.host.description import Description
 
-_MAX_WIDTH = 120
 
 ModelAsked: TypeAlias = Annotated[
     str | None,
@@ -73,11 +71,10 @@ def memory(
     from inferometer.report import memory as page
     from inferometer.units import parse_bytes
 
-    width = min(_MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)
     if list_known:
         if format is Format.JSON:
             raise UsageError("--list has no --format json", "docs/reference/models.md has the same tables")
-        sys.stdout.write(known.listing(width))
+        sys.stdout.write(known.listing(width()))
         return
     described = known.model_of(model)
     kv_name = None if kv is None else kv_format(kv)
@@ -86,7 +83,7 @@ def memory(
         unused = [flag for flag, value in given.items() if value is not None] + (["--tp"] if tp != 1 else [])
         if unused:
             raise UsageError(f"--check starts llama.cpp on this machine: {unused[0]} means nothing to it", "drop it")
-        sys.stdout.write(_checked(described, context, kv_name, format, width))
+        sys.stdout.write(_checked(described, context, kv_name, format))
         return
     place, others = known.place_of(device, memory)
     wish = Wish(
@@ -102,12 +99,12 @@ def memory(
     if format is Format.JSON:
         sys.stdout.write(page.to_json(answer, origin).decode())
     else:
-        sys.stdout.write(page.render(answer, origin, width=width))
+        sys.stdout.write(page.render(answer, origin, width=width()))
 
 
-def _checked(described: Description, context: int | None, kv_name: str | None, format: Format, width: int) -> str:
+def _checked(described: Description, context: int | None, kv_name: str | None, format: Format) -> str:
     from inferometer.cli import memory_check
     from inferometer.report import memory_check as page
 
     found = memory_check.check(described, context_tokens=context, kv_format=kv_name)
-    return page.to_json(found).decode() if format is Format.JSON else page.render(found, width=width)
+    return page.to_json(found).decode() if format is Format.JSON else page.render(found, width=width())

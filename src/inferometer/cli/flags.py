@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -205,3 +206,18 @@ DryRun = Annotated[
         "--dry-run", help="Say what would be sent, for how long, with how much memory; send nothing.", panel=OUTPUT
     ),
 ]
+
+_NOT_FIELDS = ("context", "config", "format", "quiet", "dry_run", "for_", "set_", "no_stream", "no_content")
+
+
+def fields_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a verb as fields of an Experiment, under the names of their flags."""
+    fields = {name: value for name, value in parameters.items() if name not in _NOT_FIELDS}
+    no_stream, no_content = parameters["no_stream"], parameters["no_content"]
+    return fields | {
+        "command": parameters["context"].obj or None,
+        "for": parameters.get("for_"),
+        "set": parameters["set_"],
+        "is_streamed": None if no_stream is None else not no_stream,
+        "keeps_content": None if no_content is None else not no_content,
+    }

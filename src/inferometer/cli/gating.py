@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from inferometer.analysis import gate as analysis
 from inferometer.analysis.compare import Comparison
-from inferometer.cli.comparing import width
-from inferometer.cli.options import wants_colour
+from inferometer.cli.options import wants_colour, width
 from inferometer.errors import UsageError
 from inferometer.report import gate as report
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from inferometer.cli.options import width
+
 
 class HistoryFormat(StrEnum):
     """How a history is printed."""
@@ -58,4 +60,4 @@ def history(
     elif format is HistoryFormat.CSV:
         sys.stdout.write(page.to_csv(lines, what=quantity.name))
     else:
-        sys.stdout.write(page.render(lines, what=quantity.name, width=past.width()))
+        sys.stdout.write(page.render(lines, what=quantity.name, width=width(160)))  # a plot may be wider than text

@@ -98,7 +98,7 @@ def limit(
 
     The engine is started once; every look at a load is a run, in the folder of the search.
     """
-    given = locals() | {"for": None, "for_": None, "warmup": None, "set": set_, "command": context.obj or None}
+    given = flags.fields_of(locals())
     if slo is None:
         raise UsageError("limit has no limits to search for", "give them: --slo 'ttft<500ms,tpot<50ms', or --slo chat")
     from inferometer.cli import probing
@@ -110,6 +110,6 @@ def limit(
     given |= {"concurrency": 1 if of is Of.CONCURRENCY else None}
     for name in ("attainment", "budget", "of"):
         del given[name]
-    common = probing.resolve(given)
+    common = probing.resolve(given, config)
     is_closed = of is Of.CONCURRENCY
     sys.exit(probing.limit(common, objective, format, is_closed=is_closed, budget_s=budget_s, is_quiet=quiet))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from enum import StrEnum
 from typing import Annotated, TextIO
 
@@ -61,6 +62,11 @@ Ignore = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.", rich_help_panel="Output")]
+
+
+def width(most: int = 120) -> int:
+    """Columns of what is printed: the terminal's, 100 where there is none. `most`: wider lines are hard to read."""
+    return min(most, shutil.get_terminal_size((100, 24)).columns)
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -7,7 +7,6 @@ first request does not wait for it.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from inferometer import experiment
 from inferometer.cli.live import make_observer
-from inferometer.cli.options import Format, wants_colour
+from inferometer.cli.options import Format, wants_colour, width
 from inferometer.config import Experiment
 from inferometer.errors import Cancelled, EngineError, GateFailed, RunError, UsageError
 from inferometer.run_folder import REPORT, Run, write_atomically
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from inferometer.metrics.slo import Limits
     from inferometer.metrics.summary import Summary
     from inferometer.records import Trace
-
-WIDTH = 100  # columns of a report where no terminal says otherwise
-MAX_WIDTH = 120  # wider lines are hard to read; this is room for one more percentile
 
 
 def measure(config: Experiment, format: Format, *, is_quiet: bool) -> int:
@@ -141,11 +137,6 @@ def _page(run: Run, trace: Trace, limits: Limits, summary: Summary) -> str:
     from inferometer.report import html
 
     return html.render(summary, shapes_of(trace, limits), trace.meta, run_name=run.path.resolve().name)
-
-
-def width() -> int:
-    """Columns of a report."""
-    return min(MAX_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 def _last_words(run: Run) -> str:

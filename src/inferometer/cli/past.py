@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import math
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import msgspec
+
+from inferometer.analysis.number import Number
 from inferometer.analysis.side import Quantity
 from inferometer.archive import Entry, entries
 from inferometer.errors import UsageError
 from inferometer.report.history import Line
-from inferometer.stats import LEVEL, Estimate, Missing
-
-_MAX_WIDTH = 160  # a plot may be wider than text
+from inferometer.stats import Estimate, Missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +67,7 @@ def _line(entry: Entry, quantity: Quantity) -> Line:
 
 
 def _number(told: Mapping[str, Any] | None, unit: str) -> Estimate | Missing:
-    """An estimate as report.json has it: null is no bound."""
-    if told is None or told.get("value") is None:
-        return Missing(str((told or {}).get("missing") or "no report"), int((told or {}).get("n") or 0), unit)
-    lo, hi = told.get("lo"), told.get("hi")
-    return Estimate(
-        float(told["value"]),
-        -math.inf if lo is None else float(lo),
-        math.inf if hi is None else float(hi),
-        float(told.get("level") or LEVEL),
-        int(told["n"]),
-        str(told["unit"]),
-        str(told["method"]),
-    )
-
-
-def width() -> int:
-    return min(_MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)
+    """An estimate as report.json has it."""
+    if told is None:
+        return Missing("no report", 0, unit)
+    return msgspec.convert({"lo": None, "hi": None} | dict(told), Number).figure

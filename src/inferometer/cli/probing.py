@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,24 @@ from inferometer.analysis import limit as limits
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
 from inferometer.cli.live import make_observer
-from inferometer.cli.options import Format
-from inferometer.cli.outcome import width
+from inferometer.cli.options import Format, width
 from inferometer.config import Experiment
-from inferometer.errors import Cancelled, GateFailed, InferometerError, RunError, UsageError
+from inferometer.errors import GateFailed, RunError, UsageError
 from inferometer.metrics.slo_presets import Objective
 from inferometer.probes import limit as searching
 from inferometer.probes import sweep as sweeping
 from inferometer.probes.results import read_result
+from inferometer.report import limit as limit_text
+from inferometer.report import sweep as sweep_text
 
 MIN_BUDGET_S = 60.0
-# Parameters of a verb that are no fields of an experiment under their own names.
-_NOT_FIELDS = ("context", "config", "format", "quiet", "for_", "set_", "no_stream", "no_content")
 
 
-def resolve(given: Mapping[str, Any]) -> Experiment:
+def resolve(given: Mapping[str, Any], file: str | None) -> Experiment:
     """The experiment that all runs have in common. Raises: UsageError."""
-    fields = {name: value for name, value in given.items() if name not in _NOT_FIELDS}
-    fields["is_streamed"] = None if given["no_stream"] is None else not given["no_stream"]
-    fields["keeps_content"] = None if given["no_content"] is None else not given["no_content"]
-    config = configuration.resolve(fields, given["config"])
+    config = configuration.resolve(given, file)
+    if config.requests is not None or config.repeats > 1:
+        raise UsageError("a probe decides itself how many requests and runs a load takes", "drop requests and repeats")
     if config.warmup is not None and config.warmup.n_requests:
         raise UsageError("--warmup of a probe is a time: runs of many loads are compared", "write --warmup 5s")
     if config.slo:
@@ -45,16 +44,17 @@ def resolve(given: Mapping[str, Any]) -> Experiment:
 
 
 def sweep(config: Experiment, ladder: sweeping.Ladder, format: Format, *, is_quiet: bool) -> int:
-    """Returns the exit code. Raises: UsageError, EngineError, RunError before the first point."""
+    """Returns the exit code. Raises: UsageError, EngineError, RunError; what ended it early, after its report."""
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         folder, result, stopped = sweeping.run(config, ladder, observer)
     finally:
         observer.close()
-    if result.points:
-        _print_sweep(folder, result, format.value)
-    return _exit_code(stopped) or sweep_exit_code(result)
+    code = report(SWEEP, folder, format.value) if result.points else RunError.exit_code
+    if stopped is not None:
+        raise stopped
+    return code
 
 
 def limit(
@@ -66,18 +66,26 @@ def limit(
     budget_s: float | None,
     is_quiet: bool,
 ) -> int:
-    """Returns the exit code. Raises: UsageError, EngineError, RunError before the first look."""
+    """Returns the exit code. Raises: UsageError, EngineError, RunError; what ended it early, after its report."""
     budget_s = searching.BUDGET_S if budget_s is None else budget_s
     if not MIN_BUDGET_S <= budget_s <= configuration.MAX_FOR_S:
         raise UsageError(f"--budget {budget_s:g}s is no time for a search", "give 1m to 168h")
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder, result, stopped = searching.run(config, objective, observer, is_closed=is_closed, budget_s=budget_s)
+        folder, _, stopped = searching.run(config, objective, observer, is_closed=is_closed, budget_s=budget_s)
     finally:
         observer.close()
-    _print_limit(folder, result, format.value)
-    return _exit_code(stopped) or limit_exit_code(result)
+    code = report(LIMIT, folder, format.value)
+    if stopped is not None:
+        raise stopped
+    return code
+
+
+def sweep_exit_code(result: Sweep) -> int:
+    """4 if not one point can be used."""
+    usable = [point for point in result.points if point.verdict != "invalid"]
+    return 0 if usable else RunError.exit_code
 
 
 def limit_exit_code(result: LimitSearch) -> int:
@@ -88,59 +96,31 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
-def report_limit(folder: Path, format: str) -> int:
-    """Print the report of a search's folder. Raises: FormatError."""
-    result = read_result(folder / limits.FILE, LimitSearch, limits.SCHEMA)
-    _print_limit(folder, result, format)
-    return limit_exit_code(result)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a probe leaves: the file of its result, and how that is read, printed and judged."""
+
+    title: str
+    file: str
+    result: type[Sweep] | type[LimitSearch]
+    schema: str
+    render: Callable[..., str]
+    exit_code: Callable[[Any], int]
 
 
-def _print_limit(folder: Path, result: LimitSearch, format: str) -> None:
-    from inferometer.report import limit as report
+SWEEP = Kind("a sweep", curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
+LIMIT = Kind("a limit search", limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT)}  # a folder is known by its file
 
+
+def report(kind: Kind, folder: Path, format: str) -> int:
+    """Print what a probe came to, from its folder. Returns the exit code. Raises: UsageError, FormatError."""
+    result = read_result(folder / kind.file, kind.result, kind.schema)
     if format == "json":
-        sys.stdout.write((folder / limits.FILE).read_text(encoding="utf-8"))
+        sys.stdout.write((folder / kind.file).read_text(encoding="utf-8"))
     elif format == "text":
-        sys.stdout.write(report.render(result, folder=str(folder), width=width()))
+        sys.stdout.write(kind.render(result, folder=str(folder), width=width()))
     else:
-        raise UsageError(f"a limit search has no report as {format}", "take --format text or json")
+        raise UsageError(f"{kind.title} has no report as {format}", "take --format text or json")
     sys.stdout.flush()
-
-
-def sweep_exit_code(result: Sweep) -> int:
-    """4 if not one point can be used."""
-    usable = [point for point in result.points if point.verdict != "invalid"]
-    return 0 if usable else RunError.exit_code
-
-
-def report_sweep(folder: Path, format: str) -> int:
-    """Print the report of a sweep's folder. Raises: FormatError."""
-    result = read_result(folder / curve.FILE, Sweep, curve.SCHEMA)
-    _print_sweep(folder, result, format)
-    return sweep_exit_code(result)
-
-
-def _print_sweep(folder: Path, result: Sweep, format: str) -> None:
-    from inferometer.report import sweep as report
-
-    if format == "json":
-        sys.stdout.write((folder / curve.FILE).read_text(encoding="utf-8"))
-    elif format == "text":
-        sys.stdout.write(report.render(result, folder=str(folder), width=width()))
-    else:
-        raise UsageError(f"a sweep has no report as {format}", "take --format text or json")
-    sys.stdout.flush()
-
-
-def _exit_code(stopped: InferometerError | None) -> int:
-    """Say why it ended before its end."""
-    if stopped is None:
-        return 0
-    if not isinstance(stopped, Cancelled):
-        print(f"inferometer: {stopped}", file=sys.stderr)
-        if stopped.remedy:
-            print(f"  -> {stopped.remedy}", file=sys.stderr)
-    return stopped.exit_code
-
-
-REPORTS = {curve.FILE: report_sweep, limits.FILE: report_limit}  # by the file that a folder is known by
+    return kind.exit_code(result)

@@ -53,7 +53,7 @@ def report(
         for name, value in (("--slo", slo), ("--as", as_), ("--out", out)):
             if value is not None:
                 raise UsageError(f"{name} is for the report of a run", "give it the folder of one point")
-        sys.exit(probing.REPORTS[kind](Path(path), format.value))
+        sys.exit(probing.report(probing.KINDS[kind], Path(path), format.value))
     if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
         raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
     run = Run.open(path)

@@ -59,11 +59,7 @@ def run(
     --engine starts one that is known; flags of its own go after --.
     Or put a command after -- to have it started on a free port: inferometer run -- my-server --port {port}
     """
-    given = locals() | {"command": context.obj or None, "for": for_, "set": set_}
-    given["is_streamed"] = None if no_stream is None else not no_stream
-    given["keeps_content"] = None if no_content is None else not no_content
-    for name in ("context", "config", "format", "quiet", "dry_run", "for_", "set_", "no_stream", "no_content"):
-        del given[name]  # what is left are the fields of an Experiment under the names of their flags
+    given = flags.fields_of(locals())
 
     from inferometer import config as configuration
 

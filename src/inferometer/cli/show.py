@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import Annotated
 
 import typer
+
+from inferometer.cli.options import width
 
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)]
 
@@ -24,8 +25,8 @@ def show(
     from inferometer.cli import magnifier
     from inferometer.run_folder import Run
 
-    width = min(120, shutil.get_terminal_size((100, 24)).columns)
     run = Run.open(path)
     ids = [request] if request is not None else None
-    for text in magnifier.waterfalls(run, n_slowest=slowest, ids=ids, width=width, max_reads=None if all_reads else 40):
+    max_reads = None if all_reads else 40
+    for text in magnifier.waterfalls(run, n_slowest=slowest, ids=ids, width=width(), max_reads=max_reads):
         sys.stdout.write(text + "\n")

@@ -75,7 +75,7 @@ def sweep(
     Every point is a run of at least --for; its folder lies in that of the sweep. Fits the Universal Scalability Law and
     names the knee, or says that none was seen.
     """
-    given = locals() | {"for": for_, "set": set_, "command": context.obj or None}
+    given = flags.fields_of(locals())
     from inferometer.cli import probing
     from inferometer.probes.sweep import parse_ladder
 
@@ -83,5 +83,5 @@ def sweep(
     first = ladder.loads[0] if ladder.loads else 1
     given["concurrency"] = int(first) if ladder.kind == "concurrency" else None
     given["rate"] = first if ladder.kind == "rate" else None
-    common = probing.resolve(given)
+    common = probing.resolve(given, config)
     sys.exit(probing.sweep(common, ladder, format, is_quiet=quiet))

@@ -23,7 +23,7 @@ from inferometer.config import Experiment
 from inferometer.drive.loop import Options
 from inferometer.drive.progress import Observer
 from inferometer.engines.registry import dialects, engines
-from inferometer.errors import InferometerError, RunError
+from inferometer.errors import BY_USER, InferometerError, RunError
 from inferometer.experiment import caches, scraping
 from inferometer.experiment.manifest import begun, ended, known
 from inferometer.experiment.sending import headers_of, payloads_of, target_of
@@ -46,18 +46,17 @@ from inferometer.host.disk import refuse_unwritable, reserve
 from inferometer.host.leave import NOT_OURS, NOT_READ, SHARED, Departure, leave
 from inferometer.host.reset import empty
 from inferometer.host.sample import ClientSampler, EngineSampler, HostSampler
-from inferometer.measurement import BY_USER, Job, Measurement, Sampler
+from inferometer.measurement import Job, Measurement, Sampler
 from inferometer.plan import make as planning
 from inferometer.plan.plan import Plan
 from inferometer.plan.plan import save as save_plan
 from inferometer.plan.tokenizer import FileCounter
 from inferometer.recorder import Writer, gauges_path
-from inferometer.run_folder import DEFAULT_PARENT, PLAN, RECORDER, STATE_RUNNING, Run
+from inferometer.run_folder import DEFAULT_PARENT, PLAN, RECORDER, STATE_FAILED, STATE_RUNNING, STATE_STARTING, Run
 from inferometer.scraper import Order
 from inferometer.units import NS_PER_S
 from inferometer.workers import Crew
 
-STATE_STARTING, STATE_FAILED = "starting", "failed"
 N_OWN_FILES = 64  # open files beside the connections
 
 

@@ -19,11 +19,11 @@ from inferometer.analysis.number import Number, number_of
 from inferometer.clock import utc_now
 from inferometer.config import Experiment
 from inferometer.drive.progress import Observer
-from inferometer.errors import Cancelled, EngineError, InferometerError
+from inferometer.errors import EngineError, InferometerError
 from inferometer.metrics.slo import Limits
 from inferometer.metrics.slo_presets import Objective
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.points import BY_USER, MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, points
+from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, carried_out, points
 from inferometer.probes.results import write_result
 from inferometer.probes.search import (
     SAFE_SHARE,
@@ -87,22 +87,17 @@ class _Going:
     created: str = field(default_factory=lambda: utc_now().isoformat(timespec="seconds"))
 
     def go(self) -> InferometerError | None:
-        try:
-            self.aim = self._look_alone()
-            if not self.stopped:
-                search = Search(self.aim, self._take, self.taken)
-                self.found = search.run()
-                self.stopped = self.found.stopped
-        except Stopped as stopped:
-            self.stopped = str(stopped)
-            self._write()
-            return stopped.cause
-        except KeyboardInterrupt:  # between two measurements, which have their own way of ending
-            self.stopped = BY_USER
-            self._write()
-            return Cancelled(BY_USER)
+        cause = carried_out(self._search)
+        if cause is not None:
+            self.stopped = str(cause)
         self._write()
-        return None
+        return cause
+
+    def _search(self) -> None:
+        self.aim = self._look_alone()
+        if not self.stopped:
+            self.found = Search(self.aim, self._take, self.taken).run()
+            self.stopped = self.found.stopped
 
     def _look_alone(self) -> Aim:
         """One request at a time. Raises: Stopped if nothing comes of it."""

@@ -7,7 +7,7 @@ FOLDER/engine.log       output of the engine, when it was started for this
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +17,12 @@ from inferometer import experiment
 from inferometer.clock import Clock
 from inferometer.config import Experiment, Warmup
 from inferometer.drive.progress import Observer
-from inferometer.errors import Cancelled, EngineError, InferometerError, RunError
+from inferometer.errors import BY_USER, Cancelled, EngineError, InferometerError, RunError
 from inferometer.experiment.subject import Subject
 from inferometer.run_folder import Run
 from inferometer.units import NS_PER_S
 
 POINTS = "points"
-BY_USER = "stopped by the user"
 # Of a server that is started here without a word on how many it serves at a time; more than any two cores need.
 MOST_STARTED, MOST_ELSEWHERE = 64, 1_024
 
@@ -34,6 +33,18 @@ class Stopped(Exception):
     def __init__(self, cause: InferometerError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+def carried_out(work: Callable[[], None]) -> InferometerError | None:
+    """Do it; what ended it early, None if nothing did. A run that Ctrl-C meets has its own way of ending; what comes
+    here is one between two runs."""
+    try:
+        work()
+    except Stopped as stopped:
+        return stopped.cause
+    except KeyboardInterrupt:
+        return Cancelled(BY_USER)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from inferometer.analysis.curve import Point, Sweep, is_failing, is_saturated, p
 from inferometer.clock import utc_now
 from inferometer.config import DEFAULT_FOR_S, Experiment
 from inferometer.drive.progress import Observer
-from inferometer.errors import Cancelled, EngineError, InferometerError, UsageError
+from inferometer.errors import EngineError, InferometerError, UsageError
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.points import BY_USER, MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, points
+from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, carried_out, points
 from inferometer.probes.results import write_result
 from inferometer.stats import Missing
 from inferometer.stats.usl import MIN_LOADS, MIN_SPAN
@@ -103,23 +103,20 @@ class _Going:
     created: str = field(default_factory=lambda: utc_now().isoformat(timespec="seconds"))
 
     def go(self) -> InferometerError | None:
-        try:
-            for load in self._ladder():
-                self._measure(load)
-                self.stopped = self._why_enough()
-                if self.stopped:
-                    break
-            if len(self.done) > 1:
-                self._measure(self.done[0].load, is_repeat=True)
-        except Stopped as stopped:
-            self.stopped = str(stopped)
-            self._write()
-            return stopped.cause
-        except KeyboardInterrupt:  # between two measurements, which have their own way of ending
-            self.stopped = BY_USER
-            self._write()
-            return Cancelled(BY_USER)
-        return None
+        cause = carried_out(self._climb)
+        if cause is not None:
+            self.stopped = str(cause)
+        self._write()
+        return cause
+
+    def _climb(self) -> None:
+        for load in self._ladder():
+            self._measure(load)
+            self.stopped = self._why_enough()
+            if self.stopped:
+                break
+        if len(self.done) > 1:
+            self._measure(self.done[0].load, is_repeat=True)
 
     def _ladder(self) -> Iterator[float]:
         if not self.ladder.is_auto:

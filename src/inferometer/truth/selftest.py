@@ -98,7 +98,9 @@ class Budget:
         found = []
         gap_limit_s = min(self.gap_p99_s, MAX_GAP_SHARE / load.chunks_per_s)
         for name, error, limit_s in (("TTFT", errors.ttft, self.ttft_p99_s), ("gap", errors.gap, gap_limit_s)):
-            if not error.p99_s <= limit_s:
+            if not error.n:
+                found.append(f"nothing was left to tell a {name} error from")
+            elif error.p99_s > limit_s:
                 found.append(
                     f"{name} error {format_duration(error.p99_s)} at p99, the budget is {format_duration(limit_s)}"
                 )
@@ -175,7 +177,7 @@ def line(rung: Rung) -> str:
     errors, server = rung.errors, rung.server
     return (
         f"{rung.load.name:21}{format_number(server.delivered_per_s):>9} |{_cells(errors.ttft)} |{_cells(errors.gap)}"
-        f" | {errors.merged_ratio:>6.1%} | {format_duration(rung.sent_late.p99_s):>8}"
+        f" | {_in_percent(errors.merged_ratio):>6} | {format_duration(rung.sent_late.p99_s):>8}"
         f" | {format_duration(server.lateness.p99_s):>8}"
     )
 
@@ -199,6 +201,10 @@ def lines(rungs: Sequence[Rung]) -> list[str]:
 
 def _cells(error: Spread) -> str:
     return "".join(f"{_in_us(value_s):>8}" for value_s in (error.mean_s, error.p50_s, error.p99_s, error.max_s))
+
+
+def _in_percent(ratio: float) -> str:
+    return "-" if np.isnan(ratio) else f"{ratio:.1%}"
 
 
 def _in_us(value_s: float) -> str:
