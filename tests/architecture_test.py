@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "host": GROUND
     | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.launch", "engines.prometheus", "wire"}
     | {"model"},
-    "embedded": GROUND | {"clock", "host"},
+    "embedded": GROUND | {"clock", "host", "engines.llamacpp_log", "engines.cache_told"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
     "archive": GROUND | {"run_folder"},

@@ -15,7 +15,8 @@ from inferometer.report.memory_check import Check
 _N_SLOTS = 4
 _LONGEST = 8192
 _SHORTEST = 2048  # below, what it holds beside the cache would drown the difference
-# What llama.cpp keeps of a layer with a window: the window and one batch, in whole blocks.
+# What llama.cpp keeps of a layer with a window, for slots that have each their own cache: the window and one batch, in
+# whole blocks (ggml-org/llama.cpp, src/llama-kv-cache-iswa.cpp, as of 2026: n_swa + n_ubatch, padded to 256).
 _BATCH, _BLOCK = 512, 256
 
 
@@ -49,17 +50,17 @@ def check(described: Description, *, context_tokens: int | None, kv_format: str 
         n_tokens=_N_SLOTS * n_tokens,
         kv_format=format,
         kv_predicted=predicted,
-        kv_told=long.told.kv_bytes,
+        kv_told=_whole(long.told.cache_bytes),
         state_predicted=_N_SLOTS * kv.state_bytes(architecture),
-        state_told=long.told.state_bytes,
+        state_told=_whole(long.told.state_bytes),
         weights_predicted=stored.n_bytes,
-        weights_told=long.told.model_bytes,
-        repacked_told=long.told.repacked_bytes,
-        other_told=long.told.compute_bytes,
+        weights_told=_whole(long.told.weights_bytes),
+        repacked_told=_whole(long.told.copied_bytes),
+        other_told=_whole(long.told.other_bytes),
         held=long.held_bytes,
         n_tokens_short=_N_SLOTS * n_short,
         kv_more_predicted=predicted - predicted_short,
-        kv_more_told=long.told.kv_bytes - short.told.kv_bytes,
+        kv_more_told=_whole(long.told.cache_bytes) - _whole(short.told.cache_bytes),
         more_measured=None if held[0] is None or held[1] is None else held[1] - held[0],
     )
 
@@ -71,6 +72,11 @@ def _kept(architecture: Architecture, n_tokens: int, format: str) -> int:
     for part in architecture.attention:
         n_kept = n_tokens
         if part.window is not None:
-            n_kept = min(n_tokens, -(-(part.window + _BATCH) // _BLOCK) * _BLOCK)
+            n_kept = -(-min(n_tokens, part.window + _BATCH) // _BLOCK) * _BLOCK
         total += int(kv.elements_per_token(part) * n_kept * bits / 8)
     return total
+
+
+def _whole(n_bytes: float | None) -> float:
+    """Of a log that has all of them or none."""
+    return n_bytes or 0.0
