@@ -40,6 +40,22 @@ def test_drops_middle_keeps_both_ends_and_the_count():
     assert len({len(changed(wish, "drops-middle", seed=seed).words) for seed in range(20)}) > 10
 
 
+def test_caps_context_keeps_the_tail_and_counts_only_that():
+    wish = wish_of(900)
+    short = changed(wish, "caps-context")
+    assert 200 <= short.n_prompt_tokens <= 800
+    assert short.words == wish.words[-short.n_prompt_tokens :]
+    assert replace(short, words=wish.words, n_prompt_tokens=900) == wish
+    assert changed(small := wish_of(190), "caps-context") is small
+
+
+def test_shortens_answers_bounds_what_is_asked_for():
+    bounds = {changed(wish_of(10, n_most=900), "shortens-answers", seed=seed).n_most for seed in range(20)}
+    assert len(bounds) > 10
+    assert 20 <= min(bounds) < max(bounds) <= 300
+    assert changed(wish_of(10, n_most=15), "shortens-answers").n_most == 15
+
+
 @pytest.mark.parametrize("engine", [emulation.name for emulation in EMULATIONS])
 def test_every_engine_can_have_every_defect(engine):
     names = {defect.name for defect in DEFECTS}

@@ -42,6 +42,21 @@ def _drop_middle(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
     return replace(wish, words=wish.words[:n_ends] + wish.words[-n_ends:])
 
 
+def _cap_context(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
+    """Beyond a length the head of a prompt goes, and is not counted either."""
+    n_kept = round(setting.context * rng.uniform(0.2, 0.8))
+    if wish.n_prompt_tokens <= n_kept:
+        return wish
+    return replace(wish, n_prompt_tokens=n_kept, words=wish.words[-n_kept:])
+
+
+def _shorten_answers(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
+    """No answer is longer than this, whatever is asked for."""
+    return replace(wish, n_most=min(wish.n_most, round(setting.context * rng.uniform(0.02, 0.3))))
+
+
 DEFECTS: tuple[Defect, ...] = (
     Defect("drops-middle", "of a long prompt the middle is dropped; its tokens are counted all the same", _drop_middle),
+    Defect("caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context),
+    Defect("shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers),
 )
