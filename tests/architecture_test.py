@@ -48,7 +48,7 @@ MAY_IMPORT = {
     # The only place where results steer what is measured next; imported by the command line alone.
     "probes": GROUND
     | {"clock", "records", "stats", "metrics", "analysis", "drive.progress", "config", "experiment", "run_folder"}
-    | {"engines", "host", "plan", "tasks", "model"},
+    | {"engines", "host", "plan", "tasks", "model", "embedded"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

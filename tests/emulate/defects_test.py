@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from inferometer.emulate.catalogue import EMULATIONS, make_setting
-from inferometer.emulate.defects import DEFECTS, change_wish
+from inferometer.emulate.defects import DEFECTS, bytes_left, change_wish
 from inferometer.emulate.emulation import Wish
 from inferometer.errors import UsageError
+from inferometer.host.sample import EngineSampler
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -54,6 +55,30 @@ def test_shortens_answers_bounds_what_is_asked_for():
     assert len(bounds) > 10
     assert 20 <= min(bounds) < max(bounds) <= 300
     assert changed(wish_of(10, n_most=15), "shortens-answers").n_most == 15
+
+
+def test_small_cache_holds_little_more_than_one_request():
+    rooms = {make_setting("vllm", slots=16, context=1000, seed=seed, defects=["small-cache"]).kv_tokens for seed in range(20)}
+    assert len(rooms) > 10
+    assert 1000 <= min(rooms) < max(rooms) <= 1300
+
+
+def test_leaks_memory_leaves_some_of_every_request_behind():
+    left = {bytes_left(make_setting("vllm", seed=seed, defects=["leaks-memory"])) for seed in range(20)}
+    assert len(left) > 10
+    assert 65_536 <= min(left) < max(left) <= 262_144
+    assert bytes_left(make_setting("vllm")) == 0
+
+
+def test_what_leaks_is_really_held(emulated):
+    client = emulated("vllm", defects=["leaks-memory"])
+    sampler = EngineSampler([client.engine.pid])
+    before = dict(sampler.read())["private_bytes"]
+    for _ in range(40):
+        client.ask(COMPLETIONS, {"prompt": "one two", "max_tokens": 2})
+    grown = dict(sampler.read())["private_bytes"] - before
+    sampler.close()
+    assert grown > 40 * 0.9 * bytes_left(client.engine.setting)
 
 
 @pytest.mark.parametrize("engine", [emulation.name for emulation in EMULATIONS])

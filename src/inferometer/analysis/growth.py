@@ -39,8 +39,10 @@ def growth(trace: Trace, *, source: str = "engine", gauge: str = "private_bytes"
     """Of the last window of a run."""
     t_ns, values = series(trace.samples, source, gauge)
     windows = windows_of(trace)
-    if len(t_ns) < 3 or not windows:
+    if len(t_ns) < 3:
         return Growth(Missing("its processes cannot be seen from here", len(t_ns), _UNIT))
+    if not windows:
+        return Growth(Missing("no request was measured", len(t_ns), _UNIT))
     window = _later(windows[-1], t_ns[-1])
     n_slices = int(window.span_s / SLICE_S)
     if n_slices < MIN_SLICES:

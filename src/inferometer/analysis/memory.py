@@ -126,8 +126,8 @@ def gain_of(rounds: Sequence[Round]) -> Estimate | Missing:
     pairs = [(each.one.value, each.many.value) for each in rounds]
     ratios = [many / one for one, many in pairs if one and many]
     if len(ratios) < 2:
-        return Missing(f"needs 2 rounds that carry a throughput, has {len(ratios)}", len(ratios), "x")
-    return geometric_mean(np.array(ratios), unit="x", statistic="the ratio of throughputs")
+        return Missing(f"needs 2 rounds that carry a throughput, has {len(ratios)}", len(ratios), "times")
+    return geometric_mean(np.array(ratios), unit="times", statistic="the ratio of throughputs")
 
 
 def used_share(load: Load, cache: Cache) -> Estimate | Missing:

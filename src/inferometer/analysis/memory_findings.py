@@ -179,3 +179,13 @@ def _hours(hours: float) -> str:
 def no_number(reason: str, unit: str) -> Number:
     """A figure that is not there."""
     return Number(None, None, None, 0, unit, missing=reason)
+
+
+NOT_RUN = "the long run was not carried out"
+
+
+def no_load(concurrency: int) -> Load:
+    """Nothing of the long run is known."""
+    tokens, ratio, requests = (no_number(NOT_RUN, unit) for unit in ("tokens", "ratio", "requests"))
+    none, rate = no_number(NOT_RUN, "preemptions"), no_number(NOT_RUN, "1/request")
+    return Load(concurrency, tokens, tokens, tokens, ratio, requests, requests, none, rate, ratio)

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable
 
 from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
-from inferometer.emulate.defects import DEFECTS
+from inferometer.emulate.defects import DEFECTS, change_setting
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
 from inferometer.errors import UsageError
@@ -55,7 +55,7 @@ def make_setting(
         raise UsageError(f"--kv-tokens {kv_tokens} is less than the context of {context} tokens", "lower --context")
     traps = emulation.default_traps | _known(emulation, "--with", with_traps)
     traps -= _known(emulation, "--without", without_traps)
-    return Setting(
+    setting = Setting(
         engine=engine,
         model=model or emulation.model,
         context=context,
@@ -66,6 +66,7 @@ def make_setting(
         seed=seed,
         defects=_known_defects(defects),
     )
+    return change_setting(setting)
 
 
 def _known(emulation: Emulation, option: str, names: Iterable[str]) -> frozenset[str]:

@@ -12,17 +12,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+import msgspec
+
 from inferometer.emulate.emulation import Setting, Wish
 
 ChangeWish = Callable[[Wish, Setting, random.Random], Wish]
+ChangeSetting = Callable[[Setting, random.Random], Setting]
+BytesLeft = Callable[[random.Random], int]
 
 
 class Defect(NamedTuple):
-    """`on_wish`: what becomes of a request before the model sees it; None: the defect lies elsewhere."""
+    """`on_wish`: what becomes of a request before the model sees it; `on_setting`: how the engine is started; `left`:
+    bytes that each finished request leaves in its memory; None: the defect lies elsewhere."""
 
     name: str
     says: str
     on_wish: ChangeWish | None = None
+    on_setting: ChangeSetting | None = None
+    left: BytesLeft | None = None
 
 
 def change_wish(wish: Wish, setting: Setting) -> Wish:
@@ -31,6 +38,20 @@ def change_wish(wish: Wish, setting: Setting) -> Wish:
         if defect.name in setting.defects and defect.on_wish is not None:
             wish = defect.on_wish(wish, setting, random.Random(f"{setting.seed}/{defect.name}"))
     return wish
+
+
+def change_setting(setting: Setting) -> Setting:
+    """How an engine with these defects is started."""
+    for defect in DEFECTS:
+        if defect.name in setting.defects and defect.on_setting is not None:
+            setting = defect.on_setting(setting, random.Random(f"{setting.seed}/{defect.name}"))
+    return setting
+
+
+def bytes_left(setting: Setting) -> int:
+    """What every finished request leaves behind in the engine's memory."""
+    planted = [defect for defect in DEFECTS if defect.name in setting.defects]
+    return sum(one.left(random.Random(f"{setting.seed}/{one.name}")) for one in planted if one.left is not None)
 
 
 def _drop_middle(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
@@ -55,8 +76,23 @@ def _shorten_answers(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
     return replace(wish, n_most=min(wish.n_most, round(setting.context * rng.uniform(0.02, 0.3))))
 
 
+def _shrink_cache(setting: Setting, rng: random.Random) -> Setting:
+    """Room for little more than one request of full length, as a real engine insists on."""
+    return msgspec.structs.replace(setting, kv_tokens=round(setting.context * rng.uniform(1.0, 1.3)))
+
+
+def _leave_behind(rng: random.Random) -> int:
+    return round(2 ** rng.uniform(16, 18))  # 64 to 256 KiB
+
+
 DEFECTS: tuple[Defect, ...] = (
     Defect("drops-middle", "of a long prompt the middle is dropped; its tokens are counted all the same", _drop_middle),
     Defect("caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context),
     Defect("shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers),
+    Defect(
+        "small-cache",
+        "the cache has room for little more than one request of full length",
+        on_setting=_shrink_cache,
+    ),
+    Defect("leaks-memory", "every finished request leaves some of its memory behind", left=_leave_behind),
 )

@@ -23,7 +23,7 @@ from inferometer.emulate import answer, prefixes, spoken
 from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
-from inferometer.emulate.defects import change_wish
+from inferometer.emulate.defects import bytes_left, change_wish
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.truth.ask import HttpRequest
@@ -71,6 +71,8 @@ class EmulatedServer(Server):
         self._iteration: Iteration | None = None
         self._answering: dict[Sequence, Answering] = {}
         self._leaving: list[Sequence] = []  # their clients have left
+        self._n_bytes_left = bytes_left(setting)
+        self._left_behind: list[bytes] = []  # by finished requests, if that is its defect
         self._n_threads = self._emulation.threads(setting)
         self._unheard: deque[tuple[Connection, HttpRequest, int]] = deque()  # with the instant they came
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
@@ -269,6 +271,8 @@ class EmulatedServer(Server):
         for sequence in live.batch.complete(iteration):
             answering = self._answering.pop(sequence)
             live.gauges.note_end(sequence, is_cut=answering.is_cut)
+            if self._n_bytes_left:
+                self._left_behind.append(b"\x01" * self._n_bytes_left)  # written to, so that it is really there
         for sequence in [one for one in self._leaving if one.t_gone_ns <= iteration.t_end_ns]:
             self._leaving.remove(sequence)
             self._answering.pop(sequence, None)  # not there if it was finished

@@ -241,6 +241,7 @@ ENGINE = Engine(
     gauges=_GAUGES,
     reset=Reset("/slots/{slot}?action=erase", "start llama-server with --slot-save-path"),
     cache_told=_cache_told,
+    cache_format="fp16",
     quirks=(
         "the status line is held back until the first token is ready",
         "a token that is no whole character yet sends no event",

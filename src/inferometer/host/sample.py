@@ -20,6 +20,7 @@ from typing import Literal
 import psutil
 
 from inferometer.clock import Clock, process_cpu_ns
+from inferometer.host.rapl import Rapl
 from inferometer.units import NS_PER_S
 
 Gauges = list[tuple[str, float]]
@@ -68,18 +69,20 @@ class ClientSampler:
 
 
 class HostSampler:
-    """The machine; of a container, the machine below it. Gauges: n_cores, cpu_busy_s (all cores), steal_s (Linux)."""
+    """The machine; of a container, the machine below it. Gauges: n_cores, cpu_busy_s (all cores), steal_s (Linux),
+    and what the processor counts of its own energy, where that can be read (rapl.py)."""
 
     source = "host"
 
     def __init__(self) -> None:
         self._stat = _open("/proc/stat")
+        self._energy = Rapl()
 
     def read(self) -> Gauges:
         cores = ("n_cores", float(os.cpu_count() or 1))
         if self._stat is not None:
             busy_s, steal_s = parse_cpu_times(os.pread(self._stat, 256, 0))
-            return [cores, ("cpu_busy_s", busy_s), ("steal_s", steal_s)]
+            return [cores, ("cpu_busy_s", busy_s), ("steal_s", steal_s), *self._energy.read()]
         times = psutil.cpu_times()
         return [cores, ("cpu_busy_s", float(times.user + times.system + getattr(times, "nice", 0.0)))]
 
