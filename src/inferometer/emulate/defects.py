@@ -57,6 +57,10 @@ def _shorten_answers(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
 
 DEFECTS: tuple[Defect, ...] = (
     Defect("drops-middle", "of a long prompt the middle is dropped; its tokens are counted all the same", _drop_middle),
-    Defect("caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context),
-    Defect("shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers),
+    Defect(
+        "caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context
+    ),
+    Defect(
+        "shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers
+    ),
 )
