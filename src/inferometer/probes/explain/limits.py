@@ -28,18 +28,17 @@ from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Answered, Bench, Question
 from inferometer.probes.explain import long_questions as questions
 from inferometer.probes.explain.filler import Counting, counting, filler
-from inferometer.probes.explain.long_questions import Sizes
 from inferometer.probes.explain.window import FAR, Prober
 from inferometer.probes.points import Stopped
 from inferometer.run_folder import Run
 from inferometer.stats import Estimate, FloatArray, Missing, exact, quantile_estimate
-from inferometer.tasks import is_right
+from inferometer.tasks import CountTokens, is_right
 
 BUDGET_S = 300.0
 STARTED_CONTEXT = 8_192  # tokens, of a server that we start without a word on its context
 CONCURRENCY = 4  # of questions whose time is not measured
 _SEARCH, _OUTPUT, _REACH, _QUALITY = 0.2, 0.15, 0.2, 0.6  # shares of the time there is, or of what is left of it
-_MARGIN = 0.95  # of the longest prompt: lengths are aimed at, not met
+_MARGIN = 0.95  # of a length, where tokens are reckoned and not counted
 _SHORTEST = 128
 _N_SPEED, _SPEED_TOKENS = 6, 17  # requests and tokens of an answer, at each length
 _EACH, _MOST_ROUNDS = 5, 4  # questions at each depth in a round; 20 a cell and 100 a length in all
@@ -58,7 +57,7 @@ class _Going:
     count: Counting
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
-    sizes: Sizes | None = None
+    tokens: CountTokens | None = None
     speeds: list[Speed] = field(default_factory=list)
     window: Window | None = None
     far: str = ""
@@ -82,11 +81,11 @@ class _Going:
 
     def go(self) -> None:
         longest = self.find_window()
-        self.sizes = questions.learn_sizes(self.count, self.seed)
-        if longest is None or self.sizes is None:
+        self.tokens = questions.counter_of(self.count, self.seed)
+        if longest is None or self.tokens is None:
             self.not_measured.append("speed, answers and parts of long prompts: no length is known that is taken")
             return
-        lengths = self.measure_speed(int(_MARGIN * longest))
+        lengths = self.measure_speed(int(self._margin() * (longest - questions.TWIN_TOKENS)))
         self.find_parts(longest)
         self.judge(lengths)
         self.judge_cutting()
@@ -135,12 +134,11 @@ class _Going:
         known = [(speed.n_tokens, speed.ttft.value) for speed in self.speeds if speed.ttft.value is not None]
         if not known:
             return 0.0
-        n_tokens, ttft_s = known[-1]
+        n_tokens, ttft_s = next((one for one in known if one[0] >= size), known[-1])
         return float(ttft_s * max(1.0, size / n_tokens) ** 1.5)
 
     def _speed(self, size: int) -> Speed:
-        sizes = self._sizes()
-        asked = questions.by_depth(sizes.n_facts(size), 2, self.seed + 1, size)[:_N_SPEED]
+        asked = questions.by_depth(size, _N_SPEED, self.seed + 1, self._counter())
         made = [Question(one.question.prompt, _SPEED_TOKENS) for one in asked]
         found = self.bench.ask(f"speed-{size}", made, forces_length=True, scrape_every_s=_SCRAPE_EVERY_S)
         self.facts = self.facts or summarize(found.run.trace())
@@ -177,7 +175,11 @@ class _Going:
         control = self._twins(control_size, _PAIRS)
         self.control = parts_of(control, control)
         known = [speed.n_tokens for speed in self.speeds]
-        sizes = [size for size in (int(_MARGIN * longest), longest // 2) if size <= 1.2 * max(known)]
+        sizes = [
+            size
+            for size in (int(self._margin() * (longest - questions.TWIN_TOKENS)), longest // 2)
+            if size <= 1.2 * max(known)
+        ]
         sizes += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
         for size in sizes:
             n_pairs = int(_REACH * self.left_s() / max(6 * self._expected_s(size), 1e-3))
@@ -187,7 +189,7 @@ class _Going:
             self.reach += parts_of(self._twins(size, min(n_pairs, _PAIRS)), control)
 
     def _twins(self, size: int, n_pairs: int) -> list[Pair]:
-        made = questions.twins_of(self._sizes().n_facts(size), n_pairs, self.seed)
+        made = questions.twins_of(size, n_pairs, self.seed, self._counter())
         asked = [question for twins in made for question in twins.questions]
         found = self.bench.ask(f"twins-{size}", asked, forces_length=True).answers
         pairs = []
@@ -203,7 +205,6 @@ class _Going:
 
     def judge(self, lengths: list[int]) -> None:
         """Rounds over all lengths, as many as there is time for."""
-        sizes = self._sizes()
         per_round_s = sum(self._time_of(size) * _EACH * len(questions.DEPTHS) for size in lengths)
         budget_s = _QUALITY * self.left_s()
         while lengths and per_round_s > budget_s:
@@ -214,11 +215,13 @@ class _Going:
         if not lengths:
             return
         judged: list[Judged] = []
-        for i in range(min(_MOST_ROUNDS, max(1, int(budget_s / max(per_round_s, 1e-3))))):
-            for size in lengths:
-                asked = questions.by_depth(sizes.n_facts(size), _EACH, self.seed, i * _EACH * len(questions.DEPTHS))
-                judged += self._judged(f"depths-{size}", size, asked)
-            self.bench.say(f"answers   {len(judged)} questions at {len(lengths)} lengths")
+        n_rounds = min(_MOST_ROUNDS, max(1, int(budget_s / max(per_round_s, 1e-3))))
+        n_each = n_rounds * _EACH * len(questions.DEPTHS)
+        for size in lengths:
+            asked = questions.by_depth(size, n_each, self.seed, self._counter())
+            judged += self._judged(f"depths-{size}", size, asked)
+            n_right = sum(one.is_right for one in judged[-n_each:])
+            self.bench.say(f"answers   {size:,} tokens: {n_right} of {n_each} right")
         self.effective = effective_of(judged)
 
     def _time_of(self, size: int) -> float:
@@ -246,7 +249,7 @@ class _Going:
         if n < _FEWEST_CUT:
             self.not_measured.append("what is best kept of a long prompt: no time was left")
             return
-        asked = questions.to_cut(self._sizes().n_facts(2 * n_to), min(n, _MOST_CUT), self.seed + 2)
+        asked = questions.anywhere(2 * n_to, min(n, _MOST_CUT), self.seed + 2, self._counter())
         right: dict[str, list[bool]] = {}
         for strategy in STRATEGIES:
             made = [
@@ -257,10 +260,13 @@ class _Going:
             right[strategy] = [is_right(one.answer, answer.text) for one, answer in zip(asked, found, strict=True)]
         self.cutting = cutting_of(right, n_from=2 * n_to, n_to=n_to)
 
-    def _sizes(self) -> Sizes:
-        if self.sizes is None:
-            raise AssertionError("lengths were asked for before any was learned")
-        return self.sizes
+    def _counter(self) -> CountTokens:
+        if self.tokens is None:
+            raise AssertionError("lengths were asked for before tokens could be counted")
+        return self.tokens
+
+    def _margin(self) -> float:
+        return 1.0 if self.count.counter is not None else _MARGIN
 
 
 def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0) -> LimitsExamination:

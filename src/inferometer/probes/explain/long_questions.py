@@ -2,55 +2,58 @@
 """Questions about long prompts: a list and what stands in it, twins that differ in one part, and prompts that were cut.
 
 Rule 1: everything is made of `tasks`, held out from training, so that the answers of any model can be checked.
-Rule 2: lengths are aimed at by the words of such prompts, whose cost is calibrated; what they really have, the server
-    says with each answer.
+Rule 2: a prompt has at most the tokens asked for, as far as the server lets us count; what it really had, the answer
+    says.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count as count_up
 from random import Random
+
+import numpy as np
 
 from inferometer.analysis.cutting import STRATEGIES
 from inferometer.analysis.reach import PARTS, PartName
 from inferometer.probes.bench import Question
 from inferometer.probes.explain.filler import Counting
-from inferometer.tasks import Passage, Split, Task, make_item, make_passage, prompt
+from inferometer.tasks import CountTokens, Passage, Split, Task, items_of_tokens, make_item, make_passage, prompt
 
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ANSWER_TOKENS = 16  # five digits or three syllables, with room
 TWIN_TOKENS = 24  # more than an answer: what follows it tells two prompts apart, too
-_SIZES = (12, 60)  # facts of the prompts by which it is learned how many tokens a fact takes
+_SIZES = (12, 60)  # facts of the prompts by which it is learned what tokens are made of
 _N_SAMPLES = 4
 _WIDTH = 8  # a part is an eighth of the list
+_FEWEST = 8  # facts of a list that has parts
 _STARTS = {"head": 0.0, "middle": 7 / 16, "tail": 7 / 8}  # of the parts, as shares of the list
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How many facts make so many tokens, on average."""
+def counter_of(count: Counting, seed: int) -> CountTokens | None:
+    """Counts texts like ours: the server's tokenizer, or what a text has of words, letters and digits, weighed by the
+    usage of a few answers. None if the server does not count."""
+    items = [make_item(Task.RETRIEVAL, Split.HELD_OUT, seed, i, n_facts=n) for i in range(_N_SAMPLES) for n in _SIZES]
+    if count.counter is not None:
+        exact = count.counter.count
+        return lambda text: exact(text) or 0
+    counts = [count.count(item.prompt) for item in items]
+    told = [n for n in counts if n is not None]
+    if len(told) < len(counts):
+        return None
+    weights, *_ = np.linalg.lstsq(np.array([_features(item.prompt) for item in items]), np.array(told), rcond=None)
+    return lambda text: round(float(np.dot(_features(text), weights)))
 
-    n_fixed: float
-    per_fact: float
 
-    def n_facts(self, n_tokens: float) -> int:
-        return max(1, int((n_tokens - self.n_fixed) / self.per_fact))
-
-
-def learn_sizes(count: Counting, seed: int) -> Sizes | None:
-    """None if the server does not count."""
-    means = []
-    for n_facts in _SIZES:
-        counts = [
-            count.count(make_item(Task.RETRIEVAL, Split.HELD_OUT, seed, i, n_facts=n_facts).prompt)
-            for i in range(_N_SAMPLES)
-        ]
-        told = [n for n in counts if n is not None]
-        if len(told) < len(counts):
-            return None
-        means.append(sum(told) / len(told))
-    per_fact = (means[1] - means[0]) / (_SIZES[1] - _SIZES[0])
-    return Sizes(means[0] - _SIZES[0] * per_fact, max(per_fact, 0.1))
+def _features(text: str) -> list[float]:
+    return [
+        1.0,
+        float(len(text.split())),
+        float(len(re.findall(r"[^\W\d]", text))),
+        float(len(re.findall(r"\d", text))),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,26 @@ class Asked:
     depth: float
 
 
-def by_depth(n_facts: int, n_each: int, seed: int, i_first: int) -> list[Asked]:
-    """So many questions at each depth."""
-    found = []
-    for i in range(n_each * len(DEPTHS)):
-        depth = DEPTHS[i % len(DEPTHS)]
-        item = make_item(Task.RETRIEVAL, Split.HELD_OUT, seed, i_first + i, n_facts=n_facts, depth=depth)
-        found.append(Asked(Question(item.prompt, ANSWER_TOKENS), item.answer, depth))
-    return found
+def by_depth(n_tokens: int, n_questions: int, seed: int, count: CountTokens) -> list[Asked]:
+    """Questions of at most so many tokens, at each depth in turn."""
+    return _asked(n_tokens, n_questions, seed, count, DEPTHS)
+
+
+def anywhere(n_tokens: int, n_questions: int, seed: int, count: CountTokens) -> list[Asked]:
+    """The same where the answer may lie at any depth."""
+    return _asked(n_tokens, n_questions, seed, count, (None,))
+
+
+def _asked(
+    n_tokens: int, n_questions: int, seed: int, count: CountTokens, depths: Sequence[float | None]
+) -> list[Asked]:
+    items = items_of_tokens(
+        Task.RETRIEVAL, Split.HELD_OUT, seed, n_questions, n_tokens=n_tokens, count=count, depths=depths
+    )
+    return [
+        Asked(Question(item.prompt, ANSWER_TOKENS), item.answer, depths[i % len(depths)] or 0.0)
+        for i, item in enumerate(items)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +96,49 @@ class Twins:
     answers: tuple[str, str]
 
 
-def twins_of(n_facts: int, n_pairs: int, seed: int) -> list[Twins]:
-    """So many pairs for each part of the list."""
-    return [_twins(name, n_facts, Random(f"twins/{seed}/{name}/{i}")) for name in PARTS for i in range(n_pairs)]
+def twins_of(n_tokens: int, n_pairs: int, seed: int, count: CountTokens) -> list[Twins]:
+    """So many pairs for each part of the list, of at most so many tokens."""
+    return [_fitted(name, n_tokens, f"twins/{seed}/{name}/{i}", count) for name in PARTS for i in range(n_pairs)]
 
 
-def _twins(part: PartName, n_facts: int, rng: Random) -> Twins:
+def _fitted(part: PartName, n_tokens: int, seed: str, count: CountTokens) -> Twins:
+    n_facts = _FEWEST
+    while True:
+        twins = _twins(part, n_facts, seed)
+        length = max(count(question.prompt) for question in twins.questions)
+        n_more = int(n_facts * (n_tokens - length) / length)
+        if not n_more or (n_facts == _FEWEST and n_more < 0):
+            return twins
+        n_facts = max(_FEWEST, n_facts + n_more)
+
+
+def _twins(part: PartName, n_facts: int, seed: str) -> Twins:
     """Lines of a part are exchanged for spare ones; the one asked for keeps its key and gets another value."""
-    n_part = max(1, n_facts // _WIDTH)
+    n_part = n_facts // _WIDTH
     start = int(_STARTS[part] * n_facts)
     asked = start + n_part // 2
-    passage = _list_of(n_facts + n_part, asked, rng)
+    passage = _list_of(n_facts + n_part, asked, seed)
     head, *lines = passage.context.split("\n")
     mine, spare = lines[:n_facts], lines[n_facts:]
-    value = passage.turns[0].answer
-    other = spare[asked - start].split()[-1]
+    value, other = passage.turns[0].answer, spare[asked - start].split()[-1]
     theirs = [*mine[:start], *spare, *mine[start + n_part :]]
     theirs[asked] = mine[asked].removesuffix(value) + other
     first, second = (Question(prompt(_with_lines(passage, [head, *one])), TWIN_TOKENS) for one in (mine, theirs))
     return Twins(part, (first, second), (value, other))
 
 
-def _list_of(n_facts: int, asked: int, rng: Random) -> Passage:
-    """A list of one fact a line, asked about that fact."""
-    while True:
-        depth = asked / (n_facts - 1) if n_facts > 1 else 0.0
-        passage = make_passage(Task.RETRIEVAL, Split.HELD_OUT, rng, n_facts=n_facts, depth=depth)
+def _list_of(n_facts: int, asked: int, seed: str) -> Passage:
+    """A list of one fact a line, asked about that fact; of the same kind whatever its size."""
+    for i in count_up():
+        rng = Random(f"{seed}/{i}")
+        passage = make_passage(Task.RETRIEVAL, Split.HELD_OUT, rng, n_facts=n_facts, depth=asked / (n_facts - 1))
         if passage.context.count("\n") == n_facts:
             return passage
+    raise AssertionError("half of all lists have a line for each fact")
 
 
 def _with_lines(passage: Passage, lines: list[str]) -> Passage:
     return Passage(passage.instruction, "\n".join(lines), passage.turns, passage.task)
-
-
-def to_cut(n_facts: int, n_questions: int, seed: int) -> list[Asked]:
-    """Questions whose answers lie anywhere."""
-    items = [make_item(Task.RETRIEVAL, Split.HELD_OUT, seed, i, n_facts=n_facts) for i in range(n_questions)]
-    return [Asked(Question(item.prompt, ANSWER_TOKENS), item.answer, item.depth or 0.0) for item in items]
 
 
 def cut(text: str, share: float, strategy: str) -> str:
