@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
+from inferometer.emulate.mind import MINDS
 from inferometer.errors import UsageError
 
 EMULATIONS: tuple[Emulation, ...] = (
@@ -41,6 +42,7 @@ def make_setting(
     kv_tokens: int | None = None,
     law: ServiceLaw | None = None,
     seed: int = 0,
+    mind: str = "words",
     with_traps: Iterable[str] = (),
     without_traps: Iterable[str] = (),
 ) -> Setting:
@@ -52,6 +54,8 @@ def make_setting(
     if kv_tokens < context:
         raise UsageError(f"--kv-tokens {kv_tokens} is less than the context of {context} tokens", "lower --context")
     traps = emulation.default_traps | _known(emulation, "--with", with_traps)
+    if mind not in MINDS:
+        raise UsageError(f"--mind: there is no mind {mind!r}{_guess(mind, MINDS)}", f"choose {' or '.join(MINDS)}")
     traps -= _known(emulation, "--without", without_traps)
     return Setting(
         engine=engine,
@@ -62,6 +66,7 @@ def make_setting(
         law=law or ServiceLaw(),
         traps=traps,
         seed=seed,
+        mind=mind,
     )
 
 
