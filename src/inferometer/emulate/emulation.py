@@ -24,7 +24,7 @@ from inferometer.emulate.spoken import Spoken, Style
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one emulated engine is started. `traps`: the names of those that are set. `mind`: of mind.MINDS."""
+    """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS."""
 
     engine: str
     model: str
@@ -34,7 +34,8 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     law: ServiceLaw
     traps: frozenset[str]
     seed: int
-    mind: str
+    defects: frozenset[str] = frozenset()
+    mind: str = "words"
 
 
 class Trap(NamedTuple):
