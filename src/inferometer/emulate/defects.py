@@ -87,21 +87,16 @@ def _leave_behind(rng: random.Random) -> int:
 
 DEFECTS: tuple[Defect, ...] = (
     Defect("drops-middle", "of a long prompt the middle is dropped; its tokens are counted all the same", _drop_middle),
-<<<<<<< HEAD
-    Defect("caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context),
-    Defect("shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers),
-    Defect(
-        "small-cache",
-        "the cache has room for little more than one request of full length",
-        on_setting=_shrink_cache,
-    ),
-    Defect("leaks-memory", "every finished request leaves some of its memory behind", left=_leave_behind),
-=======
     Defect(
         "caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context
     ),
     Defect(
         "shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers
     ),
->>>>>>> limits
+    Defect(
+        "small-cache",
+        "the cache has room for little more than one request of full length",
+        on_setting=_shrink_cache,
+    ),
+    Defect("leaks-memory", "every finished request leaves some of its memory behind", left=_leave_behind),
 )
