@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many tokens the requests of a run had in the server's cache over time, as a client can tell.
 
-A prompt comes in evenly from its admission to the first token, then each output token adds one; with the last all go.
-Admission is what the server says of its own prefill time, else the instant of sending: then waiting counts as holding
-nothing for longer, so the mean comes out a little low.
+A prompt comes in evenly over its prefill, then each output token adds one; with the last all go. How long the prefill
+took is what the server says; where it says nothing, the prompt is there with the first token, and the mean is low by
+what prefills hold.
 Rule: tokens of a shared prefix are counted with every request that has it; a server may keep them once.
 """
 
@@ -76,8 +76,7 @@ def _lives(requests: Array) -> _Lives:
     rows, prompt, output = rows[is_known], prompt[is_known], output[is_known]
     first = rows["t_first_content_ns"].astype(np.float64)
     prefill = told(rows, "server_prefill_ns")
-    sent = rows["t_sent_ns"].astype(np.float64)
-    admitted = np.where(np.isnan(prefill), sent, np.maximum(first - prefill, sent))
+    admitted = np.where(np.isnan(prefill), first, np.maximum(first - prefill, rows["t_sent_ns"]))
     return _Lives(admitted, first, rows["t_last_content_ns"].astype(np.float64), prompt, output)
 
 

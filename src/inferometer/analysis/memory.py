@@ -110,6 +110,23 @@ class MemoryExamination(msgspec.Struct, frozen=True):
     host: dict[str, Any] = {}
     versions: dict[str, Any] = {}
     schema: str = SCHEMA
+    context_tokens: int | None = None  # of one request, at most
+
+    @property
+    def is_as_predicted(self) -> bool:
+        return self.cache.error.value is not None and abs(self.cache.error.value) <= WITHIN_RATIO
+
+    @property
+    def in_room(self) -> int | None:
+        """Requests like those of the load, each grown to its end, that the room holds if it is given out in blocks."""
+        return n_in_room(self.load, self.cache)
+
+    @property
+    def if_static(self) -> int | None:
+        """Requests that it would hold in slots, each with room for the longest that is taken."""
+        if not self.context_tokens or not self.cache.n_tokens:
+            return None
+        return self.cache.n_tokens // self.context_tokens
 
 
 def error_of(predicted: float | None, told: float | None) -> Estimate | Missing:

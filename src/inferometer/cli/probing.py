@@ -14,9 +14,11 @@ import msgspec
 
 from inferometer import config as configuration
 from inferometer.analysis import curve, token_limits
+from inferometer.analysis import memory as memories
 from inferometer.analysis import limit as limits
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
+from inferometer.analysis.memory import MemoryExamination
 from inferometer.analysis.token_limits import LimitsExamination
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
@@ -27,6 +29,7 @@ from inferometer.probes import limit as searching
 from inferometer.probes import sweep as sweeping
 from inferometer.probes.results import read_result
 from inferometer.report import explain_limits as limits_text
+from inferometer.report import explain_memory as memory_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
 
@@ -100,7 +103,7 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
-def examination_exit_code(result: LimitsExamination) -> int:
+def examination_exit_code(result: LimitsExamination | MemoryExamination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
 
@@ -127,7 +130,10 @@ LIMITS = Kind(
     limits_text.render,
     examination_exit_code,
 )
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS)}  # a folder is known by its file
+MEMORY = Kind(
+    "an examination", memories.FILE, MemoryExamination, memories.SCHEMA, memory_text.render, examination_exit_code
+)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, MEMORY)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str) -> int:

@@ -31,7 +31,7 @@ from inferometer.clock import utc_now
 from inferometer.config import Experiment
 from inferometer.engines.cache_told import CacheTold, Sources
 from inferometer.engines.prometheus import MetricsError
-from inferometer.errors import EngineError, InferometerError
+from inferometer.errors import EngineError
 from inferometer.experiment.subject import engine_pids
 from inferometer.host import hardware
 from inferometer.host.description import Description
@@ -81,11 +81,11 @@ def lengths_of(config: Experiment, context_tokens: int | None) -> tuple[str, str
     return f"uniform:{most // 2}-{most}", f"uniform:{most // 2}-{most}"
 
 
-def examine(bench: Bench, wish: MemoryWish) -> tuple[MemoryExamination, InferometerError | None]:
-    """What was found, and what ended it early, if anything did."""
+def examine(bench: Bench, wish: MemoryWish) -> MemoryExamination:
+    """What was found; if it ended early, that says so."""
     going = _Going(bench, wish)
     stopped = carried_out(going.go)
-    return going.result("" if stopped is None else str(stopped)), stopped
+    return going.result("" if stopped is None else str(stopped))
 
 
 @dataclass(slots=True)
@@ -121,14 +121,22 @@ class _Going:
         self.before_bytes = self._held_bytes()
         window_s = max(_LEAST_S, _ROUND_SHARE * self.wish.budget_s)
         for i in range(N_ROUNDS):
+            if i >= 2 and self._left_s() < self._long_s() + 2 * window_s:
+                break
             one = self._throughput(self._take(f"one-{i + 1}", 1, window_s))
             many = self._throughput(self._take(f"many-{i + 1}", self.n_many, window_s))
             self.rounds.append(Round(one, many))
             bench.say(f"round     {_told(one)} with one in flight, {_told(many)} with {self.n_many}")
-        run = self._take("long", self.n_many, max(_LONG_LEAST_S, _LONG_SHARE * self.wish.budget_s))
+        run = self._take("long", self.n_many, self._long_s())
         self.long = run.trace()
         self.summary = summarize(self.long)
         self.after_bytes = self._held_bytes()
+
+    def _left_s(self) -> float:
+        return self.wish.budget_s - (self.bench.used_s() - self.t_start_s)
+
+    def _long_s(self) -> float:
+        return max(_LONG_LEAST_S, _LONG_SHARE * self.wish.budget_s)
 
     def _take(self, word: str, concurrency: int, window_s: float) -> Run:
         inputs, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens)
@@ -202,6 +210,7 @@ class _Going:
             plan=dict(summary.plan) if summary else {},
             host=dict(summary.host) if summary else {},
             versions=dict(summary.versions) if summary else {},
+            context_tokens=self.bench.facts.context_tokens,
         )
 
     def _cache(self) -> Cache:
