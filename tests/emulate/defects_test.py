@@ -58,7 +58,9 @@ def test_shortens_answers_bounds_what_is_asked_for():
 
 
 def test_small_cache_holds_little_more_than_one_request():
-    rooms = {make_setting("vllm", slots=16, context=1000, seed=seed, defects=["small-cache"]).kv_tokens for seed in range(20)}
+    rooms = {
+        make_setting("vllm", slots=16, context=1000, seed=seed, defects=["small-cache"]).kv_tokens for seed in range(20)
+    }
     assert len(rooms) > 10
     assert 1000 <= min(rooms) < max(rooms) <= 1300
 

@@ -65,5 +65,7 @@ def test_vllm_says_it_in_the_labels_of_a_metric():
 def test_vllm_told_how_many_blocks_to_take_does_not_fill_the_room_that_it_names():
     told = VLLM.cache_told(Sources(metrics=page("vllm-0.32.0-metrics-after.http")))
     assert told.n_tokens is not None
-    overridden = page("vllm-0.32.0-metrics-idle.http").replace('num_gpu_blocks_override="None"', 'num_gpu_blocks_override="34"')
+    overridden = page("vllm-0.32.0-metrics-idle.http").replace(
+        'num_gpu_blocks_override="None"', 'num_gpu_blocks_override="34"'
+    )
     assert VLLM.cache_told(Sources(metrics=overridden)).cache_bytes is None

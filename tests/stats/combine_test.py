@@ -36,7 +36,9 @@ def test_division_turns_the_interval_round():
 
 
 def test_a_bound_that_one_does_not_have_is_not_made_up():
-    found = product([(Estimate(2.0, -math.inf, math.inf, 0.95, 1, "s", ""), -1), (known(4, 1), 1)], unit="1/s", method="")
+    found = product(
+        [(Estimate(2.0, -math.inf, math.inf, 0.95, 1, "s", ""), -1), (known(4, 1), 1)], unit="1/s", method=""
+    )
     assert (found.value, found.lo, found.hi) == (2.0, 0.0, math.inf)
 
 

@@ -80,7 +80,9 @@ def _lives(requests: Array) -> _Lives:
     return _Lives(admitted, first, rows["t_last_content_ns"].astype(np.float64), prompt, output)
 
 
-def _ramp_area(t_ns: FloatArray, start: FloatArray, end: FloatArray, n_start: FloatArray, n_end: FloatArray) -> FloatArray:
+def _ramp_area(
+    t_ns: FloatArray, start: FloatArray, end: FloatArray, n_start: FloatArray, n_end: FloatArray
+) -> FloatArray:
     span = np.maximum(end - start, 1.0)
     done = [np.clip((t - start) / span, 0.0, 1.0) for t in t_ns]
     return np.array([float((span * (n_start * x + (n_end - n_start) * x * x / 2)).sum()) for x in done])

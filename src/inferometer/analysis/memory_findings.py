@@ -108,7 +108,7 @@ def _dies_full(cache: Cache, load: Load) -> Finding | None:
 
 
 def _grows(cache: Cache, load: Load, taken: Taken) -> Finding | None:
-    """Private memory goes on growing with requests, by more than a cache that is touched for the first time explains."""
+    """Private memory grows on with requests, by more than a cache explains that is touched for the first time."""
     growth, hours = taken.growth.figure, taken.hours_left
     if not isinstance(growth, Estimate) or growth.lo <= BOOKS_BYTES or hours is None or hours > LEAK_HOURS:
         return None

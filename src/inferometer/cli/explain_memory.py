@@ -119,8 +119,12 @@ def memory(
     if is_url or engine is not None:
         from inferometer.cli import footing
 
-        footing.refuse("a running engine has its own", static | {"--check": check or None, "--list": list_known or None})
-        given = footing.fields_of(model if is_url else None, engine, model_asked or (None if is_url else model), running)
+        footing.refuse(
+            "a running engine has its own", static | {"--check": check or None, "--list": list_known or None}
+        )
+        given = footing.fields_of(
+            model if is_url else None, engine, model_asked or (None if is_url else model), running
+        )
         given["command"] = typer_context.obj or None
         sys.exit(footing.memory(given, model_file, kv, concurrency, budget, format, is_quiet=quiet))
     if unused := [flag for flag, value in running.items() if value is not None]:

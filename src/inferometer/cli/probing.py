@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 
 from inferometer import config as configuration
+from inferometer.analysis import cost as costs
 from inferometer.analysis import curve, token_limits
-from inferometer.analysis import memory as memories
 from inferometer.analysis import limit as limits
+from inferometer.analysis import memory as memories
+from inferometer.analysis.cost import CostExamination
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
 from inferometer.analysis.memory import MemoryExamination
@@ -28,6 +30,7 @@ from inferometer.metrics.slo_presets import Objective
 from inferometer.probes import limit as searching
 from inferometer.probes import sweep as sweeping
 from inferometer.probes.results import read_result
+from inferometer.report import explain_cost as cost_text
 from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_memory as memory_text
 from inferometer.report import limit as limit_text
@@ -103,7 +106,7 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
-def examination_exit_code(result: LimitsExamination | MemoryExamination) -> int:
+def examination_exit_code(result: LimitsExamination | MemoryExamination | CostExamination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
 
@@ -133,7 +136,8 @@ LIMITS = Kind(
 MEMORY = Kind(
     "an examination", memories.FILE, MemoryExamination, memories.SCHEMA, memory_text.render, examination_exit_code
 )
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, MEMORY)}  # a folder is known by its file
+COST = Kind("an examination", costs.FILE, CostExamination, costs.SCHEMA, cost_text.render, examination_exit_code)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, MEMORY, COST)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str) -> int:

@@ -94,7 +94,7 @@ class HostSampler:
 class EngineSampler:
     """All processes of an engine, summed. Gauges: run_delay_s, private_bytes (Linux), cpu_s, pss_bytes (now and then).
 
-    A process or thread that has ended keeps the sums of time that it had: they never fall. Empty if nothing can be read.
+    A process or thread that has ended keeps the times that it had: they never fall. Empty if nothing can be read.
     """
 
     source = "engine"

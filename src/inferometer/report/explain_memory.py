@@ -34,7 +34,9 @@ def _head(found: MemoryExamination, width: int) -> list[str]:
     engine, error = found.engine, found.cache.error
     told = []
     if error.value is not None:
-        told.append(f"the cache is {'as predicted' if found.is_as_predicted else 'NOT as predicted'}, {_percent(error)}")
+        told.append(
+            f"the cache is {'as predicted' if found.is_as_predicted else 'NOT as predicted'}, {_percent(error)}"
+        )
     told += [finding.cause.split(":")[0] for finding in found.row.findings[:1] if finding.level != "fair"]
     if not told:
         told = [f"{figure_text(found.row.figure.figure, PERCENT)} {found.row.headline}"]

@@ -278,7 +278,9 @@ class _Going:
         per_request = (
             replace(preempted, unit="1/request")
             if isinstance(preempted, Missing)
-            else exact(preempted.value / max(len(answered), 1), n=len(answered), unit="1/request", method=preempted.method)
+            else exact(
+                preempted.value / max(len(answered), 1), n=len(answered), unit="1/request", method=preempted.method
+            )
         )
         return Load(
             concurrency=self.n_many,
