@@ -84,7 +84,7 @@ def cost(
     With a URL or --engine: the share of its ceilings that the engine reaches, prefill and decoding apart; energy; and
     the price of a request at the load that is allowed.
     """
-    running = {"--model": model_asked, "--model-file": model_file, "--set": set_, "--api": api}
+    running: dict[str, object] = {"--model": model_asked, "--model-file": model_file, "--set": set_, "--api": api}
     running |= {"--concurrency": concurrency, "--input-tokens": input_tokens, "--output-tokens": output_tokens}
     running |= {"--budget": budget, "--ready-timeout": ready_timeout, "--header": header, "--out": out}
     running |= {"--api-key-env": api_key_env, "--insecure": insecure}

@@ -61,12 +61,14 @@ _WARMUP_S, _LEAST_S, _LONG_LEAST_S = 1.0, 3.0, 18.0
 
 @dataclass(frozen=True, slots=True)
 class MemoryWish:
-    """`description`: of the model, if it was given; `kv_format`: of the cache, likewise; `concurrency`: in flight."""
+    """`description`: of the model, if it was given; `kv_format`: of the cache, likewise; `concurrency`: in flight;
+    `n_rounds`: of one and of many in flight, for what batching gains."""
 
     description: Description | None = None
     kv_format: str | None = None
     concurrency: int | None = None
     budget_s: float = BUDGET_S
+    n_rounds: int = N_ROUNDS
 
 
 def lengths_of(config: Experiment, context_tokens: int | None) -> tuple[str, str]:
@@ -120,7 +122,7 @@ class _Going:
         self._ask(Sources(answers, self._page(), log_of(bench)))
         self.before_bytes = self._held_bytes()
         window_s = max(_LEAST_S, _ROUND_SHARE * self.wish.budget_s)
-        for i in range(N_ROUNDS):
+        for i in range(self.wish.n_rounds):
             if i >= 2 and self._left_s() < self._long_s() + 2 * window_s:
                 break
             one = self._throughput(self._take(f"one-{i + 1}", 1, window_s))
