@@ -42,6 +42,7 @@ HEALTHY = (
     ("tgi", {}),
 )
 MOST_REQUESTS = 16
+LENGTHS = "uniform:192-320"  # as on a machine that is not busy: shorter ones would not fill the cache
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,14 @@ def found_in(case: Case) -> tuple[Case, list[str], str]:
     defects = [case.defect] if case.defect else []
     setting = make_setting(case.engine, law=law_of(case.seed), seed=case.seed, defects=defects, **fields)
     with tempfile.TemporaryDirectory(prefix="inferometer-defects-") as folder, EmulatedEngine(setting) as server:
-        config = resolve({"url": f"http://127.0.0.1:{server.port}", "out": str(Path(folder) / "bench")})
+        config = resolve(
+            {
+                "url": f"http://127.0.0.1:{server.port}",
+                "out": str(Path(folder) / "bench"),
+                "input_tokens": LENGTHS,
+                "output_tokens": LENGTHS,
+            }
+        )
         with bench(config, Silent(), what="memory", greatest=config, budget_s=30.0) as at:
             found = examine(at, MemoryWish(concurrency=MOST_REQUESTS, budget_s=30.0, n_rounds=0))
     load, taken = found.load, found.taken

@@ -19,21 +19,22 @@ from inferometer.report import explain_cost, explain_memory
 
 from .conftest import Silent
 
+LENGTHS = {"input_tokens": "uniform:192-320", "output_tokens": "uniform:192-320"}
 LAW = ServiceLaw(a=3.0, b=0.01, c=0.05, d=0.0)
 pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def benched(tmp_path, engine="vllm", **fields):
+def benched(tmp_path, engine="vllm", lengths=(), **fields):
     setting = make_setting(engine, **{"law": LAW, "context": 2048, "slots": 16, "seed": 3} | fields)
     with EmulatedEngine(setting) as server:
-        config = resolve({"url": f"http://127.0.0.1:{server.port}", "out": str(tmp_path / "bench")})
+        config = resolve({"url": f"http://127.0.0.1:{server.port}", "out": str(tmp_path / "bench"), **dict(lengths)})
         with bench(config, Silent(), what="test", greatest=config, budget_s=60.0) as found:
             yield found
 
 
 def examined(tmp_path, **fields):
-    with benched(tmp_path, **fields) as at:
+    with benched(tmp_path, lengths=LENGTHS, **fields) as at:
         return memory.examine(at, memory.MemoryWish(concurrency=16, budget_s=30.0, n_rounds=0))
 
 

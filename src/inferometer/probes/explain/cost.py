@@ -287,8 +287,8 @@ class _Going:
         tpot, ttft = run.mean("tpot_s"), run.mean("ttft_sent_s")
         n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
         batch = float(n_in_flight)
-        if isinstance(tpot, Estimate) and isinstance(ttft, Estimate) and n_output > 1:
-            batch = batch_of(n_in_flight, n_output, tpot.value, ttft.value)
+        if n_in_flight > 1 and isinstance(tpot, Estimate) and isinstance(ttft, Estimate) and n_output > 1:
+            batch = max(batch_of(n_in_flight, n_output, tpot.value, ttft.value), 1.0)
         context = n_prompt + n_output / 2
         done = read = 0.0
         if self.served is not None and context >= 1:
