@@ -78,7 +78,7 @@ def test_memory_says_what_is_wrong_first_and_keeps_to_the_width():
     assert lines[1] == "          the cache for keys and values is too small for this load"
     assert "  cache for 2,560 tokens, in blocks of 16    15.7 MB          15.8 MB" in lines
     assert "put back  119 in 200 requests; 11 waiting at the most" in text
-    assert "3.91 [" in text
+    assert "3.9 [2.1, 7.4] times the tokens per second with 16 in flight" in text
     assert "(cache_too_small)" in text
     assert "(memory_grows)" in text
     assert "--set max_concurrency=5" in text
