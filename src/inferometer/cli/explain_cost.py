@@ -90,7 +90,7 @@ def cost(
     running |= {"--api-key-env": api_key_env, "--insecure": insecure}
     priced = {"--slo": slo, "--api-price": api_price}
     is_url = model is not None and "://" in model
-    if is_url or engine is not None:
+    if is_url or engine is not None or typer_context.obj:
         from inferometer.cli import footing
 
         static = {"--context": context, "--output": output, "--weights": weights, "--tp": tp if tp != 1 else None}

@@ -116,7 +116,7 @@ def memory(
     running |= {"--budget": budget, "--ready-timeout": ready_timeout, "--header": header, "--out": out}
     running |= {"--api-key-env": api_key_env, "--insecure": insecure}
     is_url = model is not None and "://" in model
-    if is_url or engine is not None:
+    if is_url or engine is not None or typer_context.obj:
         from inferometer.cli import footing
 
         footing.refuse(

@@ -48,7 +48,7 @@ from inferometer.probes.explain.described import Described, answers_of, describe
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
 from inferometer.run_folder import Run
-from inferometer.stats import Missing, exact, mean_estimate, wilson
+from inferometer.stats import Estimate, Missing, exact, mean_estimate, wilson
 
 BUDGET_S = 120.0
 N_ROUNDS = 3
@@ -107,6 +107,7 @@ class _Going:
     after_bytes: float | None = None
     rounds: list[Round] = field(default_factory=list)
     request_s: float = 0.0
+    n_preempted: float | None = None
     long: Trace | None = None
     summary: Summary | None = None
     t_start_s: float = 0.0
@@ -135,10 +136,21 @@ class _Going:
             many = self._throughput(self._take(f"many-{i + 1}", self.n_many, window_s))
             self.rounds.append(Round(one, many))
             bench.say(f"round     {_told(one)} with one in flight, {_told(many)} with {self.n_many}")
+        n_before = self._n_preemptions()
         run = self._take("long", self.n_many, self._long_s())
+        n_after = self._n_preemptions()
+        if n_before is not None and n_after is not None and n_after >= n_before:
+            self.n_preempted = n_after - n_before
         self.long = run.trace()
         self.summary = summarize(self.long)
         self.after_bytes = self._held_bytes()
+
+    def _n_preemptions(self) -> float | None:
+        """Of its counter, now."""
+        try:
+            return self.bench.gauges().get("n_preemptions")
+        except (EngineError, MetricsError):  # what it does not tell is listed as such
+            return None
 
     def _left_s(self) -> float:
         return self.wish.budget_s - (self.bench.used_s() - self.t_start_s)
@@ -291,14 +303,15 @@ class _Going:
         sizes = told(answered, "n_prompt_tokens") + told(answered, "n_output_tokens")
         sizes = sizes[~np.isnan(sizes)]
         not_read = Missing(str(summary.gauges.get("not_measured") or "the server does not tell"), 0, "")
-        preempted = server.get("server_preemptions", replace(not_read, unit="preemptions"))
-        per_request = (
-            replace(preempted, unit="1/request")
-            if isinstance(preempted, Missing)
-            else exact(
-                preempted.value / max(len(answered), 1), n=len(answered), unit="1/request", method=preempted.method
-            )
-        )
+        n_sent = len(trace.requests)
+        preempted: Estimate | Missing = replace(not_read, unit="preemptions")
+        if self.n_preempted is not None:
+            method = "rise of its counter from before the first request to after the last"
+            preempted = exact(self.n_preempted, n=n_sent, unit="preemptions", method=method)
+        per_request: Estimate | Missing = replace(not_read, unit="1/request")
+        if self.n_preempted is not None:
+            rate = self.n_preempted / max(n_sent, 1)
+            per_request = exact(rate, n=n_sent, unit="1/request", method="preemptions over requests, warm-up included")
         return Load(
             concurrency=self.n_many,
             held_mean=number_of(in_cache.mean),
