@@ -112,8 +112,8 @@ def main() -> None:
         words, command = words[:at], tuple(words[at + 1 :])
         if words[:1] not in (["run"], ["sweep"], ["limit"], ["explain"], ["serve"]) or not command:
             print(
-                "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain` and the command of a server to be "
-                "started, or between `serve ENGINE` and the engine's own flags",
+                "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain` and the command of a server to "
+                "be started, or between `serve ENGINE` and the engine's own flags",
                 file=sys.stderr,
             )
             sys.exit(UsageError.exit_code)
