@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from inferometer.analysis.limit import LimitSearch
 from inferometer.report.figures import PLAIN, figure_text
-from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.report.layout import columns, filled, printable
+from inferometer.report.sweep import asked_parts
 from inferometer.stats import Estimate
 from inferometer.units import format_span
 
@@ -61,16 +62,11 @@ def _of(found: LimitSearch) -> str:
 
 
 def _asked(found: LimitSearch, width: int) -> list[str]:
-    engine, plan = found.engine, found.plan
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
-    parts = [software, cut_middle(str(engine.get("model") or ""), 48)]
-    if plan:
-        parts.append(f"{plan.get('input_tokens', '?')} tokens in, {plan.get('output_tokens', '?')} out")
     asked = [f"{found.slo} by {100 * found.attainment:g} % of requests"]
     asked += [f"preset {found.preset}, {found.source}"] if found.preset else []
     spent = f"{format_span(found.seconds)} of {format_span(found.budget_s)}, {len(found.looks)} looks"
     return [
-        *filled("engine", [part for part in parts if part], width=width, indent=INDENT),
+        *filled("engine", asked_parts(found.engine, found.plan), width=width, indent=INDENT),
         *filled("asked", asked, width=width, indent=INDENT),
         *filled("alone", [f"{figure_text(found.alone_share.figure)} within the limits"], width=width, indent=INDENT),
         *filled("spent", [spent], width=width, indent=INDENT),

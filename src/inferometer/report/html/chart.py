@@ -25,6 +25,7 @@ BAR_REM = 0.25
 FLAG_REM = 1.5  # the same with room for the bar of an interval
 N_SHADES = 8  # of cells
 MAX_ON_PHONE = 4  # words along an axis
+LETTER_SHARE = 0.035  # of the width of a plot on a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,16 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """A word beside a mark. Of labels that would lie on each other on a phone the first stays."""
+
+    x: float
+    y: float
+    text: str
+    colour: str = "ink"
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """One plot. `shown`: what somebody who cannot see it is told. `has_x`: the words of the x axis are below it."""
 
@@ -59,6 +70,7 @@ class Panel:
     shown: str
     flags: tuple[Flag, ...] = ()
     ends: tuple[End, ...] = ()
+    labels: tuple[Label, ...] = ()
     height_rem: float = 11.0
     is_one_row: bool = False  # the words of all flags, which are short, side by side
     has_x: bool = True
@@ -83,7 +95,7 @@ def panel_element(panel: Panel, *, y_ch: int, end_ch: int) -> Element:
         "div",
         h("p", panel.y.name, class_="axis-name") if panel.y.name else None,
         h("div", *_y_words(panel), class_="y-words", aria_hidden="true"),
-        h("div", plot, *_flag_words(panel), class_="plot"),
+        h("div", plot, *_flag_words(panel), *_label_words(panel), class_="plot"),
         h("div", *_end_words(panel), class_="end-words", aria_hidden="true"),
         h("div", *_x_words(panel.x), class_="x-words", aria_hidden="true") if panel.has_x else None,
         h("p", panel.x.name, class_="axis-name below") if panel.has_x else None,
@@ -133,6 +145,21 @@ def _reach(x: Axis, flag: Flag, row: int) -> Iterable[Element]:
     fades = "" if math.isfinite(flag.lo) and math.isfinite(flag.hi) else " up" if math.isfinite(flag.lo) else " down"
     style = f"left:{_percent(left)};right:{_percent(1 - right)};top:{(row + 1) * FLAG_REM - BAR_REM:g}rem"
     yield h("span", class_=f"reach {flag.colour}{fades}", style=style)
+
+
+def _label_words(panel: Panel) -> Iterable[Element]:
+    """Above its mark, or below one that is close to the top."""
+    line = LINE_REM / panel.height_rem
+    taken: list[tuple[float, float, float]] = []
+    for label in panel.labels:
+        x, y = float(panel.x.at(label.x)), float(panel.y.at(label.y))
+        bottom = y + 0.25 * line if y < 1 - 1.25 * line else y - 1.25 * line
+        half = 0.5 * LETTER_SHARE * (len(label.text) + 1)
+        if any(abs(x - other) < half + width and abs(bottom - at) < line for other, at, width in taken):
+            continue
+        taken.append((x, bottom, half))
+        place = f"left:{_percent(x)};bottom:calc(var(--plot) * {bottom:.4f})"
+        yield h("span", label.text, class_=f"label {label.colour}", style=place, aria_hidden="true")
 
 
 def _end_words(panel: Panel) -> Iterable[Element]:
@@ -193,6 +220,27 @@ def stretch(x: Axis, lo: float, hi: float, colour: str) -> Element:
     """Shading from one value to another over the whole height."""
     left, right = (SIZE * float(x.at(value)) for value in (lo, hi))
     return h("path", d=f"M{left:.1f} 0H{right:.1f}V{SIZE}H{left:.1f}Z", class_=f"stretch {colour}")
+
+
+def whiskers(
+    x: Axis, y: Axis, at: FloatArray, lo: FloatArray, hi: FloatArray, colour: str, *, is_flat: bool = False
+) -> Element:
+    """An interval of each point, upright at its x, or with `is_flat` along the x axis at its y; to the edge of the plot
+    where it has no end, none where it is not known."""
+    if is_flat:
+        ends = zip(_ys(y, at), _xs(x, lo), _xs(x, hi), np.isfinite(at) & ~np.isnan(lo + hi), strict=True)
+        d = "".join(f"M{a:.1f} {level:.1f}H{b:.1f}" for level, a, b, is_known in ends if is_known)
+    else:
+        ends = zip(_xs(x, at), _ys(y, lo), _ys(y, hi), np.isfinite(at) & ~np.isnan(lo + hi), strict=True)
+        d = "".join(f"M{place:.1f} {a:.1f}V{b:.1f}" for place, a, b, is_known in ends if is_known)
+    return h("path", d=d, class_=f"line whisker {colour}")
+
+
+def points(x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, colour: str) -> Element:
+    """A mark for each that is known, of few."""
+    known = np.isfinite(xs) & np.isfinite(ys)
+    drawn = [h("path", d=f"M{a:.1f} {b:.1f}h0") for a, b in zip(_xs(x, xs[known]), _ys(y, ys[known]), strict=True)]
+    return h("g", *drawn, class_=f"points {colour}")
 
 
 def dots(x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, colour: str) -> Element:
