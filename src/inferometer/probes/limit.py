@@ -190,6 +190,7 @@ class _Going:
             plan=dict(alone.plan) if alone else {},
             host=dict(alone.host) if alone else {},
             versions=dict(alone.versions) if alone else {},
+            slope=found.slope if found else None,
         )
 
     def _loads(self) -> list[LoadRow]:

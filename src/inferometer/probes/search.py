@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from inferometer.analysis.limit import NEAR
 from inferometer.analysis.look import Look
 from inferometer.stats import LEVEL, Estimate, Missing
 from inferometer.stats.sequential import Evidence, evidence
@@ -27,7 +28,6 @@ from inferometer.stats.threshold import Threshold, find_threshold
 
 MAX_LOADS = 16  # whose verdicts share the error that is allowed; loads that come after them have none
 SAFE_SHARE = 0.9  # of the limit
-NEAR = 1.25  # looks within this factor of the limit are fitted: further away no curve is logistic
 MIN_LONG = 6  # long looks before an estimate is believed: fewer do not show how much looks differ
 MAX_PROOFS = 8  # looks at one load to show that it is safe
 _SCOUT_REQUESTS, _LONG_REQUESTS = 30, 200
@@ -109,6 +109,7 @@ class Found:
     binding: str
     stopped: str
     taken: tuple[Taken, ...]
+    slope: float | None = None  # of the curve at the limit, per e-fold of load
 
     @property
     def seconds(self) -> float:
@@ -337,7 +338,8 @@ def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
     if not any(each.ask.stage == "narrow" for each in _sound(taken)):
         reason = f"needs long looks in which the client was on time, has none: {stopped or _OUT_OF_TIME}"
         return Found(Missing(reason, 0, aim.unit), None, holds, fails, "", stopped, tuple(taken))
-    limit = fitted(aim, taken).value
+    fit = fitted(aim, taken)
+    limit = fit.value
     return Found(
         limit,
         holding(aim, taken, most=SAFE_SHARE * limit.value * (1 + 1e-9)),
@@ -346,4 +348,5 @@ def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
         binding_of(aim, taken, limit.value),
         stopped,
         tuple(taken),
+        fit.slope,
     )

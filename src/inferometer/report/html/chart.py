@@ -25,6 +25,7 @@ BAR_REM = 0.25
 FLAG_REM = 1.5  # the same with room for the bar of an interval
 N_SHADES = 8  # of cells
 MAX_ON_PHONE = 4  # words along an axis
+OPEN_LENGTH = 90.0  # of an interval that has no end
 LETTER_SHARE = 0.035  # of the width of a plot on a phone
 
 
@@ -153,7 +154,7 @@ def _label_words(panel: Panel) -> Iterable[Element]:
     taken: list[tuple[float, float, float]] = []
     for label in panel.labels:
         x, y = float(panel.x.at(label.x)), float(panel.y.at(label.y))
-        bottom = y + 0.25 * line if y < 1 - 1.25 * line else y - 1.25 * line
+        bottom = y + 0.4 * line if y < 1 - 1.4 * line else y - 1.4 * line
         half = 0.5 * LETTER_SHARE * (len(label.text) + 1)
         if any(abs(x - other) < half + width and abs(bottom - at) < line for other, at, width in taken):
             continue
@@ -223,17 +224,22 @@ def stretch(x: Axis, lo: float, hi: float, colour: str) -> Element:
 
 
 def whiskers(
-    x: Axis, y: Axis, at: FloatArray, lo: FloatArray, hi: FloatArray, colour: str, *, is_flat: bool = False
+    x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, lo: FloatArray, hi: FloatArray, colour: str, *, is_flat: bool
 ) -> Element:
-    """An interval of each point, upright at its x, or with `is_flat` along the x axis at its y; to the edge of the plot
-    where it has no end, none where it is not known."""
-    if is_flat:
-        ends = zip(_ys(y, at), _xs(x, lo), _xs(x, hi), np.isfinite(at) & ~np.isnan(lo + hi), strict=True)
-        d = "".join(f"M{a:.1f} {level:.1f}H{b:.1f}" for level, a, b, is_known in ends if is_known)
-    else:
-        ends = zip(_xs(x, at), _ys(y, lo), _ys(y, hi), np.isfinite(at) & ~np.isnan(lo + hi), strict=True)
-        d = "".join(f"M{place:.1f} {a:.1f}V{b:.1f}" for place, a, b, is_known in ends if is_known)
-    return h("path", d=d, class_=f"line whisker {colour}")
+    """The interval of each point, upright about its y, or with `is_flat` along the x axis about its x. Dashed and short
+    where it has no end."""
+    across, middle = (_ys(y, ys), _xs(x, xs)) if is_flat else (_xs(x, xs), _ys(y, ys))
+    strokes: dict[bool, list[str]] = {True: [], False: []}  # those with an end, and those without
+    for bounds, outward in ((lo, -OPEN_LENGTH), (hi, OPEN_LENGTH)):
+        has_end = np.isfinite(bounds)
+        ends = _xs(x, np.where(has_end, bounds, 0)) if is_flat else _ys(y, np.where(has_end, bounds, 0))
+        ends = np.where(has_end, ends, np.clip(middle + (outward if is_flat else -outward), 0, SIZE))
+        is_known = np.isfinite(xs) & np.isfinite(ys) & ~np.isnan(bounds)
+        for a, start, end, is_closed in zip(*(part[is_known] for part in (across, middle, ends, has_end)), strict=True):
+            d = f"M{start:.1f} {a:.1f}H{end:.1f}" if is_flat else f"M{a:.1f} {start:.1f}V{end:.1f}"
+            strokes[bool(is_closed)].append(d)
+    open_ = h("path", d="".join(strokes[False]), class_=f"line whisker dashed {colour}") if strokes[False] else None
+    return h("g", h("path", d="".join(strokes[True]), class_=f"line whisker {colour}"), open_)
 
 
 def points(x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, colour: str) -> Element:
