@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
+from inferometer.cli.output import put
 from inferometer.config import Experiment
 from inferometer.errors import GateFailed, RunError, UsageError
 from inferometer.metrics.slo_presets import Objective
@@ -98,9 +98,8 @@ def limit_exit_code(result: LimitSearch) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a probe leaves: the file of its result, and how that is read, printed and judged."""
+    """What a probe leaves: the file of its result, and how that is read, told as text and judged."""
 
-    title: str
     file: str
     result: type[Sweep] | type[LimitSearch]
     schema: str
@@ -108,19 +107,35 @@ class Kind:
     exit_code: Callable[[Any], int]
 
 
-SWEEP = Kind("a sweep", curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
-LIMIT = Kind("a limit search", limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
+SWEEP = Kind(curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
+LIMIT = Kind(limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
 KINDS = {kind.file: kind for kind in (SWEEP, LIMIT)}  # a folder is known by its file
 
 
-def report(kind: Kind, folder: Path, format: str) -> int:
-    """Print what a probe came to, from its folder. Returns the exit code. Raises: UsageError, FormatError."""
+def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:
+    """Print what a probe came to, from its folder, or write it to the file `out`. Returns the exit code.
+
+    Raises: FormatError; RunError if it cannot be written.
+    """
     result = read_result(folder / kind.file, kind.result, kind.schema)
     if format == "json":
-        sys.stdout.write((folder / kind.file).read_text(encoding="utf-8"))
+        document = (folder / kind.file).read_text(encoding="utf-8")
     elif format == "text":
-        sys.stdout.write(kind.render(result, folder=str(folder), width=width()))
+        document = kind.render(result, folder=str(folder), width=width())
     else:
-        raise UsageError(f"{kind.title} has no report as {format}", "take --format text or json")
-    sys.stdout.flush()
+        document = _passed_on(result, format, folder.resolve().name)
+    put(document, out)
     return kind.exit_code(result)
+
+
+def _passed_on(result: Sweep | LimitSearch, format: str, name: str) -> str:
+    """What is made for others to read; the modules for it are imported only then."""
+    from inferometer.report import html, probe_markdown, probe_table
+
+    match format:
+        case "markdown":
+            return probe_markdown.sweep(result) if isinstance(result, Sweep) else probe_markdown.limit(result)
+        case "csv":
+            return probe_table.sweep_csv(result) if isinstance(result, Sweep) else probe_table.limit_csv(result)
+        case _:
+            return html.sweep(result, folder=name) if isinstance(result, Sweep) else html.limit(result, folder=name)

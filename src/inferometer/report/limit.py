@@ -35,6 +35,18 @@ def _answer(found: LimitSearch, width: int) -> list[str]:
     return [line for label, parts in told if parts for line in filled(label, parts, width=width, indent=INDENT)]
 
 
+def headline(found: LimitSearch) -> tuple[str, str, str]:
+    """The load to plan with: a level of the three verdicts, a word, and a sentence."""
+    limit = found.limit.figure
+    if isinstance(limit, Missing):
+        return "invalid", "NO LIMIT", f"{limit.reason}."
+    about = f"{figure_text(limit, PLAIN)} {load_unit(found)}"
+    met = f"{100 * found.attainment:g} % of the requests are within all limits up to about {about}."
+    if found.safe is None:
+        return "suspect", "NOTHING SHOWN TO BE SAFE", met
+    return "valid", "SAFE", f"{safe_text(found)}. {met}"
+
+
 def limit_parts(found: LimitSearch) -> list[str]:
     """The estimate and what it is of, or why there is none."""
     limit = found.limit.figure

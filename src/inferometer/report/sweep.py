@@ -41,6 +41,28 @@ def _head(sweep: Sweep, width: int) -> list[str]:
     ]
 
 
+def headline(sweep: Sweep) -> tuple[str, str, str]:
+    """Where it stops to be worth it: a level of the three verdicts or `plain`, a word, and a sentence."""
+    if sweep.busiest is None:
+        return "invalid", "NO POINT CAN BE USED", "see what is wrong with each."
+    if sweep.kind == "rate":
+        return "plain", *_borne(sweep)
+    if sweep.law is None:
+        return "plain", "NO LAW", f"none fitted: {sweep.no_law}."
+    is_seen = isinstance(sweep.law.knee_load.figure, Estimate)
+    return "plain", "KNEE" if is_seen else "NO KNEE SEEN", f"{knee_text(sweep.law)}."
+
+
+def _borne(sweep: Sweep) -> tuple[str, str]:
+    borne = sweep.sustained
+    beyond = next((point for point in sweep.once if point.limit), None)
+    if borne is None:
+        return "TOO MUCH", "not even the lowest rate is sustained."
+    if beyond is None:
+        return "SUSTAINED", f"all rates up to {borne.load:g}/s."
+    return "SUSTAINED", f"up to {borne.load:g}/s; {beyond.load:g}/s is not: {beyond.limit}."
+
+
 def loads_text(sweep: Sweep) -> str:
     """`6 loads, 1 to 32 requests in flight`."""
     of = "requests in flight" if sweep.kind == "concurrency" else "requests/s offered"

@@ -81,10 +81,9 @@ def panel_element(panel: Panel, *, y_ch: int, end_ch: int) -> Element:
     """The panel as HTML. `y_ch`, `end_ch`: characters kept free left and right, equal where panels are stacked."""
     head_rem = FLAG_REM * (min(len(panel.flags), 1) if panel.is_one_row else len(panel.flags))
     grid = [_rule(y=float(at)) for at in _places(panel.y)]
-    grid += [_rule(x=float(at)) for at in _places(panel.x)]
     plot = h(
         "svg",
-        h("g", *grid, class_="grid"),
+        h("g", *grid, *rules(panel.x), class_="grid"),
         *panel.marks,
         viewBox=f"0 0 {SIZE} {SIZE}",
         preserveAspectRatio="none",
@@ -98,7 +97,7 @@ def panel_element(panel: Panel, *, y_ch: int, end_ch: int) -> Element:
         h("div", *_y_words(panel), class_="y-words", aria_hidden="true"),
         h("div", plot, *_flag_words(panel), *_label_words(panel), class_="plot"),
         h("div", *_end_words(panel), class_="end-words", aria_hidden="true"),
-        h("div", *_x_words(panel.x), class_="x-words", aria_hidden="true") if panel.has_x else None,
+        h("div", *x_words(panel.x), class_="x-words", aria_hidden="true") if panel.has_x else None,
         h("p", panel.x.name, class_="axis-name below") if panel.has_x else None,
         class_="panel",
         style=style,
@@ -121,7 +120,7 @@ def _y_words(panel: Panel) -> Iterable[Element]:
         yield h("span", text, style=f"bottom:{_percent(place)}")
 
 
-def _x_words(axis: Axis) -> Iterable[Element]:
+def x_words(axis: Axis) -> Iterable[Element]:
     """Every second one may go where there is no room, if there are many."""
     are_many = len(axis.ticks) > MAX_ON_PHONE
     for i, (place, (_, text)) in enumerate(zip(_places(axis), axis.ticks, strict=True)):
@@ -179,6 +178,11 @@ def _end_words(panel: Panel) -> Iterable[Element]:
 
 
 # --- marks ---------------------------------------------------------------------------------------------------------
+
+
+def rules(x: Axis) -> list[Element]:
+    """A line upwards from each step of an axis."""
+    return [_rule(x=float(at)) for at in _places(x)]
 
 
 def _rule(x: float | None = None, y: float | None = None) -> Element:

@@ -17,13 +17,14 @@ from inferometer.report.html.figure import Data, figure, save_link
 from inferometer.report.html.page import Section, page
 from inferometer.report.html.series import Series, marks_of
 from inferometer.report.html.words import Cell, number_cell, table, tile, tile_of_text, top, verdict_box, with_unit
-from inferometer.report.limit import asked_text, limit_parts, load_unit, safe_text, shown_parts, spent_text
+from inferometer.report.limit import asked_text, headline, load_unit, shown_parts, spent_text
 from inferometer.report.probe_table import look_columns, look_rows
 from inferometer.report.sweep import asked_parts
 from inferometer.stats import Estimate, FloatArray
 from inferometer.units import format_span
 
 _ROOM = 1.05  # beyond the loads that are drawn
+_FAR = 2.5  # times the limit
 _COLOURS = {"holds": "good", "undecided": "muted", "fails": "bad"}
 _LEVELS = {"holds": "valid", "undecided": "suspect", "fails": "invalid"}
 
@@ -36,22 +37,16 @@ def render(found: LimitSearch, *, folder: str) -> str:
         sections.append(Section("looks", "How it was searched", _looks(found)))
     sections.append(Section("provenance", "Configuration and provenance", provenance(_facts(found))))
     model = str(found.engine.get("model") or "a model without a name")
-    head = [*top("a limit search", model, [*asked_parts(found.engine, found.plan), asked_text(found)]), _verdict(found)]
+    head = [
+        *top("a limit search", model, [*asked_parts(found.engine, found.plan), asked_text(found)]),
+        verdict_box(*headline(found)),
+    ]
     version = str(found.versions.get("inferometer") or "")
     foot = [h("p", f"Made by inferometer {version} from {folder}. Behind each look is a run, in the same folder.")]
     return page(f"Limit: {model}", head, sections, foot)
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
-
-
-def _verdict(found: LimitSearch) -> Element:
-    if found.limit.value is None:
-        return verdict_box("invalid", "NO LIMIT", f"{limit_parts(found)[0].removeprefix('none: ')}.")
-    limit = "; ".join(limit_parts(found))
-    if found.safe is None:
-        return verdict_box("suspect", "NOTHING SHOWN TO BE SAFE", f"The limit is about {limit}.")
-    return verdict_box("valid", "SAFE", f"{safe_text(found)}. The limit is {limit}.")
 
 
 def _answer(found: LimitSearch) -> tuple[Element | None, ...]:
@@ -84,34 +79,48 @@ def _tiles(found: LimitSearch) -> list[Element]:
 
 def _share(found: LimitSearch) -> Element:
     """Of each load, with the fitted curve, the target, and the bracket."""
-    loads = np.array([row.load for row in found.loads])
+    rows = [row for row in found.loads if _is_near(found, row.load)]
+    loads = np.array([row.load for row in rows])
     attained = Series.of(found.attained(load) for load in loads.tolist())
     x = _load_axis(found, loads)
     y = axis("Requests within all limits", 0.0, 1.0, unit="ratio", is_rounded=True)
-    marks: list[Element] = _bracket(found, x)
-    marks.append(level(y, found.attainment, "bad"))
+    marks: list[Element] = [*_bracket(found, x), level(y, found.attainment, "bad")]
     ends = [End(found.attainment, f"asked {100 * found.attainment:g} %", "bad")]
     columns: list[tuple[str, FloatArray | list[str]]] = [("load", loads), *attained.columns("share_within_limits")]
-    columns.append(("verdict", [row.verdict for row in found.loads]))
-    curve = found.curve
-    if curve is not None:
+    columns.append(("verdict", [row.verdict for row in rows]))
+    if (curve := found.curve) is not None:
         marks.append(line(x, y, *curve, "s2"))
         ends.append(End(float(curve[1][-1]), "fitted", "s2"))
         columns += [("curve_load", curve[0]), ("curve_share", curve[1])]
     for verdict, colour in _COLOURS.items():
-        mine = attained.where([row.verdict == verdict for row in found.loads])
+        mine = attained.where([row.verdict == verdict for row in rows])
         marks += [] if mine.is_empty else marks_of(x, y, Series.exact(loads), mine, colour)
-    words = "; ".join(f"{row.load:.4g} {row.verdict}" for row in found.loads)
-    panel = Panel(
-        x, y, tuple(marks), f"Share within limits by load: {words}", _flags(found), tuple(ends), height_rem=18
+    words = "; ".join(f"{row.load:.4g} {row.verdict}" for row in rows)
+    shown = f"Share within limits by load: {words}"
+    panel = Panel(x, y, tuple(marks), shown, _flags(found), tuple(ends), height_rem=18)
+    return figure(
+        "Share of requests within all limits, by load",
+        [panel],
+        Data("attainment", tuple(columns)),
+        *_share_notes(found),
     )
-    notes = [
-        "Green: shown to hold what was asked; red: shown to fail; grey: undecided. Bars: 95 % intervals of what the "
-        "requests are worth, which depend on each other.",
-        "Shaded: between what holds and what fails." if _has_bracket(found) else "",
-        "Line: the curve fitted to the looks near the limit." if curve is not None else "",
+
+
+def _share_notes(found: LimitSearch) -> list[str]:
+    far = [f"{row.load:.4g}" for row in found.loads if not _is_near(found, row.load)]
+    return [
+        "Green: shown to hold what was asked; red: shown to fail; grey: undecided. Bars: 95 % intervals, by what "
+        "requests that depend on each other are worth."
+        + (" Shaded: between what holds and what fails." if _has_bracket(found) else "")
+        + (" Line: the curve fitted to the looks near the limit." if found.curve is not None else ""),
+        f"Further away, and in the table only: {', '.join(far)} {load_unit(found)}." if far else "",
     ]
-    return figure("Share of requests within all limits, by load", [panel], Data("attainment", tuple(columns)), *notes)
+
+
+def _is_near(found: LimitSearch, load: float) -> bool:
+    """To the limit, where there is one: what was tried far from it would press everything into a corner."""
+    limit = found.limit.value
+    return limit is None or limit / _FAR <= load <= limit * _FAR
 
 
 def _load_axis(found: LimitSearch, loads: FloatArray) -> Axis:
@@ -160,7 +169,7 @@ def _course(found: LimitSearch) -> Element:
     looks = found.looks
     loads, order = np.array([look.load for look in looks]), np.arange(1.0, len(looks) + 1)
     x = axis("look", 0.5, len(looks) + 0.5)
-    whole = tuple((value, text) for value, text in x.ticks if value.is_integer())
+    whole = tuple((value, f"{value:.0f}") for value, _ in x.ticks if value.is_integer())
     x = replace(x, ticks=whole)
     name = "Requests offered per second" if found.kind == "rate" else "Requests in flight"
     y = axis(name, float(loads.min()) / _ROOM, float(loads.max()) * _ROOM, is_log=True)

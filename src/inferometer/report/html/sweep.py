@@ -25,7 +25,7 @@ from inferometer.report.html.series import LOG_FROM, Series, axis_over, marks_of
 from inferometer.report.html.words import TITLES, Cell, number_cell, tile, top, unit_of, verdict_box, with_unit
 from inferometer.report.html.words import table as table_of
 from inferometer.report.probe_table import point_columns, point_rows
-from inferometer.report.sweep import asked_parts, drift_text, knee_text, law_parts, load_text, loads_text, remarks
+from inferometer.report.sweep import asked_parts, drift_text, headline, law_parts, load_text, loads_text, remarks
 from inferometer.stats import Estimate, FloatArray
 from inferometer.units import format_span
 
@@ -52,36 +52,14 @@ def render(sweep: Sweep, *, folder: str) -> str:
         Section("provenance", "Configuration and provenance", provenance(_facts(sweep))),
     ]
     asked = [*asked_parts(sweep.engine, sweep.plan), loads_text(sweep)]
-    head = [*top("a sweep", str(sweep.engine.get("model") or "a model without a name"), asked), _verdict(sweep)]
+    model = str(sweep.engine.get("model") or "a model without a name")
+    head = [*top("a sweep", model, asked), verdict_box(*headline(sweep))]
     version = str(sweep.versions.get("inferometer") or "")
     foot = [h("p", f"Made by inferometer {version} from {folder}. Behind each point is a run, in the same folder.")]
-    return page(f"Sweep: {sweep.engine.get('model') or folder}", head, sections, foot)
+    return page(f"Sweep: {model}", head, sections, foot)
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
-
-
-def _verdict(sweep: Sweep) -> Element:
-    """Where it stops to be worth it, in one line."""
-    if sweep.busiest is None:
-        return verdict_box("invalid", "NO POINT CAN BE USED", "See what is wrong with each.")
-    if sweep.kind == "rate":
-        return _open_verdict(sweep)
-    if sweep.law is None:
-        return verdict_box("plain", "NO LAW", f"None fitted: {sweep.no_law}.")
-    is_seen = isinstance(sweep.law.knee_load.figure, Estimate)
-    return verdict_box("plain", "KNEE" if is_seen else "NO KNEE SEEN", f"{knee_text(sweep.law)}.")
-
-
-def _open_verdict(sweep: Sweep) -> Element:
-    borne = sweep.sustained
-    beyond = next((point for point in sweep.once if point.limit), None)
-    if borne is None:
-        return verdict_box("plain", "TOO MUCH", "not even the lowest rate is sustained.")
-    if beyond is None:
-        return verdict_box("plain", "SUSTAINED", f"all rates up to {borne.load:g}/s.")
-    text = f"up to {borne.load:g}/s; {beyond.load:g}/s is not: {beyond.limit}."
-    return verdict_box("plain", "SUSTAINED", text)
 
 
 def _answer(sweep: Sweep) -> tuple[Element | None, ...]:
