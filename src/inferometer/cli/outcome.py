@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from inferometer import experiment
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, wants_colour, width
-from inferometer.cli.output import put
+from inferometer.cli.output import keep_report, put
 from inferometer.config import Experiment
 from inferometer.errors import Cancelled, EngineError, GateFailed, RunError, UsageError
-from inferometer.run_folder import REPORT, Run, write_atomically
+from inferometer.run_folder import Run
 
 if TYPE_CHECKING:
     from inferometer.metrics.slo import Limits
@@ -92,13 +92,12 @@ def _print(run: Run, format: str, slo: str | None, *, out: str | None = None, is
     from inferometer.metrics.slo import limits_of, parse_limits
     from inferometer.metrics.summary import summarize
     from inferometer.metrics.tokens import indexed
-    from inferometer.report import json as json_report
 
     trace = indexed(run.trace())
     limits = limits_of(trace) if slo is None else parse_limits(slo)
     summary = summarize(trace, limits)
     if is_kept:
-        write_atomically(run.path / REPORT, json_report.to_json(summary))
+        keep_report(run, summary)
     document = _document(run, format, trace, limits, summary, is_colour=out is None and wants_colour(sys.stdout))
     put(document, out)
     return _exit_code(summary, run)

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a document goes: to stdout, or to the file that `--out` names."""
+"""Where a document goes: to stdout, to the file that `--out` names, into the folder of a run."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inferometer.errors import UsageError
-from inferometer.run_folder import write_atomically
+from inferometer.run_folder import REPORT, Run, write_atomically
 from inferometer.units import format_bytes
+
+if TYPE_CHECKING:
+    from inferometer.metrics.summary import Summary
 
 
 def refuse_page_on_terminal(format: str, out: str | None) -> None:
@@ -26,3 +30,10 @@ def put(document: str, out: str | None) -> None:
         data = document.encode()
         write_atomically(Path(out), data)
         print(f"{out}: {format_bytes(len(data))}", file=sys.stderr)
+
+
+def keep_report(run: Run, summary: Summary) -> None:
+    """The report of a run into its folder, where `history` and other programs find it. Raises: RunError."""
+    from inferometer.report import json as json_report
+
+    write_atomically(run.path / REPORT, json_report.to_json(summary))

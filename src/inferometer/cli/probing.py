@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +14,52 @@ from inferometer.analysis import curve
 from inferometer.analysis import limit as limits
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
+from inferometer.cli.dry_run import probe_estimate
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
-from inferometer.cli.output import put
+from inferometer.cli.output import keep_report, put
 from inferometer.config import Experiment
 from inferometer.errors import GateFailed, RunError, UsageError
-from inferometer.metrics.slo_presets import Objective
+from inferometer.metrics.slo import parse_limits
+from inferometer.metrics.slo_presets import Objective, parse_objective
 from inferometer.probes import limit as searching
+from inferometer.probes import outlook
 from inferometer.probes import sweep as sweeping
+from inferometer.probes.outlook import Outlook
 from inferometer.probes.results import read_result
 from inferometer.report import limit as limit_text
+from inferometer.report import probe_plan
 from inferometer.report import sweep as sweep_text
 
 MIN_BUDGET_S = 60.0
 
 
 def resolve(given: Mapping[str, Any], file: str | None) -> Experiment:
-    """The experiment that all runs have in common. Raises: UsageError."""
+    """The experiment that all runs of a sweep have in common. Raises: UsageError."""
+    config = _common(given, file)
+    if config.slo:
+        parse_limits(config.slo)
+    return config
+
+
+def resolve_objective(
+    given: Mapping[str, Any], file: str | None, attainment: float | None
+) -> tuple[Experiment, Objective]:
+    """What all looks of a search have in common, and what it searches for: limits or a preset, of the flag or of the
+    file. Raises: UsageError."""
+    config = _common(given, file)
+    if not config.slo:
+        raise UsageError("limit has no limits to search for", "give them: --slo 'ttft<500ms,tpot<50ms', or --slo chat")
+    objective = parse_objective(config.slo, attainment)
+    return replace(config, slo=objective.limits.text), objective
+
+
+def _common(given: Mapping[str, Any], file: str | None) -> Experiment:
     config = configuration.resolve(given, file)
     if config.requests is not None or config.repeats > 1:
         raise UsageError("a probe decides itself how many requests and runs a load takes", "drop requests and repeats")
     if config.warmup is not None and config.warmup.n_requests:
         raise UsageError("--warmup of a probe is a time: runs of many loads are compared", "write --warmup 5s")
-    if config.slo:
-        from inferometer.metrics.slo import parse_limits
-
-        parse_limits(config.slo)
     return config
 
 
@@ -48,7 +68,7 @@ def sweep(config: Experiment, ladder: sweeping.Ladder, format: Format, *, is_qui
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder, result, stopped = sweeping.run(config, ladder, observer)
+        folder, result, stopped = sweeping.run(config, ladder, observer, keep_report)
     finally:
         observer.close()
     code = report(SWEEP, folder, format.value) if result.points else RunError.exit_code
@@ -67,19 +87,46 @@ def limit(
     is_quiet: bool,
 ) -> int:
     """Returns the exit code. Raises: UsageError, EngineError, RunError; what ended it early, after its report."""
-    budget_s = searching.BUDGET_S if budget_s is None else budget_s
-    if not MIN_BUDGET_S <= budget_s <= configuration.MAX_FOR_S:
-        raise UsageError(f"--budget {budget_s:g}s is no time for a search", "give 1m to 168h")
+    within_s = _budget_s(budget_s)
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder, _, stopped = searching.run(config, objective, observer, is_closed=is_closed, budget_s=budget_s)
+        found = searching.run(config, objective, observer, keep_report, is_closed=is_closed, budget_s=within_s)
     finally:
         observer.close()
+    folder, _, stopped = found
     code = report(LIMIT, folder, format.value)
     if stopped is not None:
         raise stopped
     return code
+
+
+def print_sweep_plan(config: Experiment, ladder: sweeping.Ladder, format: Format) -> None:
+    """What a sweep would do. Raises: UsageError for what could not be carried out."""
+    _print_plan(config, outlook.of_sweep(config, ladder), format, probe="sweep", slo=config.slo)
+
+
+def print_limit_plan(
+    config: Experiment, objective: Objective, format: Format, *, is_closed: bool, budget_s: float | None
+) -> None:
+    """What a limit search would do. Raises: UsageError for what could not be carried out."""
+    within_s = _budget_s(budget_s)
+    expected = outlook.of_limit(config, objective, is_closed=is_closed, budget_s=within_s)
+    slo = f"{objective.limits.text} by {100 * objective.attainment:g} % of requests"
+    _print_plan(config, expected, format, probe="limit", slo=slo)
+
+
+def _print_plan(config: Experiment, expected: Outlook, format: Format, *, probe: str, slo: str) -> None:
+    plan = probe_estimate(config, expected, probe=probe, slo=slo)
+    put(probe_plan.to_json(plan).decode() if format is Format.JSON else probe_plan.render(plan, width=width()), None)
+
+
+def _budget_s(given_s: float | None) -> float:
+    """Raises: UsageError if that is no time for a search."""
+    budget_s = searching.BUDGET_S if given_s is None else given_s
+    if not MIN_BUDGET_S <= budget_s <= configuration.MAX_FOR_S:
+        raise UsageError(f"--budget {budget_s:g}s is no time for a search", "give 1m to 168h")
+    return budget_s
 
 
 def sweep_exit_code(result: Sweep) -> int:

@@ -19,12 +19,18 @@ from inferometer.config import Experiment, Warmup
 from inferometer.drive.progress import Observer
 from inferometer.errors import BY_USER, Cancelled, EngineError, InferometerError, RunError
 from inferometer.experiment.subject import Subject
+from inferometer.metrics.slo import Limits
+from inferometer.metrics.summary import Summary, summarize
+from inferometer.records import Trace
 from inferometer.run_folder import Run
 from inferometer.units import NS_PER_S
 
 POINTS = "points"
 # Of a server that is started here without a word on how many it serves at a time; more than any two cores need.
 MOST_STARTED, MOST_ELSEWHERE = 64, 1_024
+
+
+Keep = Callable[[Run, Summary], None]  # what is done with each run once it is summarised
 
 
 class Stopped(Exception):
@@ -49,10 +55,18 @@ def carried_out(work: Callable[[], None]) -> InferometerError | None:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A run that was carried out, and how long it took, all in all."""
+    """A run that was carried out, and how long it took, all in all. `keep`: what is to be done with its summary."""
 
     run: Run
     seconds: float
+    keep: Keep
+
+    def summarized(self, limits: Limits | None = None) -> tuple[Trace, Summary]:
+        """Its records and what they say, which is kept."""
+        trace = self.run.trace()
+        summary = summarize(trace, limits)
+        self.keep(self.run, summary)
+        return trace, summary
 
 
 @dataclass(slots=True)
@@ -63,6 +77,7 @@ class Points:
     folder: Path
     subject: Subject
     observer: Observer
+    keep: Keep
     n_taken: int = 0
 
     def take(
@@ -98,7 +113,7 @@ class Points:
         server = self.subject.server
         if (stopped := _why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:
             raise Stopped(stopped)
-        return Taken(run, seconds)
+        return Taken(run, seconds, self.keep)
 
 
 def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
@@ -130,13 +145,14 @@ class _Quietly:
 
 
 @contextmanager
-def points(config: Experiment, observer: Observer, *, what: str, greatest: Experiment) -> Iterator[Points]:
+def points(config: Experiment, observer: Observer, *, what: str, greatest: Experiment, keep: Keep) -> Iterator[Points]:
     """The folder made, the server started for the `greatest` load that may come, and stopped in the end.
 
-    `what`: a word for the name of the folder. Raises: UsageError, EngineError.
+    `what`: a word for the name of the folder; `keep`: is given each run with its summary.
+    Raises: UsageError, EngineError.
     """
     experiment.check(config)
     folder = Run.create(config.out, f"{experiment.name_of(config).rpartition('-')[0]}-{what}").path
     observer.say(f"folder    {folder}")
     with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, observer) as subject:
-        yield Points(config, folder, subject, observer)
+        yield Points(config, folder, subject, observer, keep)

@@ -35,7 +35,7 @@ _SCOUT_ALPHA = 0.2  # a wrong turn costs a look, no more
 _MAX_HALVINGS, _MAX_DOUBLINGS = 8, 16
 _MIN_WARMUP_S = 3.0
 _OVERLOAD = 0.05  # that a long look is to bring to light
-_LOOKS_IN_BUDGET = 10  # long looks are made shorter rather than fewer
+LOOKS_IN_BUDGET = 10  # long looks are made shorter rather than fewer
 _MAX_STEP = 0.06  # how far beside the estimate a look may be taken, in the logarithm
 
 
@@ -230,13 +230,18 @@ def ask_for(aim: Aim, load: float, stage: Stage, *, draw: int) -> Ask:
     until_late_s = aim.wait_s / _OVERLOAD
     window_s = max(_LONG_REQUESTS / n_per_s, 8 * until_late_s, 20 * aim.alone_s)
     warmup_s = max(_MIN_WARMUP_S, 2 * until_late_s, 3 * aim.alone_s)
-    share = min(1.0, aim.budget_s / _LOOKS_IN_BUDGET / (window_s + warmup_s))
+    share = min(1.0, aim.budget_s / LOOKS_IN_BUDGET / (window_s + warmup_s))
     return Ask(load, share * window_s, share * warmup_s, draw, stage)
 
 
 def budget_needed_s(aim: Aim) -> float:
     """For long looks as long as they ought to be, where the limits alone decide that."""
-    return _LOOKS_IN_BUDGET * 10 * aim.wait_s / _OVERLOAD
+    return budget_for_wait_s(aim.wait_s)
+
+
+def budget_for_wait_s(wait_s: float) -> float:
+    """The same, by the longest limit that counts from due alone."""
+    return LOOKS_IN_BUDGET * 10 * wait_s / _OVERLOAD
 
 
 def aim_step(aim: Aim) -> float:
