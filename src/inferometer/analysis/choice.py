@@ -97,7 +97,7 @@ class Candidate(msgspec.Struct, frozen=True):
     ratio: Number
     more_rounds: int | None
     answers: Answers | None
-    score: Number | None
+    score: float | None
     parts: list[Part]
     points: dict[str, float]
     facts: list[Fact]
