@@ -118,8 +118,8 @@ CASES = (
     ),
     Case(
         "lengths",
-        "talker decodes 15 % faster, reader takes prompts in a third of the time",
-        (engine("talker", 17.0, 0.09, 0.5), engine("reader", 20.0, 0.03, 0.5)),
+        "talker decodes 20 % faster, reader takes prompts in a third of the time",
+        (engine("talker", 16.0, 0.09, 0.5), engine("reader", 20.0, 0.03, 0.5)),
         (SMALL, LONG),
         (2, 8),
         "ttft<3s,tpot<200ms",
@@ -153,7 +153,7 @@ CASES = (
 )
 
 
-# --- an engine in virtual time ---------------------------------------------------------------------------------------
+# --- an engine in virtual time -------------------------------------------------------------------------------------
 
 
 def simulate(one: Engine, lengths: Lengths, load: int, window_s: float, speed: float, seed: Sequence[int]) -> Trace:
@@ -161,9 +161,7 @@ def simulate(one: Engine, lengths: Lengths, load: int, window_s: float, speed: f
     as its last is answered."""
     rng = np.random.default_rng(seed)
     law = ServiceLaw(*(speed * cost for cost in (one.law.a, one.law.b, one.law.c, one.law.d)), noise=one.law.noise)
-    batch = Batch(
-        law, n_slots=one.n_slots, kv_tokens=1 << 40, prefixes=PrefixCache(0), seed=int(rng.integers(1 << 30))
-    )
+    batch = Batch(law, n_slots=one.n_slots, kv_tokens=1 << 40, prefixes=PrefixCache(0), seed=int(rng.integers(1 << 30)))
     t_end_ns = round((WARMUP_S + window_s) * NS_PER_S)
     done: list[Running] = []
 
@@ -234,15 +232,13 @@ class Machine:
         return Turn(candidate, round_, tuple(replace(p, is_spoiled=False) for p in points), START_S, None, seconds)
 
 
-# --- choices -----------------------------------------------------------------------------------------------------------
+# --- choices -------------------------------------------------------------------------------------------------------
 
 
 def terms_of(case: Case) -> Terms:
     n = len(case.engines)
     loads = tuple(float(load) for load in case.loads)
-    return Terms(
-        ATTAINMENT, TOLERANCE, {"throughput": 1.0}, loads, len(case.workloads), (1.0,) * n, (None,) * n
-    )
+    return Terms(ATTAINMENT, TOLERANCE, {"throughput": 1.0}, loads, len(case.workloads), (1.0,) * n, (None,) * n)
 
 
 def choose(case: Case, seed: int) -> tuple[Choice, dict[int, int]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `sweep` and `limit` do: from flags to what is printed, and the exit code; and their reports from a folder."""
+"""What `sweep` and `limit` do, from flags to the exit code; and the report of any probe from its folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from inferometer import config as configuration
+from inferometer.analysis import choice as choices
 from inferometer.analysis import curve
 from inferometer.analysis import limit as limits
+from inferometer.analysis.choice import Choice
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
 from inferometer.cli.live import make_observer
@@ -23,6 +25,7 @@ from inferometer.metrics.slo_presets import Objective
 from inferometer.probes import limit as searching
 from inferometer.probes import sweep as sweeping
 from inferometer.probes.results import read_result
+from inferometer.report import choice as choice_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
 
@@ -96,13 +99,21 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
+def choice_exit_code(result: Choice) -> int:
+    """5 if no candidate keeps the limits, 4 if none could be measured."""
+    if result.verdict != "none":
+        return 0
+    is_missed = any(one.state == "misses" for one in result.candidates)
+    return GateFailed.exit_code if is_missed else RunError.exit_code
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a probe leaves: the file of its result, and how that is read, printed and judged."""
 
     title: str
     file: str
-    result: type[Sweep] | type[LimitSearch]
+    result: type[Sweep] | type[LimitSearch] | type[Choice]
     schema: str
     render: Callable[..., str]
     exit_code: Callable[[Any], int]
@@ -110,7 +121,8 @@ class Kind:
 
 SWEEP = Kind("a sweep", curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
 LIMIT = Kind("a limit search", limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT)}  # a folder is known by its file
+CHOICE = Kind("a choice", choices.FILE, Choice, choices.SCHEMA, choice_text.render, choice_exit_code)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, CHOICE)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str) -> int:
