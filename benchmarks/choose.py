@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -25,6 +25,7 @@ from inferometer.analysis.candidate import Course, Entry
 from inferometer.analysis.choice import Choice, Workload
 from inferometer.analysis.conclude import Asked, conclude
 from inferometer.analysis.contest import CHOICE, Sheet, Terms, Where, mean_of
+from inferometer.analysis.places import places_of
 from inferometer.analysis.turn import Point, Turn, points_of
 from inferometer.emulate.batch import Batch
 from inferometer.emulate.batch import Sequence as Running
@@ -229,7 +230,7 @@ class Machine:
                     trace, summary, parse_limits(self._case.slo), workload=i, load=float(load), folder=""
                 )
         seconds = START_S + len(points) * (WARMUP_S + self._window_s + OVERHEAD_S)
-        return Turn(candidate, round_, tuple(replace(p, is_spoiled=False) for p in points), START_S, None, seconds)
+        return Turn(candidate, round_, tuple(points), START_S, None, seconds)
 
 
 # --- choices -------------------------------------------------------------------------------------------------------
@@ -241,7 +242,16 @@ def terms_of(case: Case) -> Terms:
     return Terms(ATTAINMENT, TOLERANCE, {"throughput": 1.0}, loads, len(case.workloads), (1.0,) * n, (None,) * n)
 
 
-def choose(case: Case, seed: int) -> tuple[Choice, dict[int, int]]:
+@dataclass(frozen=True)
+class Chosen:
+    """What came of one seed. `naive`: whose first run was the fastest at its best load: one run each, no interval."""
+
+    found: Choice
+    dropped: dict[int, int]
+    naive: str
+
+
+def choose(case: Case, seed: int) -> Chosen:
     machine, terms = Machine(case, seed), terms_of(case)
     live = range(len(case.engines))
     contest = Elimination(terms, live, machine.take, case.budget_s, np.random.default_rng((3, seed)))
@@ -262,7 +272,11 @@ def choose(case: Case, seed: int) -> tuple[Choice, dict[int, int]]:
         contest.turns, live, contest.dropped, contest.n_rounds, contest.spent_s, contest.round_s(), contest.stopped
     )
     entries = [Entry(each.name, "started", each.name) for each in case.engines]
-    return conclude(entries, [], terms, asked, course, host={}, versions={}), contest.dropped
+    found = conclude(entries, [], terms, asked, course, host={}, versions={})
+    first = Sheet(terms, [turn for turn in contest.turns if turn.round == 1])
+    figures = {k: figure for k in live if not isinstance(figure := first.figure(k), Missing)}
+    naive = max(figures, key=lambda k: mean_of(figures[k]))
+    return Chosen(found, contest.dropped, case.engines[naive].name)
 
 
 @cache
@@ -289,8 +303,20 @@ def truth_text(case: Case) -> list[str]:
     return [f"| true requests/s | {' | '.join(name for name, _ in wheres)} |", "|---" * (len(wheres) + 1) + "|", *rows]
 
 
+def false_flips(case: Case, found: Choice) -> list[str]:
+    """Places at which another one was said to be better, and is not."""
+    sheet, names = truth_of(case), [one.name for one in case.engines]
+    wrong = []
+    for place, where in zip(found.places, places_of(terms_of(case)), strict=True):
+        if place.flips_to:
+            mine, other = (sheet.figure(names.index(name), where) for name in (found.preferred, place.flips_to))
+            if isinstance(other, Missing) or (not isinstance(mine, Missing) and mean_of(other) <= mean_of(mine)):
+                wrong.append(place.title)
+    return wrong
+
+
 def is_right(case: Case, found: Choice) -> bool:
-    """What was planted was found, and nothing else: no other flip."""
+    """What was planted was found."""
     title, to = case.flip
     flips = {place.title: place.flips_to for place in found.places if place.flips_to}
     is_flip_right = not title or flips.get(title) == to
@@ -302,11 +328,15 @@ def report(case: Case, n_choices: int, pool: ProcessPoolExecutor) -> None:
     print(f"\n{case.name}: {case.says}; {case.slo} by {ATTAINMENT:.0%}, budget {format_span(case.budget_s)}\n")
     print("\n".join(truth_text(case)) + "\n")
     print("  seed  verdict      preferred  rounds    time  of next [interval]     dropped after    flips to")
-    n_right = n_wrong = 0
+    n_right = n_wrong = n_flips = n_false = n_naive = 0
     spent = []
     for seed, each in enumerate(waiting):
-        found, dropped = each.result()
+        chosen = each.result()
+        found, dropped = chosen.found, chosen.dropped
         right = is_right(case, found)
+        n_flips += sum(bool(place.flips_to) for place in found.places)
+        n_false += len(false_flips(case, found))
+        n_naive += chosen.naive == case.preferred
         n_right += right
         n_wrong += found.verdict == "prefer" and bool(case.preferred) and found.preferred != case.preferred
         n_wrong += found.verdict == "prefer" and case.verdict == "same"
@@ -325,6 +355,8 @@ def report(case: Case, n_choices: int, pool: ProcessPoolExecutor) -> None:
         f"  as planted: {n_right} of {n_choices}; shown wrong: {n_wrong}; {np.mean(spent):,.0f} s on average of "
         f"{case.budget_s:,.0f} s; a round of all takes {even_s + START_S * len(case.engines):,.0f} s"
     )
+    naive = f"names the right one {n_naive} times" if case.preferred else "names one every time"
+    print(f"  flips shown: {n_flips}, of them wrong: {n_false}; one run each, the fastest taken, {naive}")
     sys.stdout.flush()
 
 

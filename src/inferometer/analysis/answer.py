@@ -15,6 +15,7 @@ from inferometer.analysis.number import Number
 from inferometer.stats import Estimate
 from inferometer.units import format_span
 
+MIN_ROUNDS = 3  # that an interval which holds at every look can come of
 MAX_LEFT_OUT = 4  # named in the paragraph; all of them stand in the list below it
 
 
@@ -43,8 +44,8 @@ def _prefer(choice: Choice) -> list[str]:
     head = f"Prefer {best.name}: {_what(best, choice)}"
     others = _by_ratio(choice, "worse")
     if not others:
-        why = "no other keeps the limits" if len(choice.candidates) > 1 else "nothing else was there to measure"
-        return [f"{head}; {why}."]
+        why = "no other has a figure to hold against it" if len(choice.candidates) > 1 else "it was the only one to try"
+        return [f"{head}; {why}.", *_misses(choice)]
     more = f", and more than that ahead of {_count(len(others) - 1, 'other')}" if len(others) > 1 else ""
     return [f"{head}, {_ahead(others[0].ratio)} {_as(choice)} {others[0].name}{more}.", *_misses(choice)]
 
@@ -65,13 +66,13 @@ def _open(choice: Choice) -> list[str]:
     best, others = _preferred(choice), _by_ratio(choice, "open")
     seen = f"{best.name} was ahead of {others[0].name} by {_ahead(others[0].ratio)} after {_rounds(others[0])}"
     told = [f"Cannot tell between {_names([best, *others])}: {seen}, {_what(best, choice)}."]
-    if choice.more_s is not None and choice.more_s > 0:
+    if min(one.n_rounds for one in [best, *others]) < MIN_ROUNDS:
+        told.append(f"An interval needs {MIN_ROUNDS} rounds: give more --budget, or shorter runs by --for.")
+    elif choice.more_s is not None and choice.more_s > 0:
         told.append(
             f"About {format_span(choice.more_s)} more, --budget {math.ceil((choice.seconds + choice.more_s) / 60)}m in "
             "all, would settle it in 9 of 10 cases."
         )
-    elif any(other.n_rounds < 2 for other in others):
-        told.append("One round has no interval: give more --budget, or shorter runs by --for.")
     else:
         told.append("Nothing that can be planned for would settle it.")
     worse = _by_ratio(choice, "worse")
@@ -106,7 +107,7 @@ def _misses(choice: Choice) -> list[str]:
 
 def _flips(choice: Choice) -> list[str]:
     """Where it is another, where it may be, and where it was looked for in vain."""
-    if choice.verdict == "none" or len(choice.candidates) < 2:
+    if not any(one.state in ("worse", "same", "open") for one in choice.candidates):
         return []
     told = []
     flips = [place for place in choice.places if place.flips_to]

@@ -159,7 +159,7 @@ def _as_flag(key: str, value: Any) -> Any:
 
 def _elsewhere(wanted: Wanted) -> list[Contender]:
     tables = {title: table for title, table in wanted.configs.items() if "run" in table}
-    words = [(word, word, {}) for word in wanted.runs]
+    words: list[tuple[str, str, Mapping[str, Any]]] = [(word, word, {}) for word in wanted.runs]
     words += [(title, str(table["run"]), dict(table)) for title, table in tables.items()]
     found = []
     for title, word, table in words:

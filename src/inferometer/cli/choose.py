@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,7 @@ from inferometer.units import parse_duration_s, parse_percent
 CANDIDATES, CHOICE = "Candidates", "Choice"
 
 
-def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> typer.models.OptionInfo:
+def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inferometer.analysis.answer import MIN_ROUNDS
 from inferometer.analysis.choice import LeftOut, Workload
 from inferometer.analysis.contest import CRITERIA, THROUGHPUT, Terms
 from inferometer.cli import candidates, probing
@@ -22,7 +23,6 @@ from inferometer.metrics.slo_presets import Objective
 from inferometer.plan.workloads import parse_workload
 from inferometer.probes import choose as choosing
 from inferometer.probes.choose import Contender, Order
-from inferometer.probes.elimination import MIN_ROUNDS
 from inferometer.probes.sweep import Ladder
 from inferometer.report.choice import render_plan
 from inferometer.units import format_span

@@ -353,7 +353,7 @@ class _Going:
     def _refuse_unlike(self) -> None:
         """Of those measured elsewhere: whoever cannot be compared with the first is out, and says why."""
         contest, live = self._contest, [k for k in sorted(self.first) if self.contenders[k].config is not None]
-        reference = (live or sorted(self.first) or [None])[0]
+        reference = next(iter([*live, *sorted(self.first)]), None)
         for k in [k for k in self.first if self.contenders[k].config is None and k != reference]:
             found = [] if reference is None else unlike(self.first[reference], self.first[k], self.order.ignored)
             if found and not any(turn.failed for turn in contest.turns if turn.candidate == k):

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from inferometer.analysis.answer import MIN_ROUNDS
 from inferometer.analysis.contest import CHOICE, Sheet, Terms, alpha_of, stand
 from inferometer.analysis.places import leads, places_of
 from inferometer.analysis.turn import Turn
 
-MIN_ROUNDS = 3  # fewer have no interval
 NEARLY = 1.05  # of the budget, that a round may be expected to end at
 OUT_OF_TIME = "the budget is spent"
 
