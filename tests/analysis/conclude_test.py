@@ -59,7 +59,7 @@ def test_a_tie_is_no_choice():
     found = chosen(turns(0, {4.0: 10.0}, 8) + turns(1, {4.0: 10.0}, 8), 2)
     assert found.verdict == "same"
     assert found.answer.startswith("Nothing separates ")
-    assert "the same within 5 %" in found.answer
+    assert "they are the same within 5 %" in found.answer
     assert set(states(found).values()) == {"preferred", "same"}
 
 

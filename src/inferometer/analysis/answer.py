@@ -54,7 +54,7 @@ def _same(choice: Choice) -> list[str]:
     best, same = _preferred(choice), _by_ratio(choice, "same")
     names = _names([best, *same])
     tolerance = f"{100 * choice.tolerance:g} %"
-    told = [f"Nothing separates {names}: their {choice.figure} is the same within {tolerance}, {_what(best, choice)}."]
+    told = [f"Nothing separates {names}: they are the same within {tolerance}, {_what(best, choice)}."]
     told.append(f"{best.name} was ahead by {_ahead(same[0].ratio)}; take the one that suits you better otherwise.")
     worse = _by_ratio(choice, "worse")
     if worse:

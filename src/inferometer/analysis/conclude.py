@@ -110,7 +110,7 @@ def _figure(terms: Terms, entries: Sequence[Entry]) -> str:
     if list(terms.weights) == [THROUGHPUT]:
         return f"goodput per {per}"
     told = ", ".join(f"{name} {100 * weight:.0f} %" for name, weight in terms.weights.items())
-    return f"the weighted geometric mean of {told} ({THROUGHPUT}: goodput per {per})"
+    return f"a score of {told}, where {THROUGHPUT} is goodput per {per}"
 
 
 def _more_rounds(gap: Gap, terms: Terms) -> int | None:

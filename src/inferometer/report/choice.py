@@ -6,17 +6,17 @@ Rule: nothing is computed here; what a line needs is in the `Choice`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from inferometer.analysis.choice import Candidate, Choice, LeftOut, Place, Workload
+from inferometer.analysis.choice import Candidate, Choice, LeftOut, Workload
 from inferometer.analysis.contest import CRITERIA, EASE
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PLAIN, UNKNOWN, figure_text, value_text
-from inferometer.report.layout import columns, cut, cut_middle, filled, printable, wrapped
+from inferometer.report.layout import columns, cut, filled, printable, wrapped
 from inferometer.units import format_bytes, format_span
 
 INDENT = 11
-MAX_NAME = 30
 _SHOWN_FACTS = ("hugging face", "licence", "upkeep")
 
 
@@ -25,6 +25,7 @@ def render(found: Choice, *, folder: str, width: int = 100) -> str:
     blocks = [
         wrapped("answer", found.answer, width=width, indent=INDENT),
         _asked(found, width),
+        _who(found, width),
         _table(found, width),
         _beside(found, width),
         _places(found, width),
@@ -44,7 +45,7 @@ def _asked(found: Choice, width: int) -> list[str]:
     asked += [f"{workload.name}: {workload.input_tokens} tokens in, {workload.output_tokens} out"]
     spent = [
         f"{format_span(found.seconds)} of {format_span(found.budget_s)}",
-        f"{found.n_rounds} rounds of turns, each of {format_span(found.window_s)} a load",
+        f"rounds of turns: {found.n_rounds}, with {format_span(found.window_s)} a load",
         *([found.stopped] if found.stopped else []),
     ]
     sure = f"{100 * found.confidence:g} % that all intervals against the preferred one hold, at every look together"
@@ -59,9 +60,28 @@ def _asked(found: Choice, width: int) -> list[str]:
 # --- candidates ----------------------------------------------------------------------------------------------------
 
 
-def _ranked(found: Choice) -> list[Candidate]:
-    """The preferred one first, then by what decides; those without a figure last."""
-    return sorted(found.candidates, key=lambda one: -(1.0 if one.state == "preferred" else one.ratio.value or -1.0))
+def _ranked(found: Choice) -> list[tuple[str, Candidate]]:
+    """The preferred one first, then by what decides, those without a figure last; each with its letter."""
+    ordered = sorted(
+        found.candidates, key=lambda one: -(math.inf if one.state == "preferred" else one.ratio.value or 0)
+    )
+    return [(letters(i), one) for i, one in enumerate(ordered)]
+
+
+def letters(i: int) -> str:
+    """A, B, ... Z, AA, AB, ..."""
+    return (letters(i // 26 - 1) if i >= 26 else "") + chr(ord("A") + i % 26)
+
+
+def _who(found: Choice, width: int) -> list[str]:
+    """The letters by which the tables call the candidates, with how each stands to A."""
+    lines: list[str] = []
+    for letter, one in _ranked(found):
+        told = [one.name, *([] if one.state == "preferred" else [one.why])]
+        if one.more_rounds:
+            told.append(f"{one.more_rounds} rounds in all would tell in 9 of 10 cases")
+        lines += filled(letter, [*told, *one.notes], width=width, indent=INDENT)
+    return lines
 
 
 def _table(found: Choice, width: int) -> list[str]:
@@ -69,38 +89,31 @@ def _table(found: Choice, width: int) -> list[str]:
     if not found.candidates:
         return []
     unit = "requests/s" if found.kind == "rate" else "in flight"
-    rows = [["candidate", unit, "goodput/s", "in limits", "to the first", "rounds", ""]]
-    for one in _ranked(found):
+    rows = [["", unit, "goodput/s", "in limits", "to A", "rounds", ""]]
+    for letter, one in _ranked(found):
         rows.append(
             [
-                cut_middle(one.name, MAX_NAME),
+                letter,
                 UNKNOWN if one.load is None else f"{one.load:g}",
-                figure_text(one.goodput.figure, PLAIN) if one.goodput.value is not None else UNKNOWN,
+                UNKNOWN if one.goodput.value is None else figure_text(one.goodput.figure, PLAIN),
                 UNKNOWN if one.attainment.value is None else f"{100 * one.attainment.value:.1f} %",
                 UNKNOWN if one.ratio.value is None else figure_text(one.ratio.figure, PLAIN),
                 str(one.n_rounds),
-                _state(one),
+                one.state,
             ]
         )
     return [cut(line, width) for line in columns(rows, "<>>>>><")]
 
 
-def _state(one: Candidate) -> str:
-    more = f", {one.more_rounds} rounds would tell" if one.more_rounds else ""
-    dropped = f", dropped after {one.dropped_after}" if one.dropped_after else ""
-    return {"preferred": "preferred", "misses": "misses the limits"}.get(one.state, one.state) + dropped + more
-
-
 def _beside(found: Choice, width: int) -> list[str]:
     """What else was measured, each candidate at the load where it stands."""
-    rows = [["candidate", "ttft p50", "p99", "tpot p50", "e2e p50", "memory", "start", "answers", "cost"]]
-    for one in _ranked(found):
-        memory = one.memory.value
+    rows = [["", "ttft p50", "p99", "tpot p50", "e2e p50", "memory", "start", "answers", "cost"]]
+    for letter, one in _ranked(found):
         rows.append(
             [
-                cut_middle(one.name, MAX_NAME),
+                letter,
                 *(_value(number) for number in (one.ttft_p50, one.ttft_p99, one.tpot_p50, one.e2e_p50)),
-                UNKNOWN if memory is None else format_bytes(memory),
+                UNKNOWN if one.memory.value is None else format_bytes(one.memory.value),
                 _value(one.start),
                 _answers(one),
                 UNKNOWN if one.cost.value is None else f"{one.cost.value:.3g}",
@@ -109,14 +122,13 @@ def _beside(found: Choice, width: int) -> list[str]:
     used = [i for i in range(len(rows[0])) if i == 0 or any(row[i] != UNKNOWN for row in rows[1:])]
     if len(used) == 1:
         return []
-    shown = [[row[i] for i in used] for row in rows]
-    lines = [cut(line, width) for line in columns(shown, "<" + ">" * (len(used) - 1))]
     told = []
     if any(one.answers for one in found.candidates):
-        told.append("answers: greedy ones that are the same as the preferred one's (as its own from start to start)")
+        told.append("answers: greedy ones that are the same as those of A (as its own, from start to start)")
     if any(one.cost.value is not None for one in found.candidates):
         told.append("cost: of 1,000 requests, in the unit of the price")
-    return lines + filled("", told, width=width, indent=0) if told else lines
+    lines = columns([[row[i] for i in used] for row in rows], "<" + ">" * (len(used) - 1))
+    return [cut(line, width) for line in lines] + (filled("", told, width=width, indent=0) if told else [])
 
 
 def _value(number: Number) -> str:
@@ -137,26 +149,23 @@ def _places(found: Choice, width: int) -> list[str]:
     """At each place the preferred one and who is nearest to it, or ahead of it."""
     if len(found.candidates) < 2 or not found.places:
         return []
-    rows = [["place", "preferred", "the best other", "", "to the preferred", ""]]
+    letter_of = {one.name: letter for letter, one in _ranked(found)}
+    rows = [["place", "A", "best other", "", "to A", ""]]
     for place in found.places:
         mine = next(cell for cell in place.cells if cell.word == "preferred")
         others = [cell for cell in place.cells if cell.word != "preferred" and cell.goodput.value is not None]
         best = max(others, key=lambda cell: (cell.candidate == place.flips_to, cell.ratio.value or 0.0), default=None)
         rows.append(
             [
-                _title(place),
+                place.title,
                 _goodput(mine.goodput),
-                UNKNOWN if best is None else cut_middle(best.candidate, MAX_NAME),
+                UNKNOWN if best is None else letter_of[best.candidate],
                 UNKNOWN if best is None else _goodput(best.goodput),
                 UNKNOWN if best is None or best.ratio.value is None else figure_text(best.ratio.figure, PLAIN),
                 "flips" if place.flips_to else "" if best is None else best.word,
             ]
         )
     return [cut(line, width) for line in columns(rows, "<><>><")]
-
-
-def _title(place: Place) -> str:
-    return cut(place.title.removeprefix("with the workload ").removeprefix("within "), MAX_NAME)
 
 
 def _goodput(number: Number) -> str:
@@ -171,21 +180,30 @@ def _score(found: Choice, width: int) -> list[str]:
     if not any(one.parts for one in found.candidates):
         return []
     names = list(found.weights)
-    rows = [["score", "", *(f"{name} {100 * found.weights[name]:.0f} %" for name in names)]]
-    for one in _ranked(found):
+    rows = [["", "score", *(f"{name} {100 * found.weights[name]:.0f} %" for name in names)]]
+    for letter, one in _ranked(found):
         cells = [UNKNOWN if part.share is None else f"{part.share:.2f}" for part in one.parts]
-        score = UNKNOWN if one.score is None else f"{one.score:.3f}"
-        rows.append([cut_middle(one.name, MAX_NAME), score, *cells])
+        rows.append([letter, UNKNOWN if one.score is None else f"{one.score:.3f}", *cells])
     rule = "each as a share of the best candidate's, to the power of its weight, multiplied"
     what = [f"{name}: {CRITERIA[name][2]}" for name in names]
     lines = [cut(line, width) for line in columns(rows, "<" + ">" * (len(names) + 1))]
-    lines += filled("score", [rule, *what], width=width, indent=INDENT)
-    if EASE in names:
-        for one in _ranked(found):
-            told = [f"{text} {share:.2g}" for text, share in one.points.items()] or ["nothing is known"]
-            lines += filled(
-                "ease", [f"{cut_middle(one.name, MAX_NAME)}: {told[0]}", *told[1:]], width=width, indent=INDENT
-            )
+    return [
+        *lines,
+        *filled("score", [rule, *what], width=width, indent=INDENT),
+        *(_ease(found, width) if EASE in names else []),
+    ]
+
+
+def _ease(found: Choice, width: int) -> list[str]:
+    """On what it rests, once for all that rest on the same."""
+    by_points: dict[tuple[tuple[str, float], ...], list[str]] = {}
+    for letter, one in _ranked(found):
+        by_points.setdefault(tuple(one.points.items()), []).append(letter)
+    lines: list[str] = []
+    for points, those in by_points.items():
+        told = [f"{text} {share:.2g}" for text, share in points] or ["nothing is known"]
+        told[0] = f"{', '.join(those)}: {told[0]}"
+        lines += filled("" if lines else "ease", told, width=width, indent=INDENT)
     return lines
 
 
@@ -193,16 +211,16 @@ def _facts(found: Choice, width: int) -> list[str]:
     """What no stopwatch sees, once per engine."""
     lines: list[str] = []
     seen: set[str] = set()
-    for one in _ranked(found):
+    for _, one in _ranked(found):
         if not one.facts or one.engine in seen:
             continue
         seen.add(one.engine)
         kinds = [fact.topic.removeprefix("on ") for fact in one.facts if fact.topic.startswith("on ")]
         told = {fact.topic: fact.text for fact in one.facts}
-        parts = [f"{topic}: {told[topic]}" for topic in _SHOWN_FACTS if topic in told]
         name = f"{one.engine or one.name} {one.version}".strip()
-        parts = [f"{name}: runs on {', '.join(kinds)}", *parts]
-        lines += filled("" if lines else "known", parts, width=width, indent=INDENT)
+        parts = [f"{topic}: {told[topic]}" for topic in _SHOWN_FACTS if topic in told]
+        told_parts = [f"{name}: runs on {', '.join(kinds)}", *parts]
+        lines += filled("" if lines else "known", told_parts, width=width, indent=INDENT)
     return lines
 
 
