@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import probe_results
 import pytest
+from choice_test import choice
 from chromium import Chromium
 from traces import closed_loop, open_loop
 
@@ -85,6 +86,7 @@ PROBES = {
     "sweep": lambda: html.sweep(probe_results.sweep(), folder=EVIL),
     "sweep-rates": lambda: html.sweep(probe_results.sweep_over_rates(), folder=EVIL),
     "limit": lambda: html.limit(probe_results.limit(), folder=EVIL),
+    "choice": lambda: html.choice(choice(weights={"throughput": 0.75, "ttft": 0.25}), folder=EVIL),
     "limit-none": lambda: html.limit(probe_results.no_limit(), folder=EVIL),
 }
 

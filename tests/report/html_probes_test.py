@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import probe_results
 import pytest
+from choice_test import choice
 from outline import Outline, saved
 
 from inferometer.analysis.compare import HEADLINE, Comparison, rows_of
@@ -34,10 +35,11 @@ def pages(compared):
         "limit": Outline(html.limit(probe_results.limit(), folder="limit")),
         "no limit": Outline(html.limit(probe_results.no_limit(), folder="limit")),
         "comparison": Outline(html.comparison(compared)),
+        "choice": Outline(html.choice(choice(), folder="choice")),
     }
 
 
-NAMES = ("sweep", "rates", "limit", "no limit", "comparison")
+NAMES = ("sweep", "rates", "limit", "no limit", "comparison", "choice")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,6 +60,7 @@ def test_it_asks_nobody_for_anything_and_every_section_is_reached(pages, name):
         ("limit", ("SAFE", "11 requests/s: shown to hold", "ttft<500ms", "limit 12.3 [11.9, 12.7]", "late_sends")),
         ("no limit", ("NO LIMIT", "requests one at a time miss ttft<200ms", "preset chat")),
         ("comparison", ("MIXED", "better in 1, worse in 1", "+8.0 %", "[+7.4, +8.7]", "has 1.2", "p (Holm)", "0.032")),
+        ("choice", ("SAME", "Nothing separates", "-30.0 % [-31.7, -28.3]", "flips", "vLLM is not installed", "MIT")),
     ],
 )
 def test_the_answer_comes_first_and_the_numbers_are_those_of_the_result(pages, name, told):
@@ -97,6 +100,13 @@ def test_a_comparison_shows_the_trials_behind_it(pages):
     assert [float(row[1]) for row in rows] == [0.0310, 0.0311, 0.0309, 0.0312, 0.0310]
     head, *rows = files["comparison.csv"]
     assert [row[head.index("verdict")] for row in rows] == ["worse", "undecided", "same", "better", "undecided"]
+
+
+def test_a_choice_shows_who_is_beaten_in_both(pages):
+    head, *rows = saved(pages["choice"])["candidates-front.csv"]
+    told = {row[0]: row[head.index("on_front_ttft_s")] for row in rows}
+    assert told["llamacpp threads=2"] == "1"
+    assert told["llamacpp a-rather-long-name-of-a-configuration"] == "0", "equal in latency, less goodput"
 
 
 def test_a_ratio_among_failures_has_a_row_and_no_number(compared):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `sweep` and `limit` do: from flags to what is printed, and the exit code; and their reports from a folder."""
+"""What `sweep` and `limit` do, from flags to the exit code; and the report of any probe from its folder."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from inferometer import config as configuration
+from inferometer.analysis import choice as choices
 from inferometer.analysis import curve
 from inferometer.analysis import limit as limits
+from inferometer.analysis.choice import Choice
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
 from inferometer.cli.dry_run import probe_estimate
@@ -27,6 +29,7 @@ from inferometer.probes import outlook
 from inferometer.probes import sweep as sweeping
 from inferometer.probes.outlook import Outlook
 from inferometer.probes.results import read_result
+from inferometer.report import choice as choice_text
 from inferometer.report import limit as limit_text
 from inferometer.report import probe_plan
 from inferometer.report import sweep as sweep_text
@@ -143,12 +146,20 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
+def choice_exit_code(result: Choice) -> int:
+    """5 if no candidate keeps the limits, 4 if none could be measured."""
+    if result.verdict != "none":
+        return 0
+    is_missed = any(one.state == "misses" for one in result.candidates)
+    return GateFailed.exit_code if is_missed else RunError.exit_code
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a probe leaves: the file of its result, and how that is read, told as text and judged."""
 
     file: str
-    result: type[Sweep] | type[LimitSearch]
+    result: type[Sweep] | type[LimitSearch] | type[Choice]
     schema: str
     render: Callable[..., str]
     exit_code: Callable[[Any], int]
@@ -156,7 +167,8 @@ class Kind:
 
 SWEEP = Kind(curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
 LIMIT = Kind(limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT)}  # a folder is known by its file
+CHOICE = Kind(choices.FILE, Choice, choices.SCHEMA, choice_text.render, choice_exit_code)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, CHOICE)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:
@@ -175,14 +187,26 @@ def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int
     return kind.exit_code(result)
 
 
-def _passed_on(result: Sweep | LimitSearch, format: str, name: str) -> str:
+def _passed_on(result: Sweep | LimitSearch | Choice, format: str, name: str) -> str:
     """What is made for others to read; the modules for it are imported only then."""
-    from inferometer.report import html, probe_markdown, probe_table
+    from inferometer.report import choice_markdown, choice_table, html, probe_markdown, probe_table
 
-    match format:
-        case "markdown":
-            return probe_markdown.sweep(result) if isinstance(result, Sweep) else probe_markdown.limit(result)
-        case "csv":
-            return probe_table.sweep_csv(result) if isinstance(result, Sweep) else probe_table.limit_csv(result)
+    match result, format:
+        case Sweep(), "markdown":
+            return probe_markdown.sweep(result)
+        case Sweep(), "csv":
+            return probe_table.sweep_csv(result)
+        case Sweep(), _:
+            return html.sweep(result, folder=name)
+        case LimitSearch(), "markdown":
+            return probe_markdown.limit(result)
+        case LimitSearch(), "csv":
+            return probe_table.limit_csv(result)
+        case LimitSearch(), _:
+            return html.limit(result, folder=name)
+        case Choice(), "markdown":
+            return choice_markdown.render(result)
+        case Choice(), "csv":
+            return choice_table.to_csv(result)
         case _:
-            return html.sweep(result, folder=name) if isinstance(result, Sweep) else html.limit(result, folder=name)
+            return html.choice(result, folder=name)

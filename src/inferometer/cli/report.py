@@ -12,12 +12,13 @@ import typer
 from inferometer.cli.options import OutFile, ReportFormat, ReportFormatOption
 from inferometer.errors import UsageError
 
-PROBES = ("sweep.json", "limit.json")  # by which the folder of one is known
+PROBES = ("sweep.json", "limit.json", "choice.json")  # by which the folder of one is known
 
 
 def report(
     path: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Folder of a run, sweep or limit search.", show_default=False)
+        str,
+        typer.Argument(metavar="FOLDER", help="Folder of a run, sweep, limit or choice.", show_default=False),
     ],
     slo: Annotated[
         str | None,
@@ -35,7 +36,7 @@ def report(
     format: ReportFormatOption = ReportFormat.TEXT,
     out: OutFile = None,
 ) -> None:
-    """Print the report of a run, sweep or limit search from its folder.
+    """Print the report of a run, sweep, limit search or choice from its folder.
 
     Of a run that was killed: everything up to the last completed pass.
     """

@@ -23,7 +23,7 @@ TIMEOUT_S = 120.0  # some servers load their model with the first request
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What came back. `error`: why it is no answer, one line, "" if it is one; `n_chunks`: token-bearing ones;
-    `n_counted`: the sum of what these tell of themselves, None if one does not tell."""
+    `n_counted`: the sum of what these tell of themselves, None if one does not tell. `text`: of all of them."""
 
     status: int
     error: str = ""
@@ -32,6 +32,7 @@ class Probe:
     n_counted: int | None = None
     finish: str = ""
     usage: Usage | None = None
+    text: str = ""
 
     @property
     def n_prompt_tokens(self) -> int | None:
@@ -69,7 +70,8 @@ def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, A
     n_output_tokens = usage.n_output_tokens if usage is not None else 0
     if not errors and not counts and not n_output_tokens:
         errors = ["the answer holds no token"]
-    return Probe(reply.status, errors[0] if errors else "", is_streamed, len(counts), n_counted, finish, usage)
+    text = "".join(delta.text for delta in deltas if delta.kind in TOKEN_BEARING)
+    return Probe(reply.status, errors[0] if errors else "", is_streamed, len(counts), n_counted, finish, usage, text)
 
 
 def _streamed(dialect: Dialect, body: bytes) -> list[Delta]:

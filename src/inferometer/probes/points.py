@@ -104,19 +104,19 @@ class Points:
         t_start_ns = clock.now_ns()
         config = replace(config, out=str(self.folder / POINTS / name))
         try:
-            run = experiment.run_against(self.subject, config, _Quietly(self.observer))
+            run = experiment.run_against(self.subject, config, Quietly(self.observer))
         except (EngineError, RunError) as error:  # the load before may have been the server's last
             if self.n_taken == 1:
                 raise
             raise Stopped(error) from error
         seconds = (clock.now_ns() - t_start_ns) / NS_PER_S
         server = self.subject.server
-        if (stopped := _why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:
+        if (stopped := why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:
             raise Stopped(stopped)
         return Taken(run, seconds, self.keep)
 
 
-def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
+def why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
     """Not a run that ended for nothing but failures: more than the server bears looks like that, and is a result."""
     manifest: dict[str, Any] = run.manifest()
     if manifest.get("is_interrupted"):
@@ -128,7 +128,7 @@ def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
     return kind(f"the run {run.path.name} ended early: {reason}", f"see inferometer report {run.path}")
 
 
-class _Quietly:
+class Quietly:
     """Passes on how a run goes, but not what is the same for every one of many."""
 
     def __init__(self, observer: Observer) -> None:

@@ -91,8 +91,12 @@ def settle_text(row: Row) -> str:
 
 
 def change(row: Row) -> tuple[str, str]:
-    """The ratio as people say it, with digits that show its interval: `("-6.0 %", "[-7.9, -4.2]")`."""
-    ratio = row.ratio
+    """The ratio of a row as people say it."""
+    return change_of(row.ratio)
+
+
+def change_of(ratio: Estimate | Missing) -> tuple[str, str]:
+    """With digits that show its interval: `("-6.0 %", "[-7.9, -4.2]")`."""
     if isinstance(ratio, Missing):
         return UNKNOWN, ""
     if ratio.value == 0 or math.isinf(ratio.value):

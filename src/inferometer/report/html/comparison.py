@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from inferometer.analysis.compare import Comparison, Row, letter
+from inferometer.analysis.compare import Comparison, Row, Word, letter
 from inferometer.analysis.side import Member, Quantity
 from inferometer.report.comparison import (
     COLOUR_OF,
@@ -29,12 +29,21 @@ from inferometer.report.html.chart import End, Panel, line, points
 from inferometer.report.html.element import Element, h
 from inferometer.report.html.facts import provenance
 from inferometer.report.html.figure import Data, figure, save_link
-from inferometer.report.html.forest import LEVELS, forest
+from inferometer.report.html.forest import Tree, forest
 from inferometer.report.html.page import Section, page
 from inferometer.report.html.words import Cell, number_cell, table, top, unit_of, verdict_box
 from inferometer.stats import Estimate, Missing
 
 _SIDE_COLOURS = ("s1", "s2", "s3", "s4", "ink")
+COLOURS: dict[Word, str] = {"better": "good", "worse": "bad", "same": "s1", "different": "s2", "undecided": "muted"}
+LEVELS: dict[Word, str] = {
+    "better": "valid",
+    "worse": "invalid",
+    "same": "plain",
+    "different": "suspect",
+    "undecided": "suspect",
+}
+_DIRECTIONS = {"lower": "less is better", "higher": "more is better", "none": ""}
 _MARGIN = 0.05  # of values that are all the same
 
 
@@ -86,9 +95,14 @@ def _forest(comparison: Comparison, candidate: int) -> list[Element]:
     tolerance = f"{100 * comparison.tolerance:g} %"
     return [
         h("h3", f"{against}: change of each metric"),
-        forest(comparison.of(candidate), comparison.tolerance, against=against),
+        forest([_tree(row) for row in comparison.of(candidate)], comparison.tolerance, against=against),
         h("p", f"Bars: 95 % intervals. Shaded: the same within {tolerance}. The line is no change.", class_="note"),
     ]
+
+
+def _tree(row: Row) -> Tree:
+    name, direction = h("code", row.quantity.name), _DIRECTIONS[row.quantity.of.better]
+    return Tree(name, direction, row.ratio, *change(row), row.verdict, LEVELS[row.verdict], COLOURS[row.verdict])
 
 
 def _capital(text: str) -> str:
