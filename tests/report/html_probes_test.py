@@ -23,7 +23,7 @@ EVIL = "<script>alert(1)</script>\"'><img src=http://evil.test/x onerror=alert(2
 
 
 def text_of(outline: Outline) -> str:
-    return " ".join(outline.texts)
+    return " ".join(" ".join(outline.texts).split())
 
 
 @pytest.fixture(scope="module")

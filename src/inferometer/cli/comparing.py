@@ -29,7 +29,9 @@ def side_of(word: str, parent: str) -> Side:
 
     Raises: UsageError if it means none, FormatError if one cannot be read, RunError if one measured nothing.
     """
-    return Side(word, tuple(Member.of(str(run.path), run.trace()) for run in archive.runs_of(word, parent)))
+    return Side(
+        word, tuple(Member.of(str(run.path), run.trace(is_whole=False)) for run in archive.runs_of(word, parent))
+    )
 
 
 def kinds_of(text: str | None) -> tuple[str, ...]:

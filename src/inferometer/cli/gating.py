@@ -36,9 +36,7 @@ def judge(
 def _by_sweep(found: Comparison, folder: str) -> list[str]:
     path = Path(folder) / curve.FILE
     if not path.is_file():
-        raise UsageError(
-            f"{folder} is not the folder of a sweep: it has no {curve.FILE}", "make one: inferometer sweep"
-        )
+        raise UsageError(f"{folder} is no folder of a sweep: it has no {curve.FILE}", "make one: inferometer sweep")
     result = read_result(path, curve.Sweep, curve.SCHEMA)
     load, unit, kind = _load(found, "--sweep")
     knee = analysis.knee_of(result, kind)
