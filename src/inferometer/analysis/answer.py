@@ -99,7 +99,10 @@ def _misses(choice: Choice) -> list[str]:
     told = []
     missing = [one for one in choice.candidates if one.state == "misses"]
     if missing:
-        told.append(f"{_names(missing)} {'misses' if len(missing) == 1 else 'miss'} the limits {_loads(choice)}.")
+        unsure = ", though that is not yet sure" if any("not yet sure" in one.why for one in missing) else ""
+        told.append(
+            f"{_names(missing)} {'misses' if len(missing) == 1 else 'miss'} the limits {_loads(choice)}{unsure}."
+        )
     failed = [one for one in choice.candidates if one.state == "failed"]
     told += [f"{one.name} failed: {one.why}." for one in failed]
     return told

@@ -125,6 +125,10 @@ def _named(wanted: Wanted, out: list[LeftOut]) -> list[Contender]:
             for engine in engines()
             if engine.launch is None and engine.facts is not None
         ]
+    if names and wanted.given.get("model") is None and not all("model" in table for table in shared.values() or [{}]):
+        raise UsageError(
+            "choose must be told which model the engines are to serve", "--model M; for a first try --model trained"
+        )
     for name in names:
         for title, table in shared.items() or [("", {})]:
             found.append(_of_table(f"{name} {title}".strip(), {**table, "engine": name}, wanted))

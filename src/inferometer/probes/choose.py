@@ -242,7 +242,12 @@ class _Going:
         member = Member.of(folder, trace)
         self._learn(k, member)
         limits = self.order.objective.limits
-        return points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=folder)
+        found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=folder)
+        return [self._kept(point) for point in found]
+
+    def _kept(self, point: Point) -> Point:
+        """A run in which the client was late counts for nothing, unless that is to be ignored."""
+        return replace(point, is_spoiled=point.is_spoiled and "validity" not in self.order.ignored)
 
     def _learn(self, k: int, member: Member) -> None:
         """Who it turned out to be, once it has answered."""
@@ -277,6 +282,7 @@ class _Going:
             limits = self.order.objective.limits
             found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=member.path)
             for point in found:
+                point = self._kept(point)
                 turns.append(
                     Turn(k, -len(turns), (point,), engine.get("ready_s"), engine.get("peak_memory_bytes"), 0.0)
                 )
@@ -395,7 +401,11 @@ def _told(turn: Turn, order: Order) -> str:
     if turn.failed:
         return f"failed: {turn.failed}"
     of = "requests/s" if order.kind == "rate" else "in flight"
-    within = [point for point in turn.points if point.workload == 0 and point.held[1.0].share >= order.terms.attainment]
+    usable = [point for point in turn.points if not point.is_spoiled]
+    if len(usable) < len(turn.points):
+        codes = ", ".join(dict.fromkeys(code for point in turn.points if point.is_spoiled for code in point.reasons))
+        return f"{len(turn.points) - len(usable)} of {len(turn.points)} runs cannot be used: {codes}"
+    within = [point for point in usable if point.workload == 0 and point.held[1.0].share >= order.terms.attainment]
     if not within:
         return "no load within the limits"
     best = max(within, key=lambda point: point.held[1.0].goodput_per_s)
