@@ -69,9 +69,10 @@ def _open(choice: Choice) -> list[str]:
     if min(one.n_rounds for one in [best, *others]) < MIN_ROUNDS:
         told.append(f"An interval needs {MIN_ROUNDS} rounds: give more --budget, or shorter runs by --for.")
     elif choice.more_s is not None and choice.more_s > 0:
+        n_minutes = math.ceil((choice.seconds + choice.more_s) / 60)
         told.append(
-            f"About {format_span(choice.more_s)} more, --budget {math.ceil((choice.seconds + choice.more_s) / 60)}m in "
-            "all, would settle it in 9 of 10 cases."
+            f"About {format_span(choice.more_s)} more (in all --budget {n_minutes}m --for {choice.window_s:g}s) would "
+            "settle it in 9 of 10 cases."
         )
     else:
         told.append("Nothing that can be planned for would settle it.")
