@@ -70,7 +70,7 @@ LONG = Lengths("long prompts", (1024, 2048), (16, 32))
 
 @dataclass(frozen=True)
 class Case:
-    """`plants`: the verdict and who is preferred ("": any), and the title of a place with who it flips to."""
+    """`verdict`, `preferred`: planted, "" for any; `flip`: the title of a place, and who it flips to."""
 
     name: str
     says: str
@@ -150,6 +150,17 @@ CASES = (
         "ttft<500ms,tpot<50ms",
         1800.0,
         "same",
+    ),
+    Case(
+        "close",
+        "one is 3 % faster than the other: less than is to be told apart, and never the wrong way round",
+        (engine("ahead", 19.4, 0.0485, 0.485), engine("behind", 20.0, 0.05, 0.5)),
+        (SMALL,),
+        (2, 8),
+        "ttft<500ms,tpot<50ms",
+        1800.0,
+        "",
+        "ahead",
     ),
 )
 
@@ -320,7 +331,10 @@ def is_right(case: Case, found: Choice) -> bool:
     title, to = case.flip
     flips = {place.title: place.flips_to for place in found.places if place.flips_to}
     is_flip_right = not title or flips.get(title) == to
-    return found.verdict == case.verdict and found.preferred in (case.preferred or found.preferred) and is_flip_right
+    is_named_right = case.preferred in ("", found.preferred)
+    if not case.verdict:
+        return is_named_right or found.verdict != "prefer"
+    return found.verdict == case.verdict and is_named_right and is_flip_right
 
 
 def report(case: Case, n_choices: int, pool: ProcessPoolExecutor) -> None:
