@@ -34,6 +34,7 @@ from inferometer.drive.progress import Observer
 from inferometer.errors import EngineError, InferometerError, RunError, UsageError
 from inferometer.experiment.answers import greedy_answers
 from inferometer.experiment.subject import Subject
+from inferometer.host.ask import ServerFacts
 from inferometer.metrics.slo_presets import Objective
 from inferometer.probes.elimination import Elimination
 from inferometer.probes.points import Quietly, Stopped, carried_out, why_stopped
@@ -164,10 +165,11 @@ class _Going:
         greatest = self._loaded(config, self._longest(config), max(self.order.loads))
         quiet = Quietly(self.observer)
         with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, quiet) as subject:
-            answers = greedy_answers(subject, config) if number <= N_ASKED_ROUNDS else ()
+            facts = experiment.facts_of(subject, config)
+            answers = greedy_answers(facts, config) if number <= N_ASKED_ROUNDS else ()
             memory_bytes: float | None = None
             for cell in self._cells(number):
-                run_ = self._run(subject, config, cell, number, folder)
+                run_ = self._run(subject, facts, config, cell, number, folder)
                 points += self._points_of(k, run_, cell)
                 memory_bytes = run_.manifest()["engine"].get("peak_memory_bytes") or memory_bytes
             start_s = subject.server.ready_s if subject.server is not None else None
@@ -179,7 +181,15 @@ class _Going:
         shuffled = np.random.default_rng((self.order.seed, number)).permutation(len(cells))
         return [cells[i] for i in shuffled]
 
-    def _run(self, subject: Subject, config: Experiment, cell: tuple[int, float], number: int, folder: Path) -> Run:
+    def _run(
+        self,
+        subject: Subject,
+        facts: ServerFacts,
+        config: Experiment,
+        cell: tuple[int, float],
+        number: int,
+        folder: Path,
+    ) -> Run:
         """Raises: EngineError if the server is gone; Stopped if the user, or this machine, ended the run."""
         i, load = cell
         workload, order = self.order.workloads[i], self.order
@@ -192,7 +202,7 @@ class _Going:
             out=str(folder / POINTS / name),
         )
         try:
-            run_ = experiment.run_against(subject, config, Quietly(self.observer))
+            run_ = experiment.run_against(subject, config, Quietly(self.observer), facts=facts)
         except RunError as error:
             raise Stopped(error) from error
         server = subject.server
