@@ -100,7 +100,7 @@ def test_two_configurations_of_the_embedded_engine(shell):
         assert candidate["start"]["value"] > 0
         assert candidate["answers"]["same"] == 1.0
         assert {fact["topic"] for fact in candidate["facts"]} >= {"hugging face", "licence", "upkeep"}
-    assert (shell.folder / "c" / "turns" / "01-llamacpp-one-slot" / "engine.log").exists()
+    assert (shell.folder / "c" / "turns" / "01-1-llamacpp-one-slot" / "engine.log").exists()
 
 
 @pytest.mark.slow

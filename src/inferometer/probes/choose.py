@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A choice with real servers: each candidate is started, asked at every load, and stopped, turn after turn.
 
-    FOLDER/turns/01-NAME/points/default-c4/   a run like any other
-    FOLDER/turns/01-NAME/engine.log           output of the engine, when it was started for this turn
-    FOLDER/choice.json                        what it came to so far, written after every turn
+    FOLDER/turns/01-2-NAME/points/w1-c4/   first round, second candidate, first workload: a run like any other
+    FOLDER/turns/01-2-NAME/engine.log      output of the engine, when it was started for this turn
+    FOLDER/choice.json                     what it came to so far, written after every turn
 
 Rule 1: who is next, who is dropped and when it is enough is `elimination.py`'s; here turns are taken and written down.
 Rule 2: in one round every candidate gets the same requests in the same order of loads; the next round has others.
@@ -99,9 +99,10 @@ class _Going:
     order: Order
     observer: Observer
     folder: Path
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(init=False)
+    configs: dict[int, Experiment] = field(init=False)  # of those that are measured here
+    contest: Elimination = field(init=False)
     first: dict[int, Member] = field(default_factory=dict)  # the first run of each, to see whether they are comparable
-    contest: Elimination | None = None
     host: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     stopped: str = ""
@@ -109,9 +110,10 @@ class _Going:
 
     def __post_init__(self) -> None:
         self.entries = [contender.entry for contender in self.contenders]
+        self.configs = {k: one.config for k, one in enumerate(self.contenders) if one.config is not None}
         self.contest = Elimination(
             self.order.terms,
-            [k for k, contender in enumerate(self.contenders) if contender.config is not None],
+            list(self.configs),
             self._take,
             self.order.budget_s,
             np.random.default_rng(self.order.seed),
@@ -126,25 +128,18 @@ class _Going:
         return cause
 
     def _work(self) -> None:
-        contest = self._contest
         for k, contender in enumerate(self.contenders):
-            if contender.config is None:
-                contest.turns += self._turns_of(k, contender.members)
+            if k not in self.configs:
+                self.contest.turns += self._turns_of(k, contender.members)
         self._refuse_unlike()
-        if contest.candidates:
-            contest.run()
-
-    @property
-    def _contest(self) -> Elimination:
-        if self.contest is None:
-            raise AssertionError("a choice without its contest")
-        return self.contest
+        if self.configs:
+            self.contest.run()
 
     # --- a turn ----------------------------------------------------------------------------------------------------
 
     def _take(self, k: int, number: int) -> Turn:
         name = self.entries[k].name
-        folder = self.folder / TURNS / f"{number:02}-{_slug(name)}"
+        folder = self.folder / TURNS / f"{number:02}-{k + 1}-{_slug(name)}"
         clock = Clock()
         t_start_ns = clock.now_ns()
         points: list[Point] = []
@@ -160,7 +155,7 @@ class _Going:
 
     def _measured(self, k: int, number: int, folder: Path, points: list[Point]) -> Turn:
         """`points`: filled as they come, for who has to do with what there is. Raises: EngineError, UsageError."""
-        config = self._config_of(k)
+        config = self.configs[k]
         folder.mkdir(parents=True)
         greatest = self._loaded(config, self._longest(config), max(self.order.loads))
         quiet = Quietly(self.observer)
@@ -193,7 +188,7 @@ class _Going:
         """Raises: EngineError if the server is gone; Stopped if the user, or this machine, ended the run."""
         i, load = cell
         workload, order = self.order.workloads[i], self.order
-        name = f"{_slug(workload.name)}-{'r' if order.kind == 'rate' else 'c'}{load:g}"
+        name = f"w{i + 1}-{'r' if order.kind == 'rate' else 'c'}{load:g}"
         config = replace(
             self._loaded(config, workload, load),
             for_s=order.window_s,
@@ -234,12 +229,6 @@ class _Going:
             return shape.inputs.mean + shape.outputs.mean
 
         return max(self.order.workloads, key=length)
-
-    def _config_of(self, k: int) -> Experiment:
-        config = self.contenders[k].config
-        if config is None:
-            raise AssertionError("what was measured elsewhere has no turn here")
-        return config
 
     def _unit(self) -> str:
         return "requests/s" if self.order.kind == "rate" else "in flight"
@@ -301,7 +290,7 @@ class _Going:
     # --- what it comes to ------------------------------------------------------------------------------------------
 
     def result(self) -> Choice:
-        contest, order = self._contest, self.order
+        contest, order = self.contest, self.order
         course = Course(
             contest.turns,
             contest.candidates,
@@ -337,7 +326,7 @@ class _Going:
     def _notes(self) -> list[str]:
         """What stands between these numbers and the truth."""
         notes = self._unlike_here()
-        points = [point for turn in self._contest.turns for point in turn.points]
+        points = [point for turn in self.contest.turns for point in turn.points]
         bad = [point for point in points if point.reasons]
         if bad:
             codes = ", ".join(dict.fromkeys(code for point in bad for code in point.reasons))
@@ -358,7 +347,7 @@ class _Going:
 
     def _unlike_here(self) -> list[str]:
         """Of candidates measured here: their figures stand, and who reads them is told."""
-        live = [k for k in sorted(self.first) if self.contenders[k].config is not None]
+        live = sorted(self.first.keys() & self.configs.keys())
         notes = []
         for k in live[1:]:
             found = unlike(self.first[live[0]], self.first[k], self.order.ignored)
@@ -368,9 +357,9 @@ class _Going:
 
     def _refuse_unlike(self) -> None:
         """Of those measured elsewhere: whoever cannot be compared with the first is out, and says why."""
-        contest, live = self._contest, [k for k in sorted(self.first) if self.contenders[k].config is not None]
+        contest, live = self.contest, sorted(self.first.keys() & self.configs.keys())
         reference = next(iter([*live, *sorted(self.first)]), None)
-        for k in [k for k in self.first if self.contenders[k].config is None and k != reference]:
+        for k in [k for k in self.first if k not in self.configs and k != reference]:
             found = [] if reference is None else unlike(self.first[reference], self.first[k], self.order.ignored)
             if found and not any(turn.failed for turn in contest.turns if turn.candidate == k):
                 told = "; ".join(f"{each.kind}: {each.text}" for each in found)
