@@ -49,6 +49,9 @@ def test_a_wrong_flag(shell, tripwire, refused, words, told):
         ("[a]\nurl = 'http://127.0.0.1:1'\nease = 3", ("ease is 3",)),
         ("[a]\nurl = 'http://127.0.0.1:1'\nprice = '2/h'\n[b]\nurl = 'http://127.0.0.1:2'", ("some candidates have",)),
         ("[a\n", ("is not valid TOML",)),
+        ('[a]\ncommand = "serve \'it"', ("cannot be split", "a list of texts")),
+        ("[a]\ncommand = 3", ("command is not a list of texts",)),
+        ("[a]\nrun = 'there'\nurl = 'http://127.0.0.1:1'", ("measured elsewhere and is to be measured here",)),
     ],
 )
 def test_a_wrong_table(shell, refused, toml, told):
