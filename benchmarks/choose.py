@@ -70,7 +70,7 @@ LONG = Lengths("long prompts", (1024, 2048), (16, 32))
 
 @dataclass(frozen=True)
 class Case:
-    """`plants`: the verdict and who is preferred ("": any), and the title of a place with who it flips to."""
+    """`verdict`, `preferred`: planted, "" for any; `flip`: the title of a place, and who it flips to."""
 
     name: str
     says: str
@@ -150,6 +150,17 @@ CASES = (
         "ttft<500ms,tpot<50ms",
         1800.0,
         "same",
+    ),
+    Case(
+        "close",
+        "one is 3 % faster than the other: less than is to be told apart, and never the wrong way round",
+        (engine("ahead", 19.4, 0.0485, 0.485), engine("behind", 20.0, 0.05, 0.5)),
+        (SMALL,),
+        (2, 8),
+        "ttft<500ms,tpot<50ms",
+        1800.0,
+        "",
+        "ahead",
     ),
 )
 
@@ -315,12 +326,30 @@ def false_flips(case: Case, found: Choice) -> list[str]:
     return wrong
 
 
+def held(case: Case, found: Choice) -> tuple[int, int]:
+    """Of the intervals against the preferred one, how many hold the true ratio, and how many there are."""
+    sheet, names = truth_of(case), [one.name for one in case.engines]
+    figures = {name: sheet.figure(k) for k, name in enumerate(names)}
+    mine, n_held, n = figures[found.preferred], 0, 0
+    for one in found.candidates:
+        figure = figures[one.name]
+        if one.ratio.lo is None or one.ratio.hi is None or isinstance(figure, Missing) or isinstance(mine, Missing):
+            continue
+        true = np.exp(mean_of(figure) - mean_of(mine))
+        n_held += one.ratio.lo <= true <= one.ratio.hi
+        n += 1
+    return n_held, n
+
+
 def is_right(case: Case, found: Choice) -> bool:
     """What was planted was found."""
     title, to = case.flip
     flips = {place.title: place.flips_to for place in found.places if place.flips_to}
     is_flip_right = not title or flips.get(title) == to
-    return found.verdict == case.verdict and found.preferred in (case.preferred or found.preferred) and is_flip_right
+    is_named_right = case.preferred in ("", found.preferred)
+    if not case.verdict:
+        return is_named_right or found.verdict != "prefer"
+    return found.verdict == case.verdict and is_named_right and is_flip_right
 
 
 def report(case: Case, n_choices: int, pool: ProcessPoolExecutor) -> None:
@@ -328,7 +357,7 @@ def report(case: Case, n_choices: int, pool: ProcessPoolExecutor) -> None:
     print(f"\n{case.name}: {case.says}; {case.slo} by {ATTAINMENT:.0%}, budget {format_span(case.budget_s)}\n")
     print("\n".join(truth_text(case)) + "\n")
     print("  seed  verdict      preferred  rounds    time  of next [interval]     dropped after    flips to")
-    n_right = n_wrong = n_flips = n_false = n_naive = 0
+    n_right = n_wrong = n_flips = n_false = n_naive = n_held = n_intervals = 0
     spent = []
     for seed, each in enumerate(waiting):
         chosen = each.result()
@@ -337,6 +366,7 @@ def report(case: Case, n_choices: int, pool: ProcessPoolExecutor) -> None:
         n_flips += sum(bool(place.flips_to) for place in found.places)
         n_false += len(false_flips(case, found))
         n_naive += chosen.naive == case.preferred
+        n_held, n_intervals = (a + b for a, b in zip((n_held, n_intervals), held(case, found), strict=True))
         n_right += right
         n_wrong += found.verdict == "prefer" and bool(case.preferred) and found.preferred != case.preferred
         n_wrong += found.verdict == "prefer" and case.verdict == "same"
@@ -356,7 +386,10 @@ def report(case: Case, n_choices: int, pool: ProcessPoolExecutor) -> None:
         f"{case.budget_s:,.0f} s; a round of all takes {even_s + START_S * len(case.engines):,.0f} s"
     )
     naive = f"names the right one {n_naive} times" if case.preferred else "names one every time"
-    print(f"  flips shown: {n_flips}, of them wrong: {n_false}; one run each, the fastest taken, {naive}")
+    print(
+        f"  flips shown: {n_flips}, of them wrong: {n_false}; intervals that hold the true ratio: {n_held} of "
+        f"{n_intervals}; one run each, the fastest taken, {naive}"
+    )
     sys.stdout.flush()
 
 

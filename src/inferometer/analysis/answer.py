@@ -69,9 +69,10 @@ def _open(choice: Choice) -> list[str]:
     if min(one.n_rounds for one in [best, *others]) < MIN_ROUNDS:
         told.append(f"An interval needs {MIN_ROUNDS} rounds: give more --budget, or shorter runs by --for.")
     elif choice.more_s is not None and choice.more_s > 0:
+        n_minutes = math.ceil((choice.seconds + choice.more_s) / 60)
         told.append(
-            f"About {format_span(choice.more_s)} more, --budget {math.ceil((choice.seconds + choice.more_s) / 60)}m in "
-            "all, would settle it in 9 of 10 cases."
+            f"About {format_span(choice.more_s)} more (in all --budget {n_minutes}m --for {choice.window_s:g}s) would "
+            "settle it in 9 of 10 cases."
         )
     else:
         told.append("Nothing that can be planned for would settle it.")
@@ -99,7 +100,10 @@ def _misses(choice: Choice) -> list[str]:
     told = []
     missing = [one for one in choice.candidates if one.state == "misses"]
     if missing:
-        told.append(f"{_names(missing)} {'misses' if len(missing) == 1 else 'miss'} the limits {_loads(choice)}.")
+        unsure = ", though that is not yet sure" if any("not yet sure" in one.why for one in missing) else ""
+        told.append(
+            f"{_names(missing)} {'misses' if len(missing) == 1 else 'miss'} the limits {_loads(choice)}{unsure}."
+        )
     failed = [one for one in choice.candidates if one.state == "failed"]
     told += [f"{one.name} failed: {one.why}." for one in failed]
     return told

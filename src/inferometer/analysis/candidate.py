@@ -131,6 +131,8 @@ def _state(k: int, sheet: Sheet, standing: Standing, course: Course) -> tuple[St
         reason = standing.missing[k].reason
         if failed:
             return "failed", failed
+        if not any(sheet.held(k, Where(0, load)).n for load in sheet.terms.loads):
+            return "failed", "no run of it can be used: the client was late, or nothing was asked"
         if isinstance(sheet.best(k, CHOICE), Missing):
             is_shown = sheet.is_beyond(k, CHOICE, alpha_of(sheet.terms.n_candidates + 1))
             return "misses", reason + ("" if is_shown else ", though that is not yet sure")

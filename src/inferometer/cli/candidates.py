@@ -20,7 +20,7 @@ from typing import Any
 from inferometer import config as configuration
 from inferometer import experiment
 from inferometer.analysis.candidate import Entry
-from inferometer.analysis.choice import Fact, LeftOut
+from inferometer.analysis.choice import Fact, Kind, LeftOut
 from inferometer.analysis.side import Member
 from inferometer.cli import comparing, targets
 from inferometer.config import Experiment
@@ -106,6 +106,8 @@ def read_configs(name: str | None) -> dict[str, dict[str, Any]]:
         if unknown is not None:
             keys = ", ".join((*_OF_CONFIG, *_OWN)).replace("_", "-")
             raise UsageError(f"{name}: [{title}] has an unknown key {unknown!r}", f"keys are {keys}")
+        if "run" in table and any(key in table for key in _OF_CONFIG):
+            raise UsageError(f"{name}: [{title}] was measured elsewhere and is to be measured here", "drop one of them")
     return found
 
 
@@ -125,6 +127,10 @@ def _named(wanted: Wanted, out: list[LeftOut]) -> list[Contender]:
             for engine in engines()
             if engine.launch is None and engine.facts is not None
         ]
+    if names and wanted.given.get("model") is None and not all("model" in table for table in shared.values() or [{}]):
+        raise UsageError(
+            "choose must be told which model the engines are to serve", "--model M; for a first try --model trained"
+        )
     for name in names:
         for title, table in shared.items() or [("", {})]:
             found.append(_of_table(f"{name} {title}".strip(), {**table, "engine": name}, wanted))
@@ -150,11 +156,15 @@ def _of_table(title: str, table: Mapping[str, Any], wanted: Wanted) -> Contender
 
 
 def _as_flag(key: str, value: Any) -> Any:
-    if key == "command":
-        return tuple(shlex.split(value)) if isinstance(value, str) else tuple(value)
-    if key in ("set", "header"):
-        return tuple(value) if isinstance(value, list) else (value,)
-    return value
+    """A command may stand as one text, a single setting or header without its list."""
+    if key == "command" and isinstance(value, str):
+        try:
+            return tuple(shlex.split(value))
+        except ValueError as error:
+            raise UsageError(f"command {value!r} cannot be split: {error}", "write it as a list of texts") from error
+    if key in ("set", "header") and isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _elsewhere(wanted: Wanted) -> list[Contender]:
@@ -171,10 +181,10 @@ def _elsewhere(wanted: Wanted) -> list[Contender]:
 
 
 def _entry(name: str, target: str, config: Experiment, table: Mapping[str, Any], wanted: Wanted) -> Entry:
-    kind = "running" if config.url is not None and not config.command else "started"
+    kind: Kind = "running" if config.url is not None and not config.command else "started"
     engine = "llama.cpp" if config.is_embedded else config.engine
     facts = facts_of(engine)[0] if engine else ()
-    entry = Entry(name, kind, target, facts=facts, points=_points(table, engine or ""))  # type: ignore[arg-type]
+    entry = Entry(name, kind, target, facts=facts, points=_points(table, engine or ""))
     settings = dict(setting.split("=", 1) for setting in config.settings)
     if "tensor_parallel" in settings and "devices" not in table:
         entry = replace(entry, n_devices=int(settings["tensor_parallel"]))

@@ -124,7 +124,8 @@ def window_s(asked: Asked, n_live: int) -> float:
         cell_s = MIN_WINDOW_S + asked.warmup_s + _BESIDE_S
         needed_s = MIN_ROUNDS * n_live * (_START_S + n_cells * cell_s)
         raise UsageError(
-            f"{format_span(asked.budget_s)} is no time for {n_live} candidates at {n_cells} loads each",
+            f"--budget {format_span(asked.budget_s)} is no time: {MIN_ROUNDS} rounds of turns, {n_live} x {n_cells} "
+            f"runs each, take {format_span(needed_s)}",
             f"give --budget {int(needed_s // 60) + 1}m, fewer candidates, or fewer loads",
         )
     return round(min(MAX_WINDOW_S, max(MIN_WINDOW_S, longest(PLANNED_ROUNDS))), 1)

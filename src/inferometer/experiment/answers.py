@@ -7,10 +7,9 @@ Rule: outside of any measurement. The prompts are the same for everybody, and sh
 from __future__ import annotations
 
 from inferometer.config import Experiment
-from inferometer.engines.registry import dialects, engines
+from inferometer.engines.registry import dialects
 from inferometer.errors import EngineError
-from inferometer.experiment.subject import Subject
-from inferometer.host.ask import ask
+from inferometer.host.ask import ServerFacts
 from inferometer.host.control import Control
 from inferometer.host.probe import probe
 from inferometer.plan.request import Request, Sampling
@@ -28,27 +27,16 @@ PROMPTS = (
 )
 
 
-def greedy_answers(subject: Subject, config: Experiment) -> tuple[str, ...]:
+def greedy_answers(facts: ServerFacts, config: Experiment) -> tuple[str, ...]:
     """One text per prompt; none of a server that takes nothing but token ids.
 
     Raises: EngineError if one is answered by an error.
     """
-    headers = config.headers()
-    facts = ask(
-        subject.url,
-        model=subject.model,
-        api=config.api,
-        count_tokens=config.count_tokens,
-        headers=headers,
-        is_insecure=config.insecure,
-        engines=engines(),
-        dialects=dialects(),
-    )
     dialect = dialects()[facts.api]
     if not dialect.takes_text:
         return ()
     answers = []
-    with Control(facts.url, headers=headers, is_insecure=config.insecure) as control:
+    with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         for text in PROMPTS:
             request = Request(0, text, 0, N_TOKENS, Sampling(temperature=0.0), config.is_streamed)
             seen = probe(control, dialect, facts.model, facts.extras, request)

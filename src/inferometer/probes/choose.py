@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A choice with real servers: each candidate is started, asked at every load, and stopped, turn after turn.
 
-    FOLDER/turns/01-NAME/points/default-c4/   a run like any other
-    FOLDER/turns/01-NAME/engine.log           output of the engine, when it was started for this turn
-    FOLDER/choice.json                        what it came to so far, written after every turn
+    FOLDER/turns/01-2-NAME/points/w1-c4/   first round, second candidate, first workload: a run like any other
+    FOLDER/turns/01-2-NAME/engine.log      output of the engine, when it was started for this turn
+    FOLDER/choice.json                     what it came to so far, written after every turn
 
 Rule 1: who is next, who is dropped and when it is enough is `elimination.py`'s; here turns are taken and written down.
 Rule 2: in one round every candidate gets the same requests in the same order of loads; the next round has others.
@@ -34,6 +34,7 @@ from inferometer.drive.progress import Observer
 from inferometer.errors import EngineError, InferometerError, RunError, UsageError
 from inferometer.experiment.answers import greedy_answers
 from inferometer.experiment.subject import Subject
+from inferometer.host.ask import ServerFacts
 from inferometer.metrics.slo_presets import Objective
 from inferometer.probes.elimination import Elimination
 from inferometer.probes.points import Quietly, Stopped, carried_out, why_stopped
@@ -98,9 +99,10 @@ class _Going:
     order: Order
     observer: Observer
     folder: Path
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(init=False)
+    configs: dict[int, Experiment] = field(init=False)  # of those that are measured here
+    contest: Elimination = field(init=False)
     first: dict[int, Member] = field(default_factory=dict)  # the first run of each, to see whether they are comparable
-    contest: Elimination | None = None
     host: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     stopped: str = ""
@@ -108,9 +110,10 @@ class _Going:
 
     def __post_init__(self) -> None:
         self.entries = [contender.entry for contender in self.contenders]
+        self.configs = {k: one.config for k, one in enumerate(self.contenders) if one.config is not None}
         self.contest = Elimination(
             self.order.terms,
-            [k for k, contender in enumerate(self.contenders) if contender.config is not None],
+            list(self.configs),
             self._take,
             self.order.budget_s,
             np.random.default_rng(self.order.seed),
@@ -125,25 +128,18 @@ class _Going:
         return cause
 
     def _work(self) -> None:
-        contest = self._contest
         for k, contender in enumerate(self.contenders):
-            if contender.config is None:
-                contest.turns += self._turns_of(k, contender.members)
+            if k not in self.configs:
+                self.contest.turns += self._turns_of(k, contender.members)
         self._refuse_unlike()
-        if contest.candidates:
-            contest.run()
-
-    @property
-    def _contest(self) -> Elimination:
-        if self.contest is None:
-            raise AssertionError("a choice without its contest")
-        return self.contest
+        if self.configs:
+            self.contest.run()
 
     # --- a turn ----------------------------------------------------------------------------------------------------
 
     def _take(self, k: int, number: int) -> Turn:
         name = self.entries[k].name
-        folder = self.folder / TURNS / f"{number:02}-{_slug(name)}"
+        folder = self.folder / TURNS / f"{number:02}-{k + 1}-{_slug(name)}"
         clock = Clock()
         t_start_ns = clock.now_ns()
         points: list[Point] = []
@@ -159,15 +155,16 @@ class _Going:
 
     def _measured(self, k: int, number: int, folder: Path, points: list[Point]) -> Turn:
         """`points`: filled as they come, for who has to do with what there is. Raises: EngineError, UsageError."""
-        config = self._config_of(k)
+        config = self.configs[k]
         folder.mkdir(parents=True)
         greatest = self._loaded(config, self._longest(config), max(self.order.loads))
         quiet = Quietly(self.observer)
         with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, quiet) as subject:
-            answers = greedy_answers(subject, config) if number <= N_ASKED_ROUNDS else ()
+            facts = experiment.facts_of(subject, config)
+            answers = greedy_answers(facts, config) if number <= N_ASKED_ROUNDS else ()
             memory_bytes: float | None = None
             for cell in self._cells(number):
-                run_ = self._run(subject, config, cell, number, folder)
+                run_ = self._run(subject, facts, config, cell, number, folder)
                 points += self._points_of(k, run_, cell)
                 memory_bytes = run_.manifest()["engine"].get("peak_memory_bytes") or memory_bytes
             start_s = subject.server.ready_s if subject.server is not None else None
@@ -179,11 +176,19 @@ class _Going:
         shuffled = np.random.default_rng((self.order.seed, number)).permutation(len(cells))
         return [cells[i] for i in shuffled]
 
-    def _run(self, subject: Subject, config: Experiment, cell: tuple[int, float], number: int, folder: Path) -> Run:
+    def _run(
+        self,
+        subject: Subject,
+        facts: ServerFacts,
+        config: Experiment,
+        cell: tuple[int, float],
+        number: int,
+        folder: Path,
+    ) -> Run:
         """Raises: EngineError if the server is gone; Stopped if the user, or this machine, ended the run."""
         i, load = cell
         workload, order = self.order.workloads[i], self.order
-        name = f"{_slug(workload.name)}-{'r' if order.kind == 'rate' else 'c'}{load:g}"
+        name = f"w{i + 1}-{'r' if order.kind == 'rate' else 'c'}{load:g}"
         config = replace(
             self._loaded(config, workload, load),
             for_s=order.window_s,
@@ -192,7 +197,7 @@ class _Going:
             out=str(folder / POINTS / name),
         )
         try:
-            run_ = experiment.run_against(subject, config, Quietly(self.observer))
+            run_ = experiment.run_against(subject, config, Quietly(self.observer), facts=facts)
         except RunError as error:
             raise Stopped(error) from error
         server = subject.server
@@ -225,12 +230,6 @@ class _Going:
 
         return max(self.order.workloads, key=length)
 
-    def _config_of(self, k: int) -> Experiment:
-        config = self.contenders[k].config
-        if config is None:
-            raise AssertionError("what was measured elsewhere has no turn here")
-        return config
-
     def _unit(self) -> str:
         return "requests/s" if self.order.kind == "rate" else "in flight"
 
@@ -242,7 +241,12 @@ class _Going:
         member = Member.of(folder, trace)
         self._learn(k, member)
         limits = self.order.objective.limits
-        return points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=folder)
+        found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=folder)
+        return [self._kept(point) for point in found]
+
+    def _kept(self, point: Point) -> Point:
+        """A run in which the client was late counts for nothing, unless that is to be ignored."""
+        return replace(point, is_spoiled=point.is_spoiled and "validity" not in self.order.ignored)
 
     def _learn(self, k: int, member: Member) -> None:
         """Who it turned out to be, once it has answered."""
@@ -277,6 +281,7 @@ class _Going:
             limits = self.order.objective.limits
             found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=member.path)
             for point in found:
+                point = self._kept(point)
                 turns.append(
                     Turn(k, -len(turns), (point,), engine.get("ready_s"), engine.get("peak_memory_bytes"), 0.0)
                 )
@@ -285,7 +290,7 @@ class _Going:
     # --- what it comes to ------------------------------------------------------------------------------------------
 
     def result(self) -> Choice:
-        contest, order = self._contest, self.order
+        contest, order = self.contest, self.order
         course = Course(
             contest.turns,
             contest.candidates,
@@ -321,7 +326,7 @@ class _Going:
     def _notes(self) -> list[str]:
         """What stands between these numbers and the truth."""
         notes = self._unlike_here()
-        points = [point for turn in self._contest.turns for point in turn.points]
+        points = [point for turn in self.contest.turns for point in turn.points]
         bad = [point for point in points if point.reasons]
         if bad:
             codes = ", ".join(dict.fromkeys(code for point in bad for code in point.reasons))
@@ -342,7 +347,7 @@ class _Going:
 
     def _unlike_here(self) -> list[str]:
         """Of candidates measured here: their figures stand, and who reads them is told."""
-        live = [k for k in sorted(self.first) if self.contenders[k].config is not None]
+        live = sorted(self.first.keys() & self.configs.keys())
         notes = []
         for k in live[1:]:
             found = unlike(self.first[live[0]], self.first[k], self.order.ignored)
@@ -352,9 +357,9 @@ class _Going:
 
     def _refuse_unlike(self) -> None:
         """Of those measured elsewhere: whoever cannot be compared with the first is out, and says why."""
-        contest, live = self._contest, [k for k in sorted(self.first) if self.contenders[k].config is not None]
+        contest, live = self.contest, sorted(self.first.keys() & self.configs.keys())
         reference = next(iter([*live, *sorted(self.first)]), None)
-        for k in [k for k in self.first if self.contenders[k].config is None and k != reference]:
+        for k in [k for k in self.first if k not in self.configs and k != reference]:
             found = [] if reference is None else unlike(self.first[reference], self.first[k], self.order.ignored)
             if found and not any(turn.failed for turn in contest.turns if turn.candidate == k):
                 told = "; ".join(f"{each.kind}: {each.text}" for each in found)
@@ -395,7 +400,11 @@ def _told(turn: Turn, order: Order) -> str:
     if turn.failed:
         return f"failed: {turn.failed}"
     of = "requests/s" if order.kind == "rate" else "in flight"
-    within = [point for point in turn.points if point.workload == 0 and point.held[1.0].share >= order.terms.attainment]
+    usable = [point for point in turn.points if not point.is_spoiled]
+    if len(usable) < len(turn.points):
+        codes = ", ".join(dict.fromkeys(code for point in turn.points if point.is_spoiled for code in point.reasons))
+        return f"{len(turn.points) - len(usable)} of {len(turn.points)} runs cannot be used: {codes}"
+    within = [point for point in usable if point.workload == 0 and point.held[1.0].share >= order.terms.attainment]
     if not within:
         return "no load within the limits"
     best = max(within, key=lambda point: point.held[1.0].goodput_per_s)
