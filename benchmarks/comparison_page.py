@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 
 from clients import print_columns, two_cores, watch
+from page import MAX_PAGE_BYTES, MAX_S, N_TOKENS
 
 from inferometer.clock import Clock
 from inferometer.run_folder import Run
 from inferometer.units import NS_PER_S
-from page import MAX_PAGE_BYTES, MAX_S, N_TOKENS
 from report import enlarge, short_run
 
 

@@ -56,7 +56,7 @@ def carried_out(work: Callable[[], None]) -> InferometerError | None:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A run that was carried out, and how long it took, all in all. `keep`: what is to be done with its summary."""
+    """A run that was carried out, and how long it took, all in all. `keep`: is given it once it is summarised."""
 
     run: Run
     seconds: float
@@ -154,7 +154,9 @@ class Quietly:
 
 
 @contextmanager
-def points(config: Experiment, observer: Observer, *, what: str, greatest: Experiment, keep: Keep) -> Iterator[Points]:
+def points(
+    config: Experiment, observer: Observer, *, what: str, greatest: Experiment, keep: Keep | None = None
+) -> Iterator[Points]:
     """The folder made, the server started for the `greatest` load that may come, and stopped in the end.
 
     `what`: a word for the name of the folder; `keep`: is given each run with its summary.
