@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import probe_results
 import pytest
-from choice_test import choice
+from choice_test import choice, none_to_choose
 from chromium import Chromium
 from traces import closed_loop, open_loop
 
@@ -87,6 +87,7 @@ PROBES = {
     "sweep-rates": lambda: html.sweep(probe_results.sweep_over_rates(), folder=EVIL),
     "limit": lambda: html.limit(probe_results.limit(), folder=EVIL),
     "choice": lambda: html.choice(choice(weights={"throughput": 0.75, "ttft": 0.25}), folder=EVIL),
+    "choice-none": lambda: html.choice(none_to_choose(), folder=EVIL),
     "limit-none": lambda: html.limit(probe_results.no_limit(), folder=EVIL),
 }
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import probe_results
 import pytest
-from choice_test import choice
+from choice_test import choice, none_to_choose
 from outline import Outline, saved
 
 from inferometer.analysis.compare import HEADLINE, Comparison, rows_of
@@ -36,10 +36,11 @@ def pages(compared):
         "no limit": Outline(html.limit(probe_results.no_limit(), folder="limit")),
         "comparison": Outline(html.comparison(compared)),
         "choice": Outline(html.choice(choice(), folder="choice")),
+        "no choice": Outline(html.choice(none_to_choose(), folder="choice")),
     }
 
 
-NAMES = ("sweep", "rates", "limit", "no limit", "comparison", "choice")
+NAMES = ("sweep", "rates", "limit", "no limit", "comparison", "choice", "no choice")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,6 +62,7 @@ def test_it_asks_nobody_for_anything_and_every_section_is_reached(pages, name):
         ("no limit", ("NO LIMIT", "requests one at a time miss ttft<200ms", "preset chat")),
         ("comparison", ("MIXED", "better in 1, worse in 1", "+8.0 %", "[+7.4, +8.7]", "has 1.2", "p (Holm)", "0.032")),
         ("choice", ("SAME", "Nothing separates", "-30.0 % [-31.7, -28.3]", "flips", "vLLM is not installed", "MIT")),
+        ("no choice", ("NONE", "None keeps ttft<50ms", "it did not start", "Nobody was left out")),
     ],
 )
 def test_the_answer_comes_first_and_the_numbers_are_those_of_the_result(pages, name, told):

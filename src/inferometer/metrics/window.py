@@ -82,8 +82,9 @@ class Spans:
 
     def _done(self, t_ns: float) -> float:
         """What was done until then: all of what had ended, and of what was under way a part."""
-        has_ended = self.t_end_ns <= t_ns
-        under_way = np.flatnonzero((self.t_start_ns < t_ns) & ~has_ended)
+        has_begun = self.t_start_ns < t_ns
+        has_ended = has_begun & (self.t_end_ns <= t_ns)
+        under_way = np.flatnonzero(has_begun & ~has_ended)
         starts, ends = self.t_start_ns[under_way], self.t_end_ns[under_way]
         parts = (t_ns - starts) / np.maximum(ends - starts, 1)
         if self.weights is None:

@@ -99,7 +99,7 @@ def _front(found: Choice) -> Element:
     """A mark for each candidate, and a line through those that nobody beats in both."""
     told = ranked(found)
     goodput = Series.of(one.goodput.figure for _, one in told)
-    x = axis("goodput: requests/s within the limits", 0.0, float(goodput.ends.max()), is_rounded=True)
+    x = axis_over("goodput: requests/s within the limits", [goodput], "", is_from_zero=True)
     panels: list[Panel] = []
     data: list[tuple[str, FloatArray | list[str]]] = [("candidate", [one.name for _, one in told])]
     data += goodput.columns("goodput_per_s")
@@ -125,6 +125,8 @@ def _front(found: Choice) -> Element:
         "that no other beats in both, by their point values.",
         "; ".join(f"{letter}: {one.name}" for letter, one in told) + ".",
     )
+    if not panels:
+        return h("p", "No candidate has a latency.", class_="note")
     return figure("Goodput against latency", panels, Data("candidates-front", tuple(data)), *notes)
 
 
@@ -136,13 +138,14 @@ def _places(found: Choice) -> tuple[Element | None, ...]:
     return (_by_load(found, by_load) if len(by_load) > 1 else None, _places_table(found))
 
 
-def _by_load(found: Choice, places: list[Place]) -> Element:
-    loads = np.array([place.load for place in places], np.float64)
-    x = axis(
-        "requests/s offered" if found.kind == "rate" else "requests in flight", 0.0, float(loads.max()), is_rounded=True
-    )
+def _by_load(found: Choice, places: list[Place]) -> Element | None:
     series = {letter: Series.of(_goodput(place, one.name).figure for place in places) for letter, one in ranked(found)}
     series = {letter: each for letter, each in series.items() if not each.is_empty}
+    if not series:
+        return None
+    loads = np.array([place.load for place in places], np.float64)
+    name = "requests/s offered" if found.kind == "rate" else "requests in flight"
+    x = axis(name, 0.0, float(loads.max()), is_rounded=True)
     y = axis_over("Goodput, requests/s within the limits", list(series.values()), "")
     marks: list[Element] = []
     ends: list[End] = []

@@ -66,12 +66,22 @@ class Series:
         return ((name, self.values), (f"{name}_lo", lo), (f"{name}_hi", hi))
 
 
-def axis_over(name: str, series: Sequence[Series], unit: str, *, more: Sequence[float] = (), n_steps: int = 5) -> Axis:
-    """From 0, or logarithmic where values lie far apart. `more`: other values that it has to hold."""
+def axis_over(
+    name: str,
+    series: Sequence[Series],
+    unit: str,
+    *,
+    more: Sequence[float] = (),
+    n_steps: int = 5,
+    is_from_zero: bool = False,
+) -> Axis:
+    """From 0, or unless `is_from_zero` logarithmic where values lie far apart. `more`: other values that it has to
+    hold."""
     ends = np.concatenate([np.array(more, np.float64), *(each.ends for each in series)])
     values = np.concatenate([each.values[np.isfinite(each.values)] for each in series])
     hi = float(ends.max(initial=0.0)) or 1.0
-    if len(values) and values.min() > 0 and values.max() > LOG_FROM * values.min():
+    is_wide = len(values) > 0 and values.min() > 0 and values.max() > LOG_FROM * values.min()
+    if is_wide and not is_from_zero:
         lo = min(float(values.min()), *(float(end) for end in ends if end > values.min() / 2), hi)
         return axis(name, lo, hi, unit=unit, is_log=True, n_steps=n_steps)
     return axis(name, 0.0, hi, unit=unit, is_rounded=True, n_steps=n_steps)

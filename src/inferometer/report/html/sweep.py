@@ -112,7 +112,7 @@ def _curve(sweep: Sweep) -> Element:
     if sweep.kind == "rate":
         xs, x = Series.exact(loads), _load_axis(sweep)
     else:
-        xs, x = throughput, axis("requests answered per second", 0.0, float(throughput.ends.max()), is_rounded=True)
+        xs, x = throughput, axis_over("requests answered per second", [throughput], "", is_from_zero=True)
     panels = [_latency_panel(sweep, name, x, xs) for name in dict.fromkeys(name for name, *_ in _LATENCIES)]
     drawn = _stacked([panel for panel in panels if panel is not None])
     if not drawn:
@@ -214,7 +214,7 @@ def _load_axis(sweep: Sweep) -> Axis:
 
 def _throughput_panel(sweep: Sweep, x: Axis, series: Series) -> Panel:
     loads = _loads(sweep.once)
-    y = axis("Requests answered per second", 0.0, float(series.ends.max()), is_rounded=True)
+    y = axis_over("Requests answered per second", [series], "", is_from_zero=True)
     marks: list[Element] = []
     ends, flags = [], []
     if sweep.law is not None:
