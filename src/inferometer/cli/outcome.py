@@ -93,7 +93,7 @@ def _print(run: Run, format: str, slo: str | None, *, out: str | None = None, is
     from inferometer.metrics.summary import summarize
     from inferometer.metrics.tokens import indexed
 
-    trace = indexed(run.trace())
+    trace = indexed(run.trace(is_whole=False))
     limits = limits_of(trace) if slo is None else parse_limits(slo)
     summary = summarize(trace, limits)
     if is_kept:
