@@ -12,11 +12,13 @@ import numpy as np
 from inferometer import archive
 from inferometer.analysis.comparable import KINDS, Difference, differences
 from inferometer.analysis.compare import HEADLINE, Comparison, TooFew, can_pair, compare, family_of
+from inferometer.analysis.screen import Screening, screen
 from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
 from inferometer.cli.options import wants_colour, width
 from inferometer.errors import RunError, UsageError
 from inferometer.report import comparison as text
 from inferometer.report import comparison_json, comparison_markdown
+from inferometer.report import screening as screening_text
 from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
 SEED = 0  # of the labellings drawn where there are too many: the same runs give the same answer
@@ -109,12 +111,28 @@ def refuse_too_few(n_rounds: int, quantities: Sequence[Quantity]) -> None:
         )
 
 
-def print_comparison(found: Comparison, format: str, *, next_command: str = "") -> None:
+def screened(found: Comparison, quantities: Sequence[Quantity]) -> Screening:
+    """What was compared, once more in all other metrics."""
+    rng = np.random.default_rng(SEED)
+    return screen(found.sides, family_of(found.sides, quantities), rng=rng, is_paired=found.is_paired)
+
+
+def print_comparison(
+    found: Comparison, format: str, *, next_command: str = "", screening: Screening | None = None
+) -> None:
     """On stdout."""
     if format == "json":
-        sys.stdout.write(comparison_json.to_json(found).decode())
-    elif format == "markdown":
+        sys.stdout.write(comparison_json.to_json(found, screening).decode())
+        return
+    if format == "markdown":
         sys.stdout.write(comparison_markdown.render(found))
     else:
         is_colour = wants_colour(sys.stdout)
         sys.stdout.write(text.render(found, width=width(), is_colour=is_colour, next_command=next_command))
+    if screening is not None:
+        told = (
+            screening_text.markdown(screening)
+            if format == "markdown"
+            else screening_text.text(screening, width=width())
+        )
+        sys.stdout.write(f"\n{told}")

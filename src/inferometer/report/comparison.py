@@ -92,9 +92,11 @@ def settle_text(row: Row) -> str:
 
 def change(row: Row) -> tuple[str, str]:
     """The ratio as people say it, with digits that show its interval: `("-6.0 %", "[-7.9, -4.2]")`."""
-    ratio = row.ratio
-    if isinstance(ratio, Missing):
-        return UNKNOWN, ""
+    return (UNKNOWN, "") if isinstance(row.ratio, Missing) else change_of(row.ratio)
+
+
+def change_of(ratio: Estimate) -> tuple[str, str]:
+    """The same of a ratio that is there."""
     if ratio.value == 0 or math.isinf(ratio.value):
         return AMONG_FAILURES, ""
     value, lo, hi = (100 * (number - 1) for number in (ratio.value, ratio.lo, ratio.hi))

@@ -5,9 +5,8 @@
 
 `lapse`: misses that no load explains. What one look has of a share scatters about it more than its count says, for
 misses come in clusters: its hits are beta-binomial, with a correlation that all looks have in common. Threshold, slope
-and correlation are unknown; their posterior is computed on a grid, flat in the logarithm of each but for large
-correlations, which are taken to be less likely. So looks without a single miss, or with nothing else, need no special
-care.
+and correlation are unknown; their posterior is computed on a grid, flat in the logarithm of each, so that looks without
+a single miss, or with nothing else, need no special care.
 Source: Kontsevich & Tyler 1999 (the grid, for thresholds in psychophysics); Schuett et al. 2016 (beta-binomial).
 
 Hazard: a logistic curve is right only near its threshold; give looks from nearby.
@@ -19,7 +18,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln
+from scipy.special import gammaln
 
 from inferometer.stats.dependence import FloatArray
 from inferometer.stats.estimate import LEVEL, Estimate
@@ -27,7 +26,6 @@ from inferometer.stats.estimate import LEVEL, Estimate
 N_THRESHOLDS = 241
 SLOPES = np.geomspace(3.0, 120.0, 12)  # per e-fold of load: from hardly caring to falling off a cliff
 CORRELATIONS = np.geomspace(0.003, 0.4, 6)
-LIKELY_CORRELATION = 0.1  # larger ones are the less likely the larger they are: looks would hardly be worth a request
 BEYOND = 2.0  # how far outside of the loads seen a threshold may lie: a factor
 LAPSE_SHARE = 0.2  # of the misses that the target allows
 
@@ -58,11 +56,13 @@ def find_threshold(
     logs = np.log(loads)
     grid = np.linspace(logs.min() - math.log(BEYOND), logs.max() + math.log(BEYOND), N_THRESHOLDS)
     worth = (1 - CORRELATIONS) / CORRELATIONS
-    posterior = np.zeros((N_THRESHOLDS, len(SLOPES), 1)) - CORRELATIONS / LIKELY_CORRELATION
-    for x, hit, count in zip(logs, hits, counts, strict=True):
+    posterior = np.zeros((N_THRESHOLDS, len(SLOPES), len(CORRELATIONS)))
+    for x in np.unique(logs):  # what depends on the load alone is computed once for all looks at it
         share = (1 - lapse) / (1 + np.exp(-np.clip(at_target + SLOPES * (grid[:, None] - x), -25, 25)))
         a, b = share[..., None] * worth, (1 - share)[..., None] * worth
-        posterior += betaln(a + hit, b + count - hit) - betaln(a, b)
+        alone = gammaln(a) + gammaln(b)
+        for hit, count in zip(hits[logs == x], counts[logs == x], strict=True):
+            posterior += gammaln(a + hit) + gammaln(b + count - hit) - alone - gammaln(worth + count) + gammaln(worth)
     weights = np.exp(posterior - posterior.max())
     weights /= weights.sum()
     below = np.cumsum(weights.sum(axis=(1, 2)))
