@@ -310,7 +310,11 @@ def emulated(n: int) -> Iterator[str]:
         wanted = {name_of(row): row["n_to_find_tolerance"] for row in first}
         k = max(wanted.values())
         yield f"recommended, pairs: {', '.join(f'{name} {each}' for name, each in wanted.items())}; {k} are measured"
-        found = [ab(a.url, b.url, "--repeats", str(k), *short) for _ in range(n)]
+        found = []
+        for i in range(n):
+            found.append(ab(a.url, b.url, "--repeats", str(k), *short))
+            told = ", ".join(f"{name_of(row)} {row['ratio']['value'] - 1:+.1%} {row['verdict']}" for row in found[-1])
+            print(f"{i + 1}: {told}", file=sys.stderr, flush=True)
     for j, name in enumerate(wanted):
         right = sum(rows[j]["verdict"] == "worse" for rows in found)
         wrong = sum(rows[j]["verdict"] == "better" for rows in found)

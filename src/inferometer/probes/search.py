@@ -285,7 +285,7 @@ def alpha_of(taken: Sequence[Taken], load: float) -> float:
     mine = [other for other, stage in stages.items() if (stage == "prove") == is_proven]
     half, i = (1 - LEVEL) / 4, mine.index(load) if load in mine else len(mine)
     if is_proven:
-        return half / 2 ** (i + 1)
+        return half * 0.5 ** (i + 1)
     return half / MAX_LOADS if i < MAX_LOADS else 0.0
 
 
