@@ -49,8 +49,9 @@ _TINY_S = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What is asked at most, where there is time. `rounds`: of five questions a depth: four make 20 a cell, 100 a
-    length; `pairs`: of twins for each part; `cut`: questions under each strategy; `speed`: requests at each length."""
+    """What is asked at most, where there is time; 0: that is not wanted. `rounds`: of five questions a depth: four make
+    20 a cell, 100 a length; `pairs`: of twins for each part; `cut`: questions under each strategy; `speed`: requests at
+    each length."""
 
     rounds: int = 4
     pairs: int = 4
@@ -99,10 +100,14 @@ class _Going:
         if longest is None or self.tokens is None:
             self.not_measured.append("speed, answers and parts of long prompts: no length is known that is taken")
             return
-        lengths = self.measure_speed(_most(longest))
+        lengths = _lengths(_most(longest))
+        if self.most.speed:
+            lengths = self.measure_speed(lengths)
         self.find_parts(longest)
-        self.judge(lengths)
-        self.judge_cutting()
+        if self.most.rounds:
+            self.judge(lengths)
+        if self.most.cut:
+            self.judge_cutting()
 
     # what it takes and gives
 
@@ -130,10 +135,10 @@ class _Going:
 
     # speed and memory
 
-    def measure_speed(self, most: int) -> list[int]:
-        """Lengths, doubling, up to the longest that there is time for; the times of one request at each."""
+    def measure_speed(self, lengths: list[int]) -> list[int]:
+        """The times of one request at each length, up to the longest that there is time for; the lengths measured."""
         done: list[int] = []
-        for size in _lengths(most):
+        for size in lengths:
             if self.times and self._cost_s(size, self.most.speed) > _SPEED * self.left_s():
                 self.not_measured.append(f"prompts of {size:,} tokens and more: one takes {self._time_of(size):.1f} s")
                 break
@@ -194,7 +199,8 @@ class _Going:
 
     def find_parts(self, longest: int) -> None:
         control = min(512, max(96, longest // 12))
-        wanted = [size for size in (_most(longest), longest // 2) if size <= 1.2 * max(self.times, default=0)]
+        most = 1.2 * max(self.times, default=longest)
+        wanted = [size for size in (_most(longest), longest // 2) if size <= most]
         wanted += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
         n_pairs = {control: self.most.pairs}
         for size in wanted:
