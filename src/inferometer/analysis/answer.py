@@ -74,6 +74,8 @@ def _open(choice: Choice) -> list[str]:
             f"About {format_span(choice.more_s)} more (in all --budget {n_minutes}m --for {choice.window_s:g}s) would "
             "settle it in 9 of 10 cases."
         )
+    elif "elsewhere" in (best.kind, *(one.kind for one in others)):
+        told.append("More runs of what was measured elsewhere may settle it.")
     else:
         told.append("Nothing that can be planned for would settle it.")
     worse = _by_ratio(choice, "worse")
