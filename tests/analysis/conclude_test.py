@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.analysis.turns import point, terms, turns
 
-from inferometer.analysis.agreement import alike_share, same_share
+from inferometer.analysis.alike import alike_share, same_share
 from inferometer.analysis.candidate import Course, Entry
 from inferometer.analysis.choice import Choice, LeftOut, Workload
 from inferometer.analysis.conclude import Asked, conclude

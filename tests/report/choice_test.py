@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
 
 from tests.analysis.turns import point, terms, turns
@@ -12,6 +14,7 @@ from inferometer.analysis.choice import Fact, LeftOut, Workload
 from inferometer.analysis.conclude import Asked, conclude
 from inferometer.analysis.turn import Turn
 from inferometer.report import choice as report
+from inferometer.report import choice_markdown, choice_table
 
 FACTS = (
     Fact("hugging face", "after conversion; many models lie on the hub as GGUF already", "documentation"),
@@ -64,13 +67,28 @@ def test_a_choice_that_is_weighed(golden):
     checked(golden, "choice-weighed-100.txt", report.render(weighed, folder="runs/choice", width=100), 100)
 
 
-def test_none_to_choose(golden):
+def test_markdown(golden):
+    golden("choice.md", choice_markdown.render(choice()))
+
+
+def test_a_row_for_each_candidate_the_preferred_one_first():
+    rows = list(csv.DictReader(io.StringIO(choice_table.to_csv(choice()))))
+    assert [row["state"] for row in rows] == ["preferred", "same", "worse"]
+    assert rows[0]["ratio_to_preferred"] == ""
+    assert float(rows[2]["ratio_to_preferred"]) == choice().candidates[1].ratio.value
+
+
+def none_to_choose():
+    """Nobody keeps the limits; one did not even start."""
     asked = Asked(WORKLOADS[:1], "rate", "ttft<50ms", "chat", "an example", 8.0, 2.0, 600.0, "", "")
     taken = [Turn(0, 1, (point(1.0, load=4.0, share=0.5),)), Turn(1, 1, (), failed="it did not start")]
     course = Course(taken, {0: 1}, 1, 20.0, 0.0, "none is left that is within the limits")
     entries = [Entry("a", "started", "a"), Entry("b", "started", "b")]
-    found = conclude(entries, (), terms(2), asked, course, host={}, versions={})
-    checked(golden, "choice-none-100.txt", report.render(found, folder="runs/choice", width=100), 100)
+    return conclude(entries, (), terms(2), asked, course, host={}, versions={})
+
+
+def test_none_to_choose(golden):
+    checked(golden, "choice-none-100.txt", report.render(none_to_choose(), folder="runs/choice", width=100), 100)
 
 
 def test_a_plan(golden):

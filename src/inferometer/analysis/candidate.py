@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inferometer.analysis.agreement import answers_of
+from inferometer.analysis.alike import answers_of
 from inferometer.analysis.choice import Candidate, Fact, Kind, Part, State
 from inferometer.analysis.contest import (
     CHOICE,

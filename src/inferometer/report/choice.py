@@ -38,11 +38,22 @@ def render(found: Choice, *, folder: str, width: int = 100) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _asked(found: Choice, width: int) -> list[str]:
+def headline(found: Choice) -> tuple[str, str]:
+    """A level of the three verdicts or `plain`, and a word, for above the paragraph."""
+    word: str = found.verdict
+    level = {"prefer": "valid", "same": "plain", "cannot tell": "suspect", "none": "invalid"}[word]
+    return level, word.upper()
+
+
+def asked_parts(found: Choice) -> list[str]:
+    """Limits, the share that must meet them, and the load that decides."""
     workload = found.workloads[0]
     asked = [f"{found.slo} by {100 * found.attainment:g} % of requests"]
     asked += [f"preset {found.preset}, {found.source}"] if found.preset else []
-    asked += [f"{workload.name}: {workload.input_tokens} tokens in, {workload.output_tokens} out"]
+    return [*asked, f"{workload.name}: {workload.input_tokens} tokens in, {workload.output_tokens} out"]
+
+
+def _asked(found: Choice, width: int) -> list[str]:
     spent = [
         f"{format_span(found.seconds)} of {format_span(found.budget_s)}",
         f"rounds of turns: {found.n_rounds}, with {format_span(found.window_s)} a load",
@@ -50,7 +61,7 @@ def _asked(found: Choice, width: int) -> list[str]:
     ]
     sure = f"{100 * found.confidence:g} % that all intervals against the preferred one hold, at every look together"
     return [
-        *filled("asked", asked, width=width, indent=INDENT),
+        *filled("asked", asked_parts(found), width=width, indent=INDENT),
         *filled("decides", [found.figure], width=width, indent=INDENT),
         *filled("sure", [sure], width=width, indent=INDENT),
         *filled("spent", spent, width=width, indent=INDENT),
@@ -60,7 +71,7 @@ def _asked(found: Choice, width: int) -> list[str]:
 # --- candidates ----------------------------------------------------------------------------------------------------
 
 
-def _ranked(found: Choice) -> list[tuple[str, Candidate]]:
+def ranked(found: Choice) -> list[tuple[str, Candidate]]:
     """The preferred one first, then by what decides, those without a figure last; each with its letter."""
     ordered = sorted(
         found.candidates, key=lambda one: -(math.inf if one.state == "preferred" else one.ratio.value or 0)
@@ -76,7 +87,7 @@ def letters(i: int) -> str:
 def _who(found: Choice, width: int) -> list[str]:
     """The letters by which the tables call the candidates, with how each stands to A."""
     lines: list[str] = []
-    for letter, one in _ranked(found):
+    for letter, one in ranked(found):
         told = [one.name, *([] if one.state == "preferred" else [one.why])]
         if one.more_rounds:
             told.append(f"{one.more_rounds} rounds in all would tell in 9 of 10 cases")
@@ -90,7 +101,7 @@ def _table(found: Choice, width: int) -> list[str]:
         return []
     unit = "requests/s" if found.kind == "rate" else "in flight"
     rows = [["", unit, "goodput/s", "in limits", "to A", "rounds", ""]]
-    for letter, one in _ranked(found):
+    for letter, one in ranked(found):
         rows.append(
             [
                 letter,
@@ -108,14 +119,14 @@ def _table(found: Choice, width: int) -> list[str]:
 def _beside(found: Choice, width: int) -> list[str]:
     """What else was measured, each candidate at the load where it stands."""
     rows = [["", "ttft p50", "p99", "tpot p50", "e2e p50", "memory", "start", "answers", "cost"]]
-    for letter, one in _ranked(found):
+    for letter, one in ranked(found):
         rows.append(
             [
                 letter,
                 *(_value(number) for number in (one.ttft_p50, one.ttft_p99, one.tpot_p50, one.e2e_p50)),
                 UNKNOWN if one.memory.value is None else format_bytes(one.memory.value),
                 _value(one.start),
-                _answers(one),
+                answers_text(one),
                 UNKNOWN if one.cost.value is None else f"{one.cost.value:.3g}",
             ]
         )
@@ -135,7 +146,7 @@ def _value(number: Number) -> str:
     return value_text(number.figure).removesuffix("/token")
 
 
-def _answers(one: Candidate) -> str:
+def answers_text(one: Candidate) -> str:
     if one.answers is None:
         return UNKNOWN
     own = "" if one.answers.own is None else f" ({100 * one.answers.own:.0f} %)"
@@ -149,7 +160,7 @@ def _places(found: Choice, width: int) -> list[str]:
     """At each place the preferred one and who is nearest to it, or ahead of it."""
     if len(found.candidates) < 2 or not found.places:
         return []
-    letter_of = {one.name: letter for letter, one in _ranked(found)}
+    letter_of = {one.name: letter for letter, one in ranked(found)}
     rows = [["place", "A", "best other", "", "to A", ""]]
     for place in found.places:
         mine = next(cell for cell in place.cells if cell.word == "preferred")
@@ -181,7 +192,7 @@ def _score(found: Choice, width: int) -> list[str]:
         return []
     names = list(found.weights)
     rows = [["", "score", *(f"{name} {100 * found.weights[name]:.0f} %" for name in names)]]
-    for letter, one in _ranked(found):
+    for letter, one in ranked(found):
         cells = [UNKNOWN if part.share is None else f"{part.share:.2f}" for part in one.parts]
         rows.append([letter, UNKNOWN if one.score is None else f"{one.score:.3f}", *cells])
     rule = "each as a share of the best candidate's, to the power of its weight, multiplied"
@@ -197,7 +208,7 @@ def _score(found: Choice, width: int) -> list[str]:
 def _ease(found: Choice, width: int) -> list[str]:
     """On what it rests, once for all that rest on the same."""
     by_points: dict[tuple[tuple[str, float], ...], list[str]] = {}
-    for letter, one in _ranked(found):
+    for letter, one in ranked(found):
         by_points.setdefault(tuple(one.points.items()), []).append(letter)
     lines: list[str] = []
     for points, those in by_points.items():
@@ -211,7 +222,7 @@ def _facts(found: Choice, width: int) -> list[str]:
     """What no stopwatch sees, once per engine."""
     lines: list[str] = []
     seen: set[str] = set()
-    for _, one in _ranked(found):
+    for _, one in ranked(found):
         if not one.facts or one.engine in seen:
             continue
         seen.add(one.engine)
