@@ -79,7 +79,7 @@ def test_a_server_that_is_not_there_fails_and_the_other_is_measured(shell, truth
     done = shell("choose", server.url, "http://127.0.0.1:1", *flags, timeout=110)
     assert done.exit_code == 0, done.stderr
     assert [one["state"] for one in done.json["candidates"]] == ["preferred", "failed"]
-    assert "http://127.0.0.1:1" in done.json["candidates"][1]["why"]
+    assert "nothing listens at 127.0.0.1:1" in done.json["candidates"][1]["why"]
 
 
 @pytest.mark.engine
