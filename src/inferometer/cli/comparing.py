@@ -15,9 +15,10 @@ from inferometer.analysis.compare import HEADLINE, Comparison, TooFew, can_pair,
 from inferometer.analysis.screen import Screening, screen
 from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
 from inferometer.cli.options import wants_colour, width
+from inferometer.cli.output import put
 from inferometer.errors import RunError, UsageError
 from inferometer.report import comparison as text
-from inferometer.report import comparison_json, comparison_markdown
+from inferometer.report import comparison_json, comparison_markdown, comparison_table, html
 from inferometer.report import screening as screening_text
 from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
@@ -30,7 +31,9 @@ def side_of(word: str, parent: str) -> Side:
 
     Raises: UsageError if it means none, FormatError if one cannot be read, RunError if one measured nothing.
     """
-    return Side(word, tuple(Member.of(str(run.path), run.trace()) for run in archive.runs_of(word, parent)))
+    return Side(
+        word, tuple(Member.of(str(run.path), run.trace(is_whole=False)) for run in archive.runs_of(word, parent))
+    )
 
 
 def kinds_of(text: str | None) -> tuple[str, ...]:
@@ -118,21 +121,31 @@ def screened(found: Comparison, quantities: Sequence[Quantity]) -> Screening:
 
 
 def print_comparison(
-    found: Comparison, format: str, *, next_command: str = "", screening: Screening | None = None
+    found: Comparison,
+    format: str,
+    *,
+    next_command: str = "",
+    out: str | None = None,
+    screening: Screening | None = None,
 ) -> None:
-    """On stdout."""
-    if format == "json":
-        sys.stdout.write(comparison_json.to_json(found, screening).decode())
-        return
-    if format == "markdown":
-        sys.stdout.write(comparison_markdown.render(found))
-    else:
-        is_colour = wants_colour(sys.stdout)
-        sys.stdout.write(text.render(found, width=width(), is_colour=is_colour, next_command=next_command))
-    if screening is not None:
-        told = (
-            screening_text.markdown(screening)
-            if format == "markdown"
-            else screening_text.text(screening, width=width())
-        )
-        sys.stdout.write(f"\n{told}")
+    """On stdout, or into the file `out`. Raises: RunError if it cannot be written; UsageError for a screening in a
+    format that has no room for one."""
+    match format:
+        case "json":
+            document = comparison_json.to_json(found, screening).decode()
+        case "markdown":
+            document = comparison_markdown.render(found)
+            if screening is not None:
+                document += f"\n{screening_text.markdown(screening)}"
+        case "csv" | "html" if screening is not None:
+            raise UsageError(f"--screen has no place in {format}", "take --format text, markdown or json")
+        case "csv":
+            document = comparison_table.to_csv(found)
+        case "html":
+            document = html.comparison(found)
+        case _:
+            is_colour = out is None and wants_colour(sys.stdout)
+            document = text.render(found, width=width(), is_colour=is_colour, next_command=next_command)
+            if screening is not None:
+                document += f"\n{screening_text.text(screening, width=width())}"
+    put(document, out)
