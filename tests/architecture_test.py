@@ -47,7 +47,8 @@ MAY_IMPORT = {
     | {"config", "run_folder", "measurement", "workers", "scraper"},
     # The only place where results steer what is measured next; imported by the command line alone.
     "probes": GROUND
-    | {"clock", "records", "stats", "metrics", "analysis", "drive.progress", "config", "experiment", "run_folder"},
+    | {"clock", "records", "stats", "metrics", "analysis", "drive.progress", "config", "experiment", "run_folder"}
+    | {"engines", "host", "plan", "tasks", "model"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

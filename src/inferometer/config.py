@@ -13,7 +13,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,10 @@ class Experiment:
     keeps_content: bool = True
     scrape_every_s: float = 1.0  # 0: the server's gauges are not read
     workers: int | None = None  # None: as many as the load asks for and the machine has room for
-    draw: int = 0  # of many runs of one experiment, which this is: each has lengths and arrivals of its own. Not a key
+    # Not keys: what a probe says of each of the many runs that it is made of.
+    draw: int = 0  # which this is: each has lengths and arrivals of its own
+    forces_length: bool = True  # False: the model ends its answers itself
+    body_fields: Mapping[str, Any] = field(default_factory=dict)  # more to ask for in every request
 
     @property
     def plan_seed(self) -> int:
@@ -123,11 +126,11 @@ _FIELD_OF = {
     "scrape_every": "scrape_every_s",
     "set": "settings",
 }
-_FIELDS = {field.name: field for field in fields(Experiment)}
+_FIELDS = {one.name: one for one in fields(Experiment)}
 _KEY_OF = {field: key for key, field in _FIELD_OF.items()}
 _NEGATED = {"no_stream": "is_streamed", "no_content": "keeps_content"}
 # What may stand in a file, and the field it sets.
-_NOT_KEYS = {*_NEGATED.values(), "draw"}
+_NOT_KEYS = {*_NEGATED.values(), "draw", "forces_length", "body_fields"}
 _KEYS = {_KEY_OF.get(name, name): name for name in _FIELDS if name not in _NOT_KEYS} | _NEGATED
 
 

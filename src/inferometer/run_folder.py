@@ -26,6 +26,7 @@ import numpy as np
 
 from inferometer import clock, records
 from inferometer.drive.decode import Asked, Decoded, decode
+from inferometer.drive.texts import texts
 from inferometer.engines.registry import dialects
 from inferometer.errors import FormatError, RunError, UsageError
 from inferometer.kinds import Phase
@@ -140,6 +141,16 @@ class Run:
                 "install the package that brings that engine",
             )
         return decode(all_paths(self.path / RECORDER), dialects()[name], asked)
+
+    def texts(self) -> dict[int, str]:
+        """What each request was answered, by its id, without what was reasoned before; "" where nothing came.
+
+        Raises: RunError if content was not kept.
+        """
+        manifest = self.manifest()
+        if not manifest.get("wire", {}).get("keeps_content", True):
+            raise RunError(f"{self.path} holds no answers: it was told to keep no content")
+        return texts(all_paths(self.path / RECORDER), dialects()[manifest["dialect"]])
 
     def write_tables(self) -> Decoded:
         """Recorder to Parquet."""

@@ -4,13 +4,15 @@
 For many runs of one server: `serving`, and `run_against` what it yields.
 """
 
-from inferometer.experiment.conduct import Prepared, check, name_of, run, run_against, serving
+from inferometer.experiment.conduct import Prepared, access_of, check, facts_of, name_of, run, run_against, serving
 from inferometer.experiment.sizing import MAX_POOL, schedule_of, shape_of
 
 __all__ = [
     "MAX_POOL",
     "Prepared",
+    "access_of",
     "check",
+    "facts_of",
     "name_of",
     "run",
     "run_against",

@@ -135,27 +135,50 @@ def serving(config: Experiment, folder: Path, observer: Observer) -> Iterator[Su
         yield replace(subject, serves_many=True)
 
 
-def run_against(subject: Subject, config: Experiment, observer: Observer) -> Run:
-    """One run, of a server that is there. `config` names the folder by `out`. Raises: as `run`."""
+def run_against(
+    subject: Subject,
+    config: Experiment,
+    observer: Observer,
+    *,
+    facts: ServerFacts | None = None,
+    is_staggered: bool = True,
+) -> Run:
+    """One run, of a server that is there. `config` names the folder by `out`. `facts`: what is known of it, so that it
+    need not be asked again. Raises: as `run`."""
     run_ = Run.create(config.out, name_of(config))
     with _noting_failure(config, run_):
-        prepared = _prepare(config, subject, observer, is_staggered=True)
+        prepared = _prepare(config, subject, observer, is_staggered=is_staggered, facts=facts)
         _drive(config, prepared, run_, observer)
     run_.write_tables()
     return run_
 
 
-def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_staggered: bool) -> Prepared:
+def facts_of(subject: Subject, config: Experiment) -> ServerFacts:
+    """What the server is and does, asked for by a few short questions. Raises: EngineError, UsageError."""
+    return ask(subject.url, model=subject.model, api=config.api, count_tokens=config.count_tokens, **access_of(config))
+
+
+def access_of(config: Experiment) -> dict[str, Any]:
+    """How its server is reached and spoken to."""
+    return {
+        "headers": config.headers(),
+        "is_insecure": config.insecure,
+        "engines": engines(),
+        "dialects": dialects(),
+    }
+
+
+def _prepare(
+    config: Experiment, subject: Subject, observer: Observer, *, is_staggered: bool, facts: ServerFacts | None = None
+) -> Prepared:
     """Ask the server, time one request where that is needed, and make the plan."""
     shape, schedule = shape_of(config), schedule_of(config)
     seed, words_nonce = seeds_of(config)
-    access: dict[str, Any] = {"headers": config.headers(), "is_insecure": config.insecure}
-    access |= {"engines": engines(), "dialects": dialects()}
-    facts = ask(subject.url, model=subject.model, api=config.api, count_tokens=config.count_tokens, **access)
+    facts = _as_asked(facts or facts_of(subject, config), config)
     observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
     is_staggered = is_staggered and config.mode == "closed"
     alone_s = time_alone(config, shape, facts) if is_staggered or schedule.n_planned is None else 0.0
-    with counting(facts, tokenizer=config.tokenizer, **access) as counter:
+    with counting(facts, tokenizer=config.tokenizer, **access_of(config)) as counter:
         server = planning.Server(
             counter=counter,
             context_tokens=facts.context_tokens,
@@ -185,6 +208,18 @@ def _prepare(config: Experiment, subject: Subject, observer: Observer, *, is_sta
             keeps_caches=config.keep_caches,
         )
     return Prepared(subject, facts, plan, stagger_s, words_nonce, n_workers, beside, departure, state)
+
+
+def _as_asked(facts: ServerFacts, config: Experiment) -> ServerFacts:
+    """The same with the fields that this run's requests are to carry."""
+    if config.forces_length and not config.body_fields:
+        return facts
+    kept = {name: value for name, value in facts.extras.items() if name not in facts.length_extras}
+    extras = {**(facts.extras if config.forces_length else kept), **config.body_fields}
+    if config.forces_length:
+        return replace(facts, extras=extras)
+    outputs_by = "nothing" if facts.counts_outputs_by == "length" else facts.counts_outputs_by
+    return replace(facts, extras=extras, is_length_forced=False, counts_outputs_by=outputs_by)
 
 
 @contextmanager

@@ -37,7 +37,8 @@ class ServerFacts:
 
     `url`: without slash and /v1 at the end. `api`: the name of the dialect to use; `apis`: of all that answered, among
     those tried. `extras`: body fields to send, with OUTPUT_TOKENS_ASKED where each request's own number belongs;
-    `count_extras`: those that make every event tell its tokens, at a cost, sent if that was asked for.
+    `count_extras`: those that make every event tell its tokens, at a cost, sent if that was asked for;
+    `length_extras`: names of those that force a length, left out where the model is to end its answer itself.
     `is_length_forced`: an answer had the length asked for, where it would have been short. `counts_by`: who counts
     prompts: "server", "usage" or "nothing". `counts_outputs_by`: who counts answers: "usage" (or their events),
     "length" (nobody, but lengths are as asked) or "nothing". `n_template_tokens`: tokens before the user's words, the
@@ -55,6 +56,7 @@ class ServerFacts:
     apis: tuple[str, ...]
     extras: Mapping[str, Any]
     count_extras: Mapping[str, Any]
+    length_extras: tuple[str, ...] = ()
     context_tokens: int | None = None
     n_slots: int | None = None
     n_template_tokens: int | None = None
@@ -228,6 +230,7 @@ def _examine(
         apis=apis,
         extras=best.extras,
         count_extras=speech.count_extras,
+        length_extras=tuple(name for name in speech.length_extras if name in best.extras),
         context_tokens=identity.context_tokens,
         n_slots=identity.n_slots,
         n_template_tokens=n_template,

@@ -23,7 +23,8 @@ TIMEOUT_S = 120.0  # some servers load their model with the first request
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What came back. `error`: why it is no answer, one line, "" if it is one; `n_chunks`: token-bearing ones;
-    `n_counted`: the sum of what these tell of themselves, None if one does not tell."""
+    `n_counted`: the sum of what these tell of themselves, None if one does not tell; `text`: of the answer alone,
+    without what it reasoned before."""
 
     status: int
     error: str = ""
@@ -32,6 +33,7 @@ class Probe:
     n_counted: int | None = None
     finish: str = ""
     usage: Usage | None = None
+    text: str = ""
 
     @property
     def n_prompt_tokens(self) -> int | None:
@@ -43,13 +45,21 @@ class Probe:
         return self.n_counted if told is None else told
 
 
-def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, Any], request: Request) -> Probe:
+def probe(
+    control: Control,
+    dialect: Dialect,
+    model: str,
+    extras: Mapping[str, Any],
+    request: Request,
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> Probe:
     """Send it and read the whole answer.
 
     Raises: EngineError if no answer came.
     """
     encoded = dialect.encode(request, model, extras)
-    reply = control.post(encoded.path, encoded.body, TIMEOUT_S)
+    reply = control.post(encoded.path, encoded.body, timeout_s)
     if reply.status != 200:
         said = dialect.error_text(reply.body)
         where = f" to {reply.location}" if 300 <= reply.status < 400 and reply.location else ""
@@ -69,7 +79,8 @@ def probe(control: Control, dialect: Dialect, model: str, extras: Mapping[str, A
     n_output_tokens = usage.n_output_tokens if usage is not None else 0
     if not errors and not counts and not n_output_tokens:
         errors = ["the answer holds no token"]
-    return Probe(reply.status, errors[0] if errors else "", is_streamed, len(counts), n_counted, finish, usage)
+    text = "".join(delta.text for delta in deltas if delta.kind is ChunkKind.CONTENT)
+    return Probe(reply.status, errors[0] if errors else "", is_streamed, len(counts), n_counted, finish, usage, text)
 
 
 def _streamed(dialect: Dialect, body: bytes) -> list[Delta]:

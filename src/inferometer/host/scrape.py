@@ -46,6 +46,14 @@ def look(control: Control, engine: Engine) -> Prospect:
     return Prospect(gauges.path, names)
 
 
+def gauges_now(control: Control, engine: Engine) -> dict[str, float]:
+    """What the server tells of itself at this moment, in our vocabulary; nothing if it publishes nothing we know.
+
+    Raises: EngineError, MetricsError if its page cannot be had or read.
+    """
+    return {} if engine.gauges is None else _page(control, engine.gauges)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One look at the gauges. `t_ns`: its middle; the server's own instant lies within half of `scrape_s` of it."""

@@ -19,6 +19,7 @@ from inferometer.config import Experiment, Warmup
 from inferometer.drive.progress import Observer
 from inferometer.errors import BY_USER, Cancelled, EngineError, InferometerError, RunError
 from inferometer.experiment.subject import Subject
+from inferometer.host.ask import ServerFacts
 from inferometer.run_folder import Run
 from inferometer.units import NS_PER_S
 
@@ -78,18 +79,25 @@ class Points:
             concurrency=concurrency,
             rate=rate,
             requests=None,
-            repeats=1,
             for_s=window_s,
             warmup=Warmup(duration_s=warmup_s),
-            draw=self.n_taken,
         )
-        name = f"{self.n_taken + 1:03}-{f'c{concurrency}' if concurrency is not None else f'r{rate:.4g}'}"
+        return self.carry_out(config, f"c{concurrency}" if concurrency is not None else f"r{rate:.4g}")
+
+    def carry_out(
+        self, config: Experiment, word: str, *, facts: ServerFacts | None = None, is_staggered: bool = True
+    ) -> Taken:
+        """One run as `config` says, in a folder named by `word`. `facts`, `is_staggered`: see experiment.run_against.
+        Raises: as `take`."""
+        config = replace(config, repeats=1, draw=self.n_taken)
+        name = f"{self.n_taken + 1:03}-{word}"
         self.n_taken += 1
         clock = Clock()
         t_start_ns = clock.now_ns()
         config = replace(config, out=str(self.folder / POINTS / name))
+        quietly = _Quietly(self.observer)
         try:
-            run = experiment.run_against(self.subject, config, _Quietly(self.observer))
+            run = experiment.run_against(self.subject, config, quietly, facts=facts, is_staggered=is_staggered)
         except (EngineError, RunError) as error:  # the load before may have been the server's last
             if self.n_taken == 1:
                 raise
