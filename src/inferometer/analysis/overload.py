@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What more than it bears does to an engine: a gentle load, a surge of about twice what it can do, the gentle load again.
+"""What more than it bears does to an engine: a gentle load, a surge beyond what it can do, the gentle load again.
 
 Rule 1: what was like before the surge is the measure of what is like after it: back is who is as fast as then.
 Rule 2: what an overloaded queue must cost is reckoned from what stood in it and what the engine can do; only what goes
@@ -232,8 +232,7 @@ def _unfair(rows: Array, surge: Array, plateau: Number, band_s: float) -> Estima
     waits = elapsed_s(answered, "t_due_ns", "t_first_content_ns")
     had_to = (fair_s > band_s) & np.isfinite(waits)
     ratios = np.sort(waits[had_to] / fair_s[had_to])
-    found = quantile_estimate(ratios, 0.95, unit="ratio", of="requests that had to wait")
-    return found
+    return quantile_estimate(ratios, 0.95, unit="ratio", of="requests that had to wait")
 
 
 def _says(surge: Array) -> str:
