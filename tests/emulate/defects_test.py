@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from inferometer.emulate.catalogue import EMULATIONS, make_setting
-from inferometer.emulate.defects import DEFECTS, change_wish
+from inferometer.emulate.defects import DEFECTS, batch_defects, change_wish
 from inferometer.emulate.emulation import Wish
 from inferometer.errors import UsageError
 
@@ -70,3 +70,12 @@ def test_an_unknown_defect_is_refused_with_a_list():
 def test_defects_are_listed(page_block):
     rows = ["| defect | what happens |", "|---|---|", *(f"| `{one.name}` | {one.says} |" for one in DEFECTS)]
     page_block("guides/rehearse.md", "defects of emulated engines", "\n".join(rows) + "\n")
+
+
+def test_defects_of_the_batch_are_drawn_from_the_seed():
+    lengths = {
+        batch_defects(make_setting("vllm", seed=seed, defects=["pauses"]))["pauses"].length_ns for seed in range(20)
+    }
+    assert len(lengths) == 20
+    assert batch_defects(make_setting("vllm")) == {}
+    assert batch_defects(make_setting("vllm", defects=["last-come-first"])) == {"serves_last_first": True}

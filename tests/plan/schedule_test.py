@@ -67,7 +67,9 @@ def test_before_a_surge_nothing_differs():
     assert len(surged) > len(plain)
 
 
-@pytest.mark.parametrize("text", ["surge", "surge:4", "surge:1,5s,9s", "surge:4,9s,5s", "surge:4,5s,later", "surge:x,1,2"])
+@pytest.mark.parametrize(
+    "text", ["surge", "surge:4", "surge:1,5s,9s", "surge:4,9s,5s", "surge:4,5s,later", "surge:x,1,2"]
+)
 def test_what_is_no_surge_is_refused(text):
     with pytest.raises(UsageError):
         parse_arrivals(text)

@@ -68,10 +68,13 @@ def overload_of(
     until_s: float,
     plateau: Number,
     plateau_load: float,
+    is_plateau: bool = True,
     folder: str = "",
 ) -> Overload:
     """`from_s`, `until_s`: the surge, after the beginning of the window. `plateau`: requests per second at most, with
-    `plateau_load` in flight."""
+    `plateau_load` in flight; not `is_plateau`: the most that was tried, so that nothing can be held against it."""
+    if not is_plateau:
+        plateau = number_of(Missing("the load from which on throughput stands still was not reached", 0, "1/s"))
     rows = trace.requests[in_due_order(trace.requests)]
     rows = rows[is_counted(rows)]
     t_from_ns, t_until_ns = (_opened_ns(trace, rows) + round(at * NS_PER_S) for at in (from_s, until_s))
@@ -170,13 +173,15 @@ def _in_flight(rows: Array, t_ns: Array) -> FloatArray:
 def _kept(rows: Array, plateau: Number, load: float, t_from_ns: int, t_until_ns: int) -> Estimate | Missing:
     """Answers per second while more are there than it needs to be busy, over what it does at most."""
     if not plateau.value:
-        return Missing(f"no plateau to hold it against: {plateau.missing}", 0, "ratio")
+        return Missing(plateau.missing or "no plateau to hold it against", 0, "ratio")
     ends = np.sort(rows["t_end_ns"][is_ok(rows)])
     settle_ns = round(load / plateau.value * NS_PER_S)  # Little: what one request takes at the plateau
     t_a_ns = t_from_ns + settle_ns
+    if _in_flight(rows, np.array([t_until_ns]))[0] <= load:
+        return Missing("it was no overload: no more were in flight than it needs to be busy", 0, "ratio")
     at = ends[ends > t_until_ns]
-    busy = at[_in_flight(rows, at) >= load]
-    t_b_ns = int(busy.max()) if len(busy) else t_until_ns
+    idle = at[_in_flight(rows, at) <= load]
+    t_b_ns = int(idle.min()) if len(idle) else int(rows["t_due_ns"].max())
     n = int(((ends > t_a_ns) & (ends <= t_b_ns)).sum())
     if t_b_ns - t_a_ns < 2 * settle_ns or n < N_SLICES:
         return Missing(f"the surge was too short: {n} answers in it", n, "ratio")

@@ -160,6 +160,14 @@ def is_enough(points: Sequence[Point]) -> bool:
     return len(last) == 2 and all(gain < LITTLE_GAIN for gain in last)
 
 
+def is_saturated(points: Sequence[Point], running: float | None) -> bool:
+    """The last load brought little over the one before, or more than the server ever served at once."""
+    if not points:
+        return False
+    last = gains(points)[-1:]
+    return bool(last and last[0] < LITTLE_GAIN) or (running is not None and running < points[-1].load)
+
+
 def ratio_of_samples(a: FloatArray, b: FloatArray, *, of: str) -> Estimate | Missing:
     """b/a of requests that waited for nobody, so that each stands for itself. Shapes: float64[n_a], float64[n_b]."""
     a, b = (values[np.isfinite(values) & (values > 0)] for values in (a, b))

@@ -43,6 +43,22 @@ class Sequence:
     n_cached_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """When an engine stands still: for `length_ns` at the end of every `period_ns`."""
+
+    period_ns: int
+    length_ns: int
+
+    def within_ns(self, t_start_ns: int, t_end_ns: int) -> int:
+        """How long it stands still, if it is at work from one instant to the other. At most one pause is met."""
+        phase_ns = t_start_ns % self.period_ns
+        until_ns = self.period_ns - self.length_ns - phase_ns
+        if until_ns <= 0:  # it stands still already
+            return self.period_ns - phase_ns
+        return self.length_ns if until_ns <= t_end_ns - t_start_ns else 0
+
+
 @dataclass(slots=True)
 class Iteration:
     """What happens between two instants. `producing` get their next token at the end.
@@ -65,6 +81,7 @@ class Batch:
 
     `kv_tokens`: room for keys and values; when it runs out, the youngest sequence loses its place and is computed again
     later, or, with `dies_when_full`, all that cannot go on end there.
+    `pauses`, `serves_last_first`: defects of the engine.
     """
 
     def __init__(
@@ -76,6 +93,8 @@ class Batch:
         prefixes: PrefixCache,
         seed: int = 0,
         dies_when_full: bool = False,
+        pauses: Pauses | None = None,
+        serves_last_first: bool = False,
     ) -> None:
         self.law = law
         self.n_slots = n_slots
@@ -85,6 +104,8 @@ class Batch:
         self.waiting: deque[Sequence] = deque()
         self._is_anybody_leaving = False
         self._dies_when_full = dies_when_full
+        self._pauses = pauses
+        self._serves_last_first = serves_last_first
         self._rng = random.Random(f"iterations/{seed}")
 
     @property
@@ -137,6 +158,8 @@ class Batch:
         iteration.t_end_ns = t_ns + self.law.iteration_ns(
             iteration.n_prefill_tokens, iteration.n_decoding, n_context, self._rng
         )
+        if self._pauses is not None:
+            iteration.t_end_ns += self._pauses.within_ns(t_ns, iteration.t_end_ns)
         return iteration
 
     def complete(self, iteration: Iteration) -> list[Sequence]:
@@ -159,12 +182,13 @@ class Batch:
 
     def _admit(self, t_ns: int) -> None:
         while self.waiting and len(self.running) < self.n_slots:
-            sequence = self.waiting[0]
+            at = -1 if self._serves_last_first else 0
+            sequence = self.waiting[at]
             n_prefill = sequence.n_prompt_tokens + sequence.n_done_tokens
             is_full = self.n_promised_tokens + n_prefill > self.kv_tokens and bool(self.running)
             if is_full or max(sequence.t_ready_ns, sequence.t_arrival_ns) > t_ns:
                 return
-            self.waiting.popleft()
+            del self.waiting[at]
             sequence.n_cached_tokens = self.prefixes.match(sequence.blocks, n_prefill)
             sequence.n_kept_tokens = sequence.n_cached_tokens
             sequence.n_prefill_tokens = n_prefill

@@ -10,9 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from inferometer.emulate.batch import Pauses
 from inferometer.emulate.emulation import Setting, Wish
+from inferometer.units import NS_PER_S
 
 ChangeWish = Callable[[Wish, Setting, random.Random], Wish]
 
@@ -55,8 +57,30 @@ def _shorten_answers(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
     return replace(wish, n_most=min(wish.n_most, round(setting.context * rng.uniform(0.02, 0.3))))
 
 
+def _pauses(setting: Setting) -> Pauses:
+    """The whole engine stands still for a fifth to half a second, every three to five seconds."""
+    rng = random.Random(f"{setting.seed}/pauses")
+    return Pauses(round(rng.uniform(3.0, 5.0) * NS_PER_S), round(rng.uniform(0.2, 0.5) * NS_PER_S))
+
+
+def batch_defects(setting: Setting) -> dict[str, Any]:
+    """What of the batch itself is not as it should be, as arguments of it."""
+    found: dict[str, Any] = {}
+    if "pauses" in setting.defects:
+        found["pauses"] = _pauses(setting)
+    if "last-come-first" in setting.defects:
+        found["serves_last_first"] = True
+    return found
+
+
 DEFECTS: tuple[Defect, ...] = (
     Defect("drops-middle", "of a long prompt the middle is dropped; its tokens are counted all the same", _drop_middle),
-    Defect("caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context),
-    Defect("shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers),
+    Defect(
+        "caps-context", "of a prompt longer than a part of the context that it tells, the head is cut", _cap_context
+    ),
+    Defect(
+        "shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers
+    ),
+    Defect("pauses", "every few seconds the whole engine stands still for a moment"),
+    Defect("last-come-first", "of those that wait, whoever came last is served first"),
 )

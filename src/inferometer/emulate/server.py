@@ -23,7 +23,7 @@ from inferometer.emulate import answer, prefixes, spoken
 from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
-from inferometer.emulate.defects import change_wish
+from inferometer.emulate.defects import batch_defects, change_wish
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.truth.ask import HttpRequest
@@ -66,6 +66,7 @@ class EmulatedServer(Server):
             prefixes=cache,
             seed=setting.seed,
             dies_when_full="kv-exhausted" in setting.traps,
+            **batch_defects(setting),
         )
         self._live = Live(setting, batch, Gauges(), cache)
         self._iteration: Iteration | None = None

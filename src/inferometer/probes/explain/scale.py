@@ -29,7 +29,9 @@ from inferometer.stats.usl import MIN_LOADS, MIN_SPAN
 
 BUDGET_S = 180.0
 _CLIMB, _SURGE, _LENGTHS = 0.5, 0.3, 0.2  # shares of the budget
-_OVERHEAD_S = 1.0  # of a run, beside its window and warm-up: the server asked, the plan made, the tables written
+_OVERHEAD_S = 1.0  # of a run, beside its window and warm-up: the plan made, the tables written; then as measured
+_SETTLED = 1.2  # latencies that a load is given before it is measured
+_OVERDRAFT = 0.15  # share of the budget that the climb may take from what follows, for one load more
 _N_POINTS = 7  # that the climb is planned for: 1 to 64
 _LEAST_S, _MOST_S = 2.0, 20.0  # of a point
 _GENTLE, _SURGE_FACTOR = 0.3, 2.0  # of the plateau: the load before and after a surge, and in it
@@ -52,6 +54,7 @@ class _Going:
     facts: Summary | None = None
     alone: Run | None = None
     n_before: int = 0
+    overhead_s: float = _OVERHEAD_S
     _t_start_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -65,18 +68,22 @@ class _Going:
 
     def climb(self) -> None:
         budget_s = _CLIMB * self.budget_s
-        base_s = min(_MOST_S, max(_LEAST_S, budget_s / _N_POINTS - _OVERHEAD_S))
         most = MOST_STARTED if self.bench.is_ours else MOST_ELSEWHERE
         load = 1
         while load <= most:
             latency_s = self._latency_s(load)
-            warmup_s, window_s = 1.2 * latency_s, max(base_s, 1.1 * curve.MIN_LATENCIES * latency_s)
-            spent_s = self.budget_s - self.left_s()
-            if len(self.points) > 2 and spent_s + warmup_s + window_s > max(budget_s, 0.7 * self.budget_s):
-                self.ended = f"{load} in flight would take {warmup_s + window_s:.0f} s more than there is"
+            left_s = budget_s - (self.budget_s - self.left_s())
+            n_to_come = max(1, _N_POINTS - len(self.points))
+            share_s = min(_MOST_S, max(_LEAST_S, left_s / n_to_come - self.overhead_s - _SETTLED * latency_s))
+            window_s = max(share_s, 1.1 * curve.MIN_LATENCIES * latency_s)
+            needed_s = window_s + _SETTLED * latency_s + self.overhead_s
+            if len(self.points) > 2 and needed_s > left_s + _OVERDRAFT * self.budget_s:
+                self.ended = (
+                    f"{load} in flight would take {needed_s:.0f} s, {max(0.0, left_s):.0f} s were left for loads"
+                )
                 self.not_measured.append(f"more than {self.points[-1].load:g} in flight: {self.ended}")
                 return
-            self._measure(load, window_s, warmup_s)
+            self._measure(load, window_s, _SETTLED * latency_s)
             if curve.is_failing(self.points[-1]):
                 self.ended = f"at {load} {self.points[-1].limit}"
                 return
@@ -84,8 +91,13 @@ class _Going:
             if spans and scaling.is_enough(self.points):
                 self.ended = "two doublings brought less than a tenth each"
                 return
-            load *= 2
+            load *= self._step(budget_s - (self.budget_s - self.left_s()))
         self.ended = f"{most} in flight is the most that is tried"
+
+    def _step(self, left_s: float) -> int:
+        """Twice the load, or four times where there is no time for so many: to see the end of the curve comes first."""
+        n_to_come = _N_POINTS - len(self.points)
+        return 2 if left_s > n_to_come * (_LEAST_S + self.overhead_s) else 4
 
     def _latency_s(self, load: float) -> float:
         """What a request takes at most, by Little's law, if throughput rises no further."""
@@ -93,7 +105,9 @@ class _Going:
         return 0.3 if last is None or not last.e2e_mean.value else last.e2e_mean.value * load / last.load
 
     def _measure(self, load: int, window_s: float, warmup_s: float) -> None:
+        t_start_s = self.bench.used_s()
         run = self.bench.take(f"c{load}", concurrency=load, window_s=window_s, warmup_s=warmup_s)
+        self.overhead_s = max(0.0, self.bench.used_s() - t_start_s - window_s - warmup_s)
         summary = summarize(run.trace())
         self.facts, self.alone = self.facts or summary, self.alone or run
         self.points.append(curve.point_of(summary, load, self._name(run), kind="concurrency"))
@@ -122,6 +136,7 @@ class _Going:
         if needed_s > self.left_s() and self.left_s() < needed_s / 2:
             self.not_measured.append(f"overload: needs {needed_s:.0f} s, {max(0.0, self.left_s()):.0f} s were left")
             return None
+        is_plateau = scaling.is_saturated(self.points, self.running)
         factor = _SURGE_FACTOR / _GENTLE
         law = f"surge:{factor:.4g},{quiet_s:.3f}s,{quiet_s + surge_s:.3f}s"
         window_s = quiet_s + surge_s + after_s
@@ -134,6 +149,7 @@ class _Going:
             until_s=quiet_s + surge_s,
             plateau=plateau,
             plateau_load=load,
+            is_plateau=is_plateau,
             folder=self._name(run),
         )
         self.bench.say(f"overload  {found.surge_rate:.3g} requests/s for {surge_s:.3g} s: it {found.word}")

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of `explain` that ask a server have in common: the bench set up, the result written and printed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from inferometer import config as configuration
+from inferometer import experiment
+from inferometer.cli import probing
+from inferometer.cli.live import make_observer
+from inferometer.cli.options import Format
+from inferometer.config import Experiment
+from inferometer.embedded import models
+from inferometer.errors import UsageError
+from inferometer.probes.bench import Bench, bench
+from inferometer.probes.explain import scale as scaling
+from inferometer.probes.points import MOST_STARTED
+from inferometer.probes.results import write_result
+from inferometer.units import parse_duration_s
+
+MIN_BUDGET_S = 20.0
+LONGER = 4  # times the usual prompt: what a server that we start has room for
+
+
+def budget_of(text: str | None, default_s: float) -> float:
+    """Raises: UsageError."""
+    budget_s = default_s if text is None else parse_duration_s(text)
+    if not MIN_BUDGET_S <= budget_s <= configuration.MAX_FOR_S:
+        raise UsageError(f"--budget {budget_s:g}s is no time for an examination", f"give {MIN_BUDGET_S:g}s to 168h")
+    return budget_s
+
+
+def examine(
+    kind: probing.Kind,
+    config: Experiment,
+    budget_s: float,
+    format: Format,
+    work: Callable[[Bench], msgspec.Struct],
+    *,
+    what: str,
+    is_quiet: bool,
+) -> int:
+    """Set up the bench, do the work, write and print what came of it. Returns the exit code.
+
+    Raises: UsageError, EngineError, RunError.
+    """
+    observer = make_observer(is_quiet=is_quiet)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with bench(config, observer, what=what, greatest=greatest_of(config), budget_s=budget_s) as at:
+            folder = at.folder
+            write_result(folder / kind.file, work(at))
+    finally:
+        observer.close()
+    return probing.report(kind, folder, format.value)
+
+
+def greatest_of(config: Experiment) -> Experiment:
+    """The load for which a server that we start is made: many at a time, and longer prompts than usual, if they fit."""
+    shape = experiment.shape_of(config)
+    longest = LONGER * shape.inputs.mean
+    if config.is_embedded:
+        longest = min(longest, models.choose(config.model).context_tokens - shape.outputs.mean)
+    is_longer = shape.inputs.kind != "file" and longest > shape.inputs.mean
+    fields: dict[str, Any] = {"input_tokens": str(int(longest))} if is_longer else {}
+    return replace(config, rate=None, concurrency=MOST_STARTED, **fields)
+
+
+def scale(config: Experiment, budget_s: float, format: Format, *, is_quiet: bool) -> int:
+    """Returns the exit code. Raises: as `examine`."""
+
+    def work(at: Bench) -> msgspec.Struct:
+        return scaling.examine(at, budget_s)
+
+    return examine(probing.SCALE, config, budget_s, format, work, what="scale", is_quiet=is_quiet)
