@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "analysis": GROUND | {"metrics", "records", "stats"},
     "report": GROUND | {"analysis", "metrics", "stats", "model"},
     "truth": GROUND | {"clock", "records", "stats"},
-    "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
+    "emulate": GROUND | {"clock", "truth", "tasks"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
     "host": GROUND
     | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.launch", "engines.prometheus", "wire"}

@@ -19,8 +19,9 @@ from inferometer.config import Experiment
 from inferometer.embedded import models
 from inferometer.errors import UsageError
 from inferometer.probes.bench import Bench, bench
+from inferometer.probes.explain import limits as limits_of
 from inferometer.probes.explain import scale as scaling
-from inferometer.probes.points import MOST_STARTED
+from inferometer.probes.points import MOST_STARTED, Stopped
 from inferometer.probes.results import write_result
 from inferometer.units import parse_duration_s
 
@@ -39,6 +40,7 @@ def budget_of(text: str | None, default_s: float) -> float:
 def examine(
     kind: probing.Kind,
     config: Experiment,
+    greatest: Experiment,
     budget_s: float,
     format: Format,
     work: Callable[[Bench], msgspec.Struct],
@@ -48,14 +50,17 @@ def examine(
 ) -> int:
     """Set up the bench, do the work, write and print what came of it. Returns the exit code.
 
+    `greatest`: the load that a server which is ours to start is made for.
     Raises: UsageError, EngineError, RunError.
     """
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with bench(config, observer, what=what, greatest=greatest_of(config), budget_s=budget_s) as at:
+        with bench(config, observer, what=what, greatest=greatest, budget_s=budget_s) as at:
             folder = at.folder
             write_result(folder / kind.file, work(at))
+    except Stopped as stopped:  # before there was anything to say
+        raise stopped.cause from stopped
     finally:
         observer.close()
     return probing.report(kind, folder, format.value)
@@ -78,4 +83,28 @@ def scale(config: Experiment, budget_s: float, format: Format, *, is_quiet: bool
     def work(at: Bench) -> msgspec.Struct:
         return scaling.examine(at, budget_s)
 
-    return examine(probing.SCALE, config, budget_s, format, work, what="scale", is_quiet=is_quiet)
+    return examine(probing.SCALE, config, greatest_of(config), budget_s, format, work, what="scale", is_quiet=is_quiet)
+
+
+def longest_of(config: Experiment, context: int) -> Experiment:
+    """The load for which a server that we start is made where its limits are asked for: prompts as long as its model
+    has room for, and not more than `context` where that is not known."""
+    most = models.choose(config.model).context_tokens if config.is_embedded else context
+    n_output, n_spare = 64, 64  # the server is given as much to spare for the template
+    return replace(
+        config,
+        rate=None,
+        concurrency=limits_of.CONCURRENCY,
+        input_tokens=str(most - n_output - n_spare),
+        output_tokens=str(n_output),
+    )
+
+
+def limits(config: Experiment, budget_s: float, format: Format, *, is_quiet: bool) -> int:
+    """Returns the exit code. Raises: as `examine`."""
+
+    def work(at: Bench) -> msgspec.Struct:
+        return limits_of.examine(at, budget_s, seed=config.plan_seed)
+
+    greatest = longest_of(config, limits_of.STARTED_CONTEXT)
+    return examine(probing.LIMITS, config, greatest, budget_s, format, work, what="limits", is_quiet=is_quiet)

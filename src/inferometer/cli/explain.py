@@ -1,15 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`inferometer explain ...`: where a challenge of inference bites, one command each."""
+"""`inferometer explain ...`: where a challenge of inference bites, one command each; without one, all of them."""
 
 from __future__ import annotations
 
-import typer
+from typing import Any
 
-from inferometer.cli import explain_cost, explain_memory, explain_scale
+import typer
+from typer.core import TyperGroup
+
+from inferometer.cli import explain_cost, explain_limits, explain_memory, explain_scale, explain_target
+
+ALL = "target"  # the command that is meant where none is named
+
+
+class Challenges(TyperGroup):
+    """`explain URL` is `explain target URL`: a word that names no command is for the one that examines all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = [ALL, *args]
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
-    help="Explain what limits a model or an engine, and what would help.", no_args_is_help=True, rich_markup_mode=None
+    cls=Challenges, help="Explain what limits a model or an engine, and what would help.", rich_markup_mode=None
 )
+app.command(ALL)(explain_target.target)
+app.command("limits")(explain_limits.limits)
 app.command("memory")(explain_memory.memory)
 app.command("cost")(explain_cost.cost)
 app.command("scale")(explain_scale.scale)
@@ -17,4 +34,7 @@ app.command("scale")(explain_scale.scale)
 
 @app.callback()
 def _top() -> None:
-    """Explain what limits a model or an engine, and what would help."""
+    """Explain what limits a model or an engine, and what would help.
+
+    Without the name of a command: examine a server for all of it, as `explain target` does.
+    """

@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 
 from inferometer import config as configuration
-from inferometer.analysis import curve
+from inferometer.analysis import curve, explanation, token_limits
 from inferometer.analysis import limit as limits
 from inferometer.analysis import scale as scaling
 from inferometer.analysis.curve import Sweep
+from inferometer.analysis.explanation import Explanation
 from inferometer.analysis.limit import LimitSearch
 from inferometer.analysis.scale import ScaleExamination
+from inferometer.analysis.token_limits import LimitsExamination
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
 from inferometer.config import Experiment
@@ -26,7 +28,10 @@ from inferometer.errors import GateFailed, RunError, UsageError
 from inferometer.metrics.slo_presets import Objective
 from inferometer.probes import limit as searching
 from inferometer.probes import sweep as sweeping
+from inferometer.probes.explain.whole import Examination
 from inferometer.probes.results import read_result
+from inferometer.report import explain as explain_text
+from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_scale as scale_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
@@ -101,9 +106,15 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
-def examination_exit_code(result: ScaleExamination) -> int:
+def examination_exit_code(result: Examination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
-    return 0 if result.row.findings or result.row.figure.value is not None or result.points else RunError.exit_code
+    return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
+
+
+def explanation_exit_code(result: Explanation) -> int:
+    """4 if nothing of any challenge could be measured."""
+    known = [row for row in result.rows if row.findings or row.figure.value is not None]
+    return 0 if known else RunError.exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +132,18 @@ class Kind:
 SWEEP = Kind("a sweep", curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
 LIMIT = Kind("a limit search", limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
 SCALE = Kind("an examination", scaling.FILE, ScaleExamination, scaling.SCHEMA, scale_text.render, examination_exit_code)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, SCALE)}  # a folder is known by its file
+EXPLANATION = Kind(
+    "an explanation", explanation.FILE, Explanation, explanation.SCHEMA, explain_text.render, explanation_exit_code
+)
+LIMITS = Kind(
+    "an examination",
+    token_limits.FILE,
+    LimitsExamination,
+    token_limits.SCHEMA,
+    limits_text.render,
+    examination_exit_code,
+)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, EXPLANATION, LIMITS, SCALE)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str) -> int:

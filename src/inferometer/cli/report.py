@@ -12,7 +12,13 @@ import typer
 from inferometer.cli.options import ReportFormat
 from inferometer.errors import UsageError
 
-PROBES = ("sweep.json", "limit.json", "scale.json")  # by which the folder of one is known
+PROBES = (
+    "explain.json",
+    "sweep.json",
+    "limit.json",
+    "limits.json",
+    "scale.json",
+)  # by which the folder of one is known
 
 
 def report(

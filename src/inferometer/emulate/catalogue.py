@@ -10,6 +10,7 @@ from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sgl
 from inferometer.emulate.defects import DEFECTS
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
+from inferometer.emulate.mind import MINDS
 from inferometer.errors import UsageError
 
 EMULATIONS: tuple[Emulation, ...] = (
@@ -42,6 +43,7 @@ def make_setting(
     kv_tokens: int | None = None,
     law: ServiceLaw | None = None,
     seed: int = 0,
+    mind: str = "words",
     with_traps: Iterable[str] = (),
     without_traps: Iterable[str] = (),
     defects: Iterable[str] = (),
@@ -54,6 +56,8 @@ def make_setting(
     if kv_tokens < context:
         raise UsageError(f"--kv-tokens {kv_tokens} is less than the context of {context} tokens", "lower --context")
     traps = emulation.default_traps | _known(emulation, "--with", with_traps)
+    if mind not in MINDS:
+        raise UsageError(f"--mind: there is no mind {mind!r}{_guess(mind, MINDS)}", f"choose {' or '.join(MINDS)}")
     traps -= _known(emulation, "--without", without_traps)
     return Setting(
         engine=engine,
@@ -64,6 +68,7 @@ def make_setting(
         law=law or ServiceLaw(),
         traps=traps,
         seed=seed,
+        mind=mind,
         defects=_known_defects(defects),
     )
 

@@ -24,7 +24,7 @@ from inferometer.emulate.spoken import Spoken, Style
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one emulated engine is started. `traps`: the names of those that are set; `defects`: of those planted."""
+    """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS."""
 
     engine: str
     model: str
@@ -35,6 +35,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traps: frozenset[str]
     seed: int
     defects: frozenset[str] = frozenset()
+    mind: str = "words"
 
 
 class Trap(NamedTuple):

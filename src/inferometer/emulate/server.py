@@ -26,6 +26,7 @@ from inferometer.emulate.catalogue import emulation_of
 from inferometer.emulate.defects import batch_defects, change_wish
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
+from inferometer.emulate.mind import mind_of
 from inferometer.truth.ask import HttpRequest
 from inferometer.truth.options import Options
 from inferometer.truth.script import HEAD, Ending, Prescription
@@ -68,6 +69,7 @@ class EmulatedServer(Server):
             dies_when_full="kv-exhausted" in setting.traps,
             **batch_defects(setting),
         )
+        self._mind = mind_of(setting.mind)
         self._live = Live(setting, batch, Gauges(), cache)
         self._iteration: Iteration | None = None
         self._answering: dict[Sequence, Answering] = {}
@@ -151,6 +153,7 @@ class EmulatedServer(Server):
             n_least=wish.n_least,
             ends=not wish.ignores_end,
             style=wish.style,
+            known=self._mind(wish.words),
         )
         sequence = Sequence(
             wish.n_prompt_tokens,

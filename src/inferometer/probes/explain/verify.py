@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--verify`: the server as it was examined against the same with a remedy's settings, in turns, started anew each time.
+"""`--verify`: the server as it was examined against the same with a remedy's settings, started anew, in turns.
 
 Rule 1: what is compared is one figure under one load, chosen before the first round; so there is nothing to pick from.
 Rule 2: each turn is a start of its own: what differs from start to start is in the interval.

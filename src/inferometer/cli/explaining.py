@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `explain TARGET` does: the table of its parts, all of them on one bench, and the remedy that is verified."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inferometer import experiment
+from inferometer.analysis import explanation, scale, token_limits
+from inferometer.analysis.finding import CHALLENGES, Challenge
+from inferometer.analysis.verification import trial_of
+from inferometer.cli import examining, probing
+from inferometer.cli.live import make_observer
+from inferometer.cli.options import Format
+from inferometer.cli.turns import Observers
+from inferometer.config import Experiment
+from inferometer.embedded import models
+from inferometer.engines.knobs import written
+from inferometer.errors import UsageError
+from inferometer.probes.bench import Bench, bench
+from inferometer.probes.explain import limits as limits_of
+from inferometer.probes.explain import scale as scaling
+from inferometer.probes.explain.verify import Known, verify
+from inferometer.probes.explain.whole import Explaining, Part
+from inferometer.units import format_span
+
+N_SLOTS = 16  # of a server that we start without a word on how many it serves at a time
+EMBEDDED_AS = "llama.cpp"  # what the embedded engine is called where it is told its settings
+
+
+def parts_of(config: Experiment) -> tuple[Part, ...]:
+    """One entry a challenge: its share of the time, the file of its result, and how it is examined. In this order:
+    what asks about a single request comes before what overloads the server."""
+    return (
+        Part("limits", 0.25, token_limits.FILE, lambda at, s: limits_of.examine(at, s, seed=config.plan_seed)),
+        Part("scale", 0.25, scale.FILE, scaling.examine),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`only`: the challenges to examine; `verifies`: whether a remedy is tried in the end."""
+
+    budget_s: float
+    only: tuple[Challenge, ...]
+    verifies: bool
+
+
+def challenges_of(text: str | None) -> tuple[Challenge, ...]:
+    """`latency,scale`; all if none are named. Raises: UsageError."""
+    if text is None:
+        return CHALLENGES
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = next((name for name in names if name not in CHALLENGES), None)
+    if wrong is not None or not names:
+        raise UsageError(f"--only {wrong or text!r} is no challenge", f"choose from {', '.join(CHALLENGES)}")
+    return tuple(challenge for challenge in CHALLENGES if challenge in names)
+
+
+def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -> int:
+    """Returns the exit code. Raises: UsageError, EngineError, RunError; what ended it early, after its report."""
+    if wish.verifies and (config.url is not None or config.command):
+        raise UsageError(
+            "--verify starts the server anew with other settings, which is not ours to do with this one",
+            "name the engine: --engine NAME --model MODEL, or leave --verify out",
+        )
+    greatest = greatest_of(config)
+    observer = make_observer(is_quiet=is_quiet)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with bench(config, observer, what="explain", greatest=greatest, budget_s=wish.budget_s) as at:
+            parts = [part for part in parts_of(config) if part.challenge in wish.only]
+            going = Explaining(at, parts)
+            going.go()
+            known = known_of(at, greatest) if wish.verifies else None
+    finally:
+        observer.close()
+    if known is not None and going.cause is None:
+        _verify(going, known, config, is_quiet=is_quiet)
+    code = probing.report(probing.EXPLANATION, going.bench.folder, format.value)
+    if going.cause is not None:
+        raise going.cause
+    return code
+
+
+def greatest_of(config: Experiment) -> Experiment:
+    """The load for which a server that we start is made: prompts as long as its model has room for, some at a time."""
+    longest = examining.longest_of(config, limits_of.STARTED_CONTEXT)
+    return replace(longest, concurrency=N_SLOTS)
+
+
+def known_of(at: Bench, greatest: Experiment) -> Known:
+    """How the server was started that was examined."""
+    start = at.points.subject.start
+    if start is not None:
+        settings = tuple(f"{name}={written(value)}" for name, value in start.settings.items())
+        return Known(start.engine.name, at.config.model, settings)
+    shape = experiment.shape_of(greatest)
+    context = int(shape.inputs.mean + shape.outputs.mean) + 64
+    settings = (f"max_concurrency={N_SLOTS}", f"context={context}")
+    return Known(EMBEDDED_AS, models.choose(at.config.model).name, settings)
+
+
+def _verify(going: Explaining, known: Known, config: Experiment, *, is_quiet: bool) -> None:
+    """The worst finding that has settings; the result is written with it."""
+    finding = explanation.to_verify(going.result().rows)
+    if finding is None:
+        return
+    folder: Path = going.bench.folder
+    trial = trial_of(finding, going.results)
+    observers = Observers(is_quiet, 10)
+    t_start_s = going.bench.used_s()
+    try:
+        going.verified.append(verify(finding, trial, known, config, folder, observers))
+    finally:
+        observers.close()
+    going.write()
+    if not is_quiet:
+        print(f"verified  in {format_span(going.bench.used_s() - t_start_s)}", file=sys.stderr)
