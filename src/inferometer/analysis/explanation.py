@@ -16,7 +16,7 @@ from inferometer.analysis.number import Number, number_of
 from inferometer.stats import Missing
 
 SCHEMA = "inferometer/explain/1"
-FILE = "explain.json"
+FILE, PAGE = "explain.json", "explain.html"
 Verdict = Literal["helped", "hurt", "changed nothing", "undecided"]
 
 

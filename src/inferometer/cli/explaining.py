@@ -25,6 +25,7 @@ from inferometer.probes.explain import limits as limits_of
 from inferometer.probes.explain import scale as scaling
 from inferometer.probes.explain.verify import Known, verify
 from inferometer.probes.explain.whole import Explaining, Part
+from inferometer.run_folder import write_atomically
 from inferometer.units import format_span
 
 N_SLOTS = 16  # of a server that we start without a word on how many it serves at a time
@@ -80,7 +81,9 @@ def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -
         observer.close()
     if known is not None and going.cause is None:
         _verify(going, known, config, is_quiet=is_quiet)
-    code = probing.report(probing.EXPLANATION, going.bench.folder, format.value)
+    folder = going.bench.folder
+    write_atomically(folder / explanation.PAGE, probing.explanation_page(going.result(), folder).encode())
+    code = probing.report(probing.EXPLANATION, folder, format.value)
     if going.cause is not None:
         raise going.cause
     return code

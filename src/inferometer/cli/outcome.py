@@ -62,9 +62,9 @@ def report_as(run: Run, key: str, format: str, out: str | None) -> None:
         raise UsageError(f"--as has no --format {format}", "choose from text, json, markdown")
     found = elsewhere.report_as(tools[key], run.trace())
     if format == "json":
-        _put(page.to_json(found).decode(), out)
+        put(page.to_json(found).decode(), out)
     else:
-        _put(page.to_markdown(found) if format == "markdown" else page.render(found, width=width()), out)
+        put(page.to_markdown(found) if format == "markdown" else page.render(found, width=width()), out)
 
 
 def print_dry_run(config: Experiment, format: Format) -> None:
@@ -101,11 +101,11 @@ def _print(run: Run, format: str, slo: str | None, *, out: str | None = None, is
     if is_kept:
         write_atomically(run.path / REPORT, json_report.to_json(summary))
     document = _document(run, format, trace, limits, summary, is_colour=out is None and wants_colour(sys.stdout))
-    _put(document, out)
+    put(document, out)
     return _exit_code(summary, run)
 
 
-def _put(document: str, out: str | None) -> None:
+def put(document: str, out: str | None) -> None:
     """Print it, or write it to the file `out`. Raises: RunError if it cannot be written."""
     if out is None:
         sys.stdout.write(document)

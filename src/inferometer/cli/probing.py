@@ -23,6 +23,7 @@ from inferometer.analysis.scale import ScaleExamination
 from inferometer.analysis.token_limits import LimitsExamination
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
+from inferometer.cli.outcome import put
 from inferometer.config import Experiment
 from inferometer.errors import GateFailed, RunError, UsageError
 from inferometer.metrics.slo_presets import Objective
@@ -35,6 +36,7 @@ from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_scale as scale_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
+from inferometer.report.html import explanation as explain_page
 
 MIN_BUDGET_S = 60.0
 
@@ -127,13 +129,28 @@ class Kind:
     schema: str
     render: Callable[..., str]
     exit_code: Callable[[Any], int]
+    page: Callable[[Any, Path], str] | None = None
+
+
+def explanation_page(result: Explanation, folder: Path) -> str:
+    """As HTML, with the curves of how it scales where they are there."""
+    examined = result.folders.get("scale")
+    path = folder / examined / scaling.FILE if examined is not None else None
+    scale = None if path is None else read_result(path, ScaleExamination, scaling.SCHEMA)
+    return explain_page.render(result, scale, folder=folder.resolve().name)
 
 
 SWEEP = Kind("a sweep", curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
 LIMIT = Kind("a limit search", limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
 SCALE = Kind("an examination", scaling.FILE, ScaleExamination, scaling.SCHEMA, scale_text.render, examination_exit_code)
 EXPLANATION = Kind(
-    "an explanation", explanation.FILE, Explanation, explanation.SCHEMA, explain_text.render, explanation_exit_code
+    "an explanation",
+    explanation.FILE,
+    Explanation,
+    explanation.SCHEMA,
+    explain_text.render,
+    explanation_exit_code,
+    explanation_page,
 )
 LIMITS = Kind(
     "an examination",
@@ -146,14 +163,23 @@ LIMITS = Kind(
 KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, EXPLANATION, LIMITS, SCALE)}  # a folder is known by its file
 
 
-def report(kind: Kind, folder: Path, format: str) -> int:
-    """Print what a probe came to, from its folder. Returns the exit code. Raises: UsageError, FormatError."""
+def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:
+    """Print what a probe came to, from its folder, or write its page to `out`. Returns the exit code.
+
+    Raises: UsageError, FormatError, RunError.
+    """
     result = read_result(folder / kind.file, kind.result, kind.schema)
+    if format == "html" and kind.page is not None:
+        put(kind.page(result, folder), out)
+        return kind.exit_code(result)
+    if out is not None:
+        raise UsageError(f"{kind.title} is written to a file as a page only", "take --format html, or leave --out out")
     if format == "json":
         sys.stdout.write((folder / kind.file).read_text(encoding="utf-8"))
     elif format == "text":
         sys.stdout.write(kind.render(result, folder=str(folder), width=width()))
     else:
-        raise UsageError(f"{kind.title} has no report as {format}", "take --format text or json")
+        formats = "text, json or html" if kind.page is not None else "text or json"
+        raise UsageError(f"{kind.title} has no report as {format}", f"take --format {formats}")
     sys.stdout.flush()
     return kind.exit_code(result)

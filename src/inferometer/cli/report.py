@@ -53,15 +53,15 @@ def report(
     from inferometer.cli import outcome
     from inferometer.run_folder import Run
 
+    if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
+        raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
     if (kind := _probe_of(path)) is not None:
         from inferometer.cli import probing
 
-        for name, value in (("--slo", slo), ("--as", as_), ("--out", out)):
+        for name, value in (("--slo", slo), ("--as", as_)):
             if value is not None:
                 raise UsageError(f"{name} is for the report of a run", "give it the folder of one point")
-        sys.exit(probing.report(probing.KINDS[kind], Path(path), format.value))
-    if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
-        raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
+        sys.exit(probing.report(probing.KINDS[kind], Path(path), format.value, out))
     run = Run.open(path)
     if as_ is not None:
         outcome.report_as(run, as_, format.value, out)

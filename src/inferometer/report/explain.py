@@ -7,7 +7,7 @@ Rule 2: it is one screen. What else was found in a row is counted, and stands in
 
 from __future__ import annotations
 
-from inferometer.analysis.explanation import Explanation, Verified
+from inferometer.analysis.explanation import PAGE, Explanation, Verified
 from inferometer.analysis.finding import Finding, Row
 from inferometer.report.figures import PLAIN, figure_text
 from inferometer.report.findings import bound_text, figure_line, remedy_parts
@@ -49,7 +49,8 @@ def _head(found: Explanation, width: int) -> list[str]:
 
 
 def _row(row: Row, width: int) -> list[str]:
-    lines = filled(f"{level_of(row):5} {row.challenge}", [row.headline], width=width, indent=INDENT)
+    told = [row.headline, *([] if row.findings or row.figure.value is not None else [row.figure.missing])]
+    lines = filled(f"{level_of(row):5} {row.challenge}", told, width=width, indent=INDENT)
     if isinstance(row.figure.figure, Estimate):
         parts = [figure_line(row.figure), *([f"bound {bound_text(row.bound)}"] if row.bound is not None else [])]
         lines += filled("", parts, width=width, indent=INDENT)
@@ -93,13 +94,13 @@ def _verified(verified: Verified, width: int) -> list[str]:
 def _not_measured(found: Explanation, width: int) -> list[str]:
     lines = []
     for row in found.rows:
-        for reason in row.not_measured:
+        for reason in row.not_measured if row.challenge in found.folders else ():
             lines += filled("not measured", [f"{row.challenge}: {printable(reason)}"], width=width, indent=INDENT)
     return lines
 
 
 def _foot(found: Explanation, folder: str, width: int) -> list[str]:
-    lines = [f"{'folder'.ljust(INDENT)}{printable(folder)}"]
+    lines = [f"{'folder'.ljust(INDENT)}{printable(folder)}", f"{'page'.ljust(INDENT)}{printable(folder)}/{PAGE}"]
     each = [name for row in found.rows if (name := found.folders.get(row.challenge))]
     if each:
         lines.append(f"{'each row'.ljust(INDENT)}inferometer report {printable(folder)}/{each[0]}")
