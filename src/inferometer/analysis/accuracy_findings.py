@@ -167,8 +167,8 @@ def _differs(against: Against, floor: Agreement | None) -> Finding | None:
         code="differs_from_other",
         challenge="accuracy",
         level="fair",
-        claim=f"{told.n_parted} of {told.n_prompts} answers part from those of {against.target}, against {n_floor} that "
-        f"part from themselves{distance}",
+        claim=f"{told.n_parted} of {told.n_prompts} answers part from those of {against.target}, {n_floor} from "
+        f"themselves{distance}",
         cause=_what_differs(against),
         shown_by=f"greedy answers compared {told.unit} by {told.unit}; {told.n_real} part where the choice had been "
         f"clear, {told.n_ties} at a tie",
@@ -220,13 +220,13 @@ def _invents(seen: Hallucination) -> Finding | None:
         level="wrong",
         claim=f"{_percent(seen.invented)} of the questions that the text does not answer get an answer",
         cause=cause,
-        shown_by=f"{seen.n_untold} questions without an answer in the text, while {_percent(seen.right)} of {seen.n_told} "
-        f"with one are answered right; {_percent(seen.mistaken)} of the wrong answers stand in the text",
+        shown_by=f"{seen.n_untold} questions without an answer in the text, while of {seen.n_told} with one "
+        f"{_percent(seen.right)} are answered right; {_percent(seen.mistaken)} of the wrong answers stand in the text",
         figure=seen.invented,
         bound=INVENTED,
         remedy=Remedy(
-            'say in the prompt that "unknown" is a good answer, lower the temperature, check what of it the engine cuts '
-            "(explain limits); the same weights on another engine (--against) tell the engine's part from the model's"
+            'say in the prompt that "unknown" is a good answer; see whether the engine cuts prompts (explain limits); '
+            "the same weights on another engine (--against) tell the engine's part from the model's"
         ),
     )
 

@@ -13,13 +13,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from inferometer.analysis.number import Number, number_of
-from inferometer.stats import Estimate, Missing, bootstrap, mean_estimate, wilson
+from inferometer.stats import Estimate, FloatArray, Missing, bootstrap, mean_estimate, wilson
 
 Verdict = Literal["right", "wrong", "abstained"]
 SURENESS = (0.5, 0.75, 0.9)  # an answer that is wrong costs t/(1-t): 1, 3, 9
@@ -96,7 +97,7 @@ def _f(verdicts: Sequence[Verdict]) -> Estimate | Missing:
     """2 * right / (all + answered), the harmonic mean of right/all and right/answered."""
     values = np.array([{"right": 1.0, "wrong": 0.0, "abstained": -1.0}[verdict] for verdict in verdicts])
 
-    def statistic(x: np.ndarray) -> np.ndarray:
+    def statistic(x: FloatArray) -> Any:
         return 2 * (x == 1).sum(axis=-1) / (x.shape[-1] + (x >= 0).sum(axis=-1))
 
     return bootstrap(values, statistic, unit="ratio", rng=np.random.default_rng(_SEED))
@@ -160,7 +161,7 @@ def consistency(
     )
 
 
-def area(values: np.ndarray, is_wrong: np.ndarray) -> Estimate | Missing:
+def area(values: FloatArray, is_wrong: npt.NDArray[np.bool_]) -> Estimate | Missing:
     """Chance that a wrong one has a larger value than a right one (area under the ROC curve), with the standard error
     of Hanley & McNeil 1982."""
     wrong, right = values[is_wrong], values[~is_wrong]

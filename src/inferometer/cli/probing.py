@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from inferometer import config as configuration
+from inferometer.analysis import accuracy as accuracies
 from inferometer.analysis import curve, token_limits
 from inferometer.analysis import limit as limits
+from inferometer.analysis.accuracy import AccuracyExamination
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.limit import LimitSearch
 from inferometer.analysis.token_limits import LimitsExamination
@@ -26,6 +28,7 @@ from inferometer.metrics.slo_presets import Objective
 from inferometer.probes import limit as searching
 from inferometer.probes import sweep as sweeping
 from inferometer.probes.results import read_result
+from inferometer.report import explain_accuracy as accuracy_text
 from inferometer.report import explain_limits as limits_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
@@ -100,7 +103,7 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
-def examination_exit_code(result: LimitsExamination) -> int:
+def examination_exit_code(result: LimitsExamination | AccuracyExamination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
 
@@ -127,7 +130,15 @@ LIMITS = Kind(
     limits_text.render,
     examination_exit_code,
 )
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS)}  # a folder is known by its file
+ACCURACY = Kind(
+    "an examination",
+    accuracies.FILE,
+    AccuracyExamination,
+    accuracies.SCHEMA,
+    accuracy_text.render,
+    examination_exit_code,
+)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, ACCURACY)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str) -> int:

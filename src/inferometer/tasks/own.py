@@ -4,7 +4,7 @@
     {"context": "The lease ends in May.", "question": "When does the lease end?", "answer": "May"}
     {"context": "The lease ends in May.", "question": "Who signed it?", "answer": null}
 
-`answer`: the right one, or a list of spellings that are all right; null: the text does not tell, and "unknown" is right.
+`answer`: the right one, or a list of spellings that are all right; null: the text does not tell, "unknown" is right.
 `instruction`: how to answer, in place of ours.
 """
 
