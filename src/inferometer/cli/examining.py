@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +21,7 @@ from inferometer.config import Experiment
 from inferometer.embedded import models
 from inferometer.errors import UsageError
 from inferometer.probes.bench import Bench, bench
+from inferometer.probes.explain import accuracy as accuracy_of
 from inferometer.probes.explain import limits as limits_of
 from inferometer.probes.explain import scale as scaling
 from inferometer.probes.points import MOST_STARTED, Stopped
@@ -98,6 +101,38 @@ def longest_of(config: Experiment, context: int) -> Experiment:
         input_tokens=str(most - n_output - n_spare),
         output_tokens=str(n_output),
     )
+
+
+def accuracy(
+    config: Experiment, wish: accuracy_of.Wish, other: Experiment | None, format: Format, *, is_quiet: bool
+) -> int:
+    """`other`: the target of --against. Returns the exit code. Raises: as `examine`."""
+
+    def greatest_of(config: Experiment) -> Experiment:
+        return replace(
+            config,
+            rate=None,
+            concurrency=wish.concurrency,
+            input_tokens=str(wish.n_tokens or accuracy_of.STARTED_INPUT),
+            output_tokens=str(wish.answer_tokens),
+        )
+
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Bench]:
+        assert other is not None
+        config = replace(other, out=str(folder / "against"))
+        observer = make_observer(is_quiet=is_quiet)
+        try:
+            with bench(config, observer, what="against", greatest=greatest_of(config), budget_s=wish.budget_s) as found:
+                yield found
+        finally:
+            observer.close()
+
+    def work(at: Bench) -> msgspec.Struct:
+        return accuracy_of.examine(at, wish if other is None else replace(wish, open_against=opened))
+
+    greatest = greatest_of(config)
+    return examine(probing.ACCURACY, config, greatest, wish.budget_s, format, work, what="accuracy", is_quiet=is_quiet)
 
 
 def limits(config: Experiment, budget_s: float, format: Format, *, is_quiet: bool) -> int:

@@ -21,6 +21,7 @@ class Challenges(TyperGroup):
             args = [ALL, *args]
         return super().parse_args(ctx, args)
 
+from inferometer.cli import explain_accuracy, explain_cost, explain_limits, explain_memory
 
 app = typer.Typer(
     cls=Challenges, help="Explain what limits a model or an engine, and what would help.", rich_markup_mode=None
@@ -30,6 +31,8 @@ app.command("limits")(explain_limits.limits)
 app.command("memory")(explain_memory.memory)
 app.command("cost")(explain_cost.cost)
 app.command("scale")(explain_scale.scale)
+app.command("limits")(explain_limits.limits)
+app.command("accuracy")(explain_accuracy.accuracy)
 
 
 @app.callback()

@@ -16,6 +16,10 @@ from inferometer import config as configuration
 from inferometer.analysis import curve, explanation, token_limits
 from inferometer.analysis import limit as limits
 from inferometer.analysis import scale as scaling
+from inferometer.analysis import accuracy as accuracies
+from inferometer.analysis import curve, token_limits
+from inferometer.analysis import limit as limits
+from inferometer.analysis.accuracy import AccuracyExamination
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.explanation import Explanation
 from inferometer.analysis.limit import LimitSearch
@@ -32,6 +36,7 @@ from inferometer.probes import sweep as sweeping
 from inferometer.probes.explain.whole import Examination
 from inferometer.probes.results import read_result
 from inferometer.report import explain as explain_text
+from inferometer.report import explain_accuracy as accuracy_text
 from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_scale as scale_text
 from inferometer.report import limit as limit_text
@@ -109,6 +114,7 @@ def limit_exit_code(result: LimitSearch) -> int:
 
 
 def examination_exit_code(result: Examination) -> int:
+def examination_exit_code(result: LimitsExamination | AccuracyExamination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
 
@@ -161,6 +167,15 @@ LIMITS = Kind(
     examination_exit_code,
 )
 KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, EXPLANATION, LIMITS, SCALE)}  # a folder is known by its file
+ACCURACY = Kind(
+    "an examination",
+    accuracies.FILE,
+    AccuracyExamination,
+    accuracies.SCHEMA,
+    accuracy_text.render,
+    examination_exit_code,
+)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, ACCURACY)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:

@@ -19,6 +19,7 @@ PROBES = (
     "limits.json",
     "scale.json",
 )  # by which the folder of one is known
+PROBES = ("sweep.json", "limit.json", "limits.json", "accuracy.json")  # by which the folder of one is known
 
 
 def report(

@@ -24,6 +24,7 @@ from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
 from inferometer.emulate.defects import batch_defects, change_wish
+from inferometer.emulate.defects import change_answer, change_wish, change_wish_beside
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.emulate.mind import mind_of
@@ -101,7 +102,7 @@ class EmulatedServer(Server):
         try:
             if route is not None:
                 live.gauges.n_requests += 1
-                wish = change_wish(route(request.body, live), live.setting)
+                wish = change_wish_beside(change_wish(route(request.body, live), live.setting), live)
                 self._generate(connection, request, wish, t_arrival_ns, t_heard_ns)
             else:
                 self._reply(connection, request, self._page(request), t_arrival_ns)
@@ -153,7 +154,7 @@ class EmulatedServer(Server):
             n_least=wish.n_least,
             ends=not wish.ignores_end,
             style=wish.style,
-            known=self._mind(wish.words),
+            known=change_answer(self._mind(wish.words), wish, setting),
         )
         sequence = Sequence(
             wish.n_prompt_tokens,
