@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An emulated engine under a closed loop in virtual time: the records of a run of minutes, in a second.
+
+The batch and its law are those of `inferometer emulate`; what a socket and two processes add is drawn: how late a token
+is read, and how long a request is on its way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inferometer.emulate.batch import Batch, Sequence
+from inferometer.emulate.law import ServiceLaw
+from inferometer.emulate.prefixes import PrefixCache
+from inferometer.kinds import ChunkKind, Outcome, Phase
+from inferometer.records import CHUNK, SAMPLE, Trace, empty_requests
+from inferometer.units import NS_PER_S
+
+NS_PER_US = 1_000
+GAUGES_EVERY_NS = NS_PER_S
+
+
+@dataclass
+class Engine:
+    """An engine to be driven. `n_threads`: requests that are heard at a time. `tells`: its clock's times, gauges.
+    `t_ns`: where its virtual time stands; loads come one after another, as in an examination."""
+
+    law: ServiceLaw
+    n_slots: int = 16
+    n_threads: int | None = None
+    tells: str = "queue and prefill"
+    seed: int = 0
+    kv_tokens: int = 1 << 30
+    late_us: float = 60.0
+    plant: Callable[[Batch], None] = lambda _: None
+    t_ns: int = 0
+    batch: Batch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch = Batch(
+            self.law, n_slots=self.n_slots, kv_tokens=self.kv_tokens, prefixes=PrefixCache(0), seed=self.seed
+        )
+        self.plant(self.batch)
+
+
+@dataclass
+class _Row:
+    """A request on its way."""
+
+    t_due_ns: int
+    n_input: int
+    n_output: int
+    t_heard_ns: int = 0
+    sequence: Sequence | None = None
+    t_tokens_ns: list[int] = field(default_factory=list)
+
+
+def closed_loop(
+    engine: Engine,
+    concurrency: int,
+    *,
+    window_s: float,
+    warmup_s: float = 1.0,
+    n_inputs: tuple[int, int] = (128, 128),
+    n_outputs: tuple[int, int] = (32, 64),
+    seed: int = 0,
+) -> Trace:
+    """So many users who ask again at once, until time is up. Lengths are uniform."""
+    rng = np.random.default_rng((seed, concurrency, n_inputs[1]))
+    t_start_ns = engine.t_ns
+    t_end_ns = t_start_ns + round((warmup_s + window_s) * NS_PER_S)
+    way_ns = round(engine.late_us * NS_PER_US)
+    rows: list[_Row] = []
+    due = [(t_start_ns + round(i * 0.1 * NS_PER_S / concurrency), i) for i in range(concurrency)]
+    heapq.heapify(due)
+    unheard: deque[_Row] = deque()
+    running: dict[Sequence, _Row] = {}
+    samples: list[tuple[int, str, str, float]] = []
+    t_ns, t_gauges_ns = t_start_ns, t_start_ns
+
+    def hear(t_ns: int) -> None:
+        while unheard and (engine.n_threads is None or len(running) < engine.n_threads):
+            row = unheard.popleft()
+            row.t_heard_ns = max(t_ns, row.t_due_ns + way_ns)
+            row.sequence = Sequence(row.n_input, row.n_output, row.t_heard_ns)
+            running[row.sequence] = row
+            engine.batch.arrive(row.sequence)
+
+    while True:
+        while due and due[0][0] + way_ns <= t_ns and due[0][0] < t_end_ns:
+            t_due_ns, _ = heapq.heappop(due)
+            lengths = (int(rng.integers(lo, hi + 1)) for lo, hi in (n_inputs, n_outputs))
+            rows.append(_Row(t_due_ns, *lengths))
+            unheard.append(rows[-1])
+        hear(t_ns)
+        iteration = engine.batch.begin(t_ns)
+        if iteration is None:
+            coming = [t for t, _ in due if t < t_end_ns]
+            if not coming and not unheard:
+                break
+            t_ns = max(t_ns + 1, min([t + way_ns for t in coming], default=t_ns), 0)
+            continue
+        while t_gauges_ns <= t_ns:
+            for gauge, value in (
+                ("n_scrapes", 1.0),
+                ("requests_running", len(engine.batch.running)),
+                ("requests_waiting", len(engine.batch.waiting)),
+            ):
+                samples.append((t_gauges_ns - t_start_ns, "server", gauge, float(value)))
+            t_gauges_ns += GAUGES_EVERY_NS
+        t_ns = iteration.t_end_ns
+        for sequence in iteration.producing:
+            running[sequence].t_tokens_ns.append(t_ns)
+        for sequence in engine.batch.complete(iteration):
+            running.pop(sequence)
+            heapq.heappush(due, (t_ns + way_ns, len(rows)))
+    engine.t_ns = t_ns + NS_PER_S
+    return _trace(engine, rows, samples, rng, t_start_ns, warmup_s, window_s, concurrency)
+
+
+def _trace(
+    engine: Engine,
+    rows: list[_Row],
+    samples: list[tuple[int, str, str, float]],
+    rng: np.random.Generator,
+    t_start_ns: int,
+    warmup_s: float,
+    window_s: float,
+    concurrency: int,
+) -> Trace:
+    requests = empty_requests(len(rows))
+    chunks = np.zeros(sum(len(row.t_tokens_ns) for row in rows), CHUNK)
+    late_ns = np.round(rng.gamma(4.0, engine.late_us / 4, len(chunks)) * NS_PER_US).astype(np.int64)
+    at = 0
+    for i, row in enumerate(rows):
+        assert row.sequence is not None
+        n = len(row.t_tokens_ns)
+        t_read_ns = np.maximum.accumulate(np.array(row.t_tokens_ns) - t_start_ns + late_ns[at : at + n])
+        chunks["request_id"][at : at + n] = i
+        chunks["t_recv_ns"][at : at + n] = chunks["t_read_ns"][at : at + n] = t_read_ns
+        one = requests[i]
+        one["t_due_ns"] = row.t_due_ns - t_start_ns
+        one["t_sent_ns"] = one["t_due_ns"] + 20 * NS_PER_US
+        one["t_first_content_ns"], one["t_last_content_ns"] = t_read_ns[0], t_read_ns[-1]
+        one["t_end_ns"] = t_read_ns[-1]
+        one["n_prompt_tokens"] = one["n_prompt_tokens_asked"] = row.n_input
+        one["n_output_tokens"] = one["n_output_tokens_asked"] = row.n_output
+        one["chunk_start"], one["n_chunks"], one["conn"] = at, n, i
+        if "prefill" in engine.tells:
+            one["server_prefill_ns"] = row.sequence.t_first_ns - row.sequence.t_admitted_ns
+        if "queue" in engine.tells:
+            one["server_queue_ns"] = row.sequence.t_admitted_ns - row.sequence.t_arrival_ns
+            one["server_ttft_ns"] = row.sequence.t_first_ns - row.sequence.t_arrival_ns
+        at += n
+    chunks["kind"], chunks["n_tokens"], chunks["read_id"] = ChunkKind.CONTENT, 1, np.arange(len(chunks))
+    requests["outcome"], requests["status"] = Outcome.OK, 200
+    requests["phase"] = np.where(requests["t_due_ns"] < warmup_s * NS_PER_S, Phase.WARMUP, Phase.MAIN)
+    ends_ns = [round(t * NS_PER_S) for t in (warmup_s, warmup_s + window_s)]
+    window = {"trial": 0, "t_start_ns": ends_ns[0], "t_end_ns": ends_ns[1]}
+    meta = {"plan": {"mode": "closed", "is_streamed": True, "concurrency": concurrency}, "windows": [window]}
+    return Trace(requests, chunks, np.array(samples, SAMPLE), meta)
