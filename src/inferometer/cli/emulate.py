@@ -33,6 +33,9 @@ def emulate(
     with_traps: Annotated[
         list[str] | None, typer.Option("--with", metavar="TRAP", help="Set one that takes an option of the engine.")
     ] = None,
+    defects: Annotated[
+        list[str] | None, typer.Option("--defect", metavar="NAME", help="Plant a fault in it; may be repeated.")
+    ] = None,
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write when every byte was sent, in the end.")
     ] = None,
@@ -54,6 +57,7 @@ def emulate(
         seed=seed,
         with_traps=with_traps or (),
         without_traps=without_traps or (),
+        defects=defects or (),
     )
     if log is not None and not log.absolute().parent.is_dir():
         raise UsageError(f"--log: there is no folder {log.parent}", "make it, or write elsewhere")

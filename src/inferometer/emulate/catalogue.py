@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable
 
 from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
+from inferometer.emulate.defects import DEFECTS
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
 from inferometer.errors import UsageError
@@ -43,6 +44,7 @@ def make_setting(
     seed: int = 0,
     with_traps: Iterable[str] = (),
     without_traps: Iterable[str] = (),
+    defects: Iterable[str] = (),
 ) -> Setting:
     """What is not said is as the engine comes. Raises: UsageError."""
     emulation = emulation_of(engine)
@@ -62,6 +64,7 @@ def make_setting(
         law=law or ServiceLaw(),
         traps=traps,
         seed=seed,
+        defects=_known_defects(defects),
     )
 
 
@@ -72,6 +75,15 @@ def _known(emulation: Emulation, option: str, names: Iterable[str]) -> frozenset
             remedy = f"its traps are {', '.join(sorted(known))}" if known else "it has none"
             raise UsageError(f"{option}: {emulation.title} has no trap {name!r}{_guess(name, known)}", remedy)
     return frozenset(names)
+
+
+def _known_defects(names: Iterable[str]) -> frozenset[str]:
+    known = [defect.name for defect in DEFECTS]
+    wanted = frozenset(names)
+    for name in sorted(wanted):
+        if name not in known:
+            raise UsageError(f"--defect: there is no {name!r}{_guess(name, known)}", f"choose {', '.join(known)}")
+    return wanted
 
 
 def _guess(name: str, known: Iterable[str]) -> str:

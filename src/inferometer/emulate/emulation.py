@@ -24,7 +24,7 @@ from inferometer.emulate.spoken import Spoken, Style
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one emulated engine is started. `traps`: the names of those that are set."""
+    """How one emulated engine is started. `traps`: the names of those that are set; `defects`: of those planted."""
 
     engine: str
     model: str
@@ -34,6 +34,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     law: ServiceLaw
     traps: frozenset[str]
     seed: int
+    defects: frozenset[str] = frozenset()
 
 
 class Trap(NamedTuple):

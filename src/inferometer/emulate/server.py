@@ -23,6 +23,7 @@ from inferometer.emulate import answer, prefixes, spoken
 from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
+from inferometer.emulate.defects import change_wish
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.truth.ask import HttpRequest
@@ -97,7 +98,8 @@ class EmulatedServer(Server):
         try:
             if route is not None:
                 live.gauges.n_requests += 1
-                self._generate(connection, request, route(request.body, live), t_arrival_ns, t_heard_ns)
+                wish = change_wish(route(request.body, live), live.setting)
+                self._generate(connection, request, wish, t_arrival_ns, t_heard_ns)
             else:
                 self._reply(connection, request, self._page(request), t_arrival_ns)
         except Refused as refused:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every planted defect by name: what it does to a request, and that it is drawn from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from inferometer.emulate.catalogue import EMULATIONS, make_setting
+from inferometer.emulate.defects import DEFECTS, change_wish
+from inferometer.emulate.emulation import Wish
+from inferometer.errors import UsageError
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+
+
+def wish_of(n_words, n_most=16):
+    words = tuple(f"w{i}" for i in range(n_words))
+    return Wish(n_prompt_tokens=n_words, words=words, n_most=n_most, is_streamed=True, parts=lambda _: [])
+
+
+def changed(wish, *names, seed=0, context=1000):
+    return change_wish(wish, make_setting("vllm", context=context, seed=seed, defects=names))
+
+
+def test_without_a_defect_nothing_is_changed():
+    wish = wish_of(900)
+    assert changed(wish) is wish
+
+
+def test_drops_middle_keeps_both_ends_and_the_count():
+    wish = wish_of(900)
+    short = changed(wish, "drops-middle")
+    n_ends = len(short.words) // 2
+    assert 200 <= len(short.words) <= 600
+    assert short.words == wish.words[:n_ends] + wish.words[-n_ends:]
+    assert replace(short, words=wish.words) == wish, "nothing else is changed: neither count nor length"
+    assert changed(small := wish_of(190), "drops-middle") is small
+    assert len({len(changed(wish, "drops-middle", seed=seed).words) for seed in range(20)}) > 10
+
+
+def test_caps_context_keeps_the_tail_and_counts_only_that():
+    wish = wish_of(900)
+    short = changed(wish, "caps-context")
+    assert 200 <= short.n_prompt_tokens <= 800
+    assert short.words == wish.words[-short.n_prompt_tokens :]
+    assert replace(short, words=wish.words, n_prompt_tokens=900) == wish
+    assert changed(small := wish_of(190), "caps-context") is small
+
+
+def test_shortens_answers_bounds_what_is_asked_for():
+    bounds = {changed(wish_of(10, n_most=900), "shortens-answers", seed=seed).n_most for seed in range(20)}
+    assert len(bounds) > 10
+    assert 20 <= min(bounds) < max(bounds) <= 300
+    assert changed(wish_of(10, n_most=15), "shortens-answers").n_most == 15
+
+
+@pytest.mark.parametrize("engine", [emulation.name for emulation in EMULATIONS])
+def test_every_engine_can_have_every_defect(engine):
+    names = {defect.name for defect in DEFECTS}
+    assert make_setting(engine, defects=names).defects == names
+
+
+def test_an_unknown_defect_is_refused_with_a_list():
+    with pytest.raises(UsageError, match="did you mean drops-middle"):
+        make_setting("vllm", defects=["drop-middle"])
+
+
+def test_defects_are_listed(page_block):
+    rows = ["| defect | what happens |", "|---|---|", *(f"| `{one.name}` | {one.says} |" for one in DEFECTS)]
+    page_block("guides/rehearse.md", "defects of emulated engines", "\n".join(rows) + "\n")
