@@ -3,7 +3,7 @@
 
 What a test of the command line asks is the command's doing; to import all it needs takes most of a second each time.
 One line of JSON on stdin is one command: its arguments, folder, environment and the files for what it says. Answered
-are two lines: its process id, and its exit status when it has ended. `conftest.Shell` asks (docs/decisions/011).
+are two lines: its process id, and its exit status when it has ended. `conftest.Shell` asks (docs/decisions/013).
 """
 
 from __future__ import annotations

@@ -76,12 +76,12 @@ def test_a_limit_that_one_request_alone_misses_is_no_limit(shell, truth):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_limit_of_an_emulated_engine_is_enclosed(shell):
-    """Iterations of 20 ms and 5 ms for each that decodes: with 80 ms a token twelve may decode at a time."""
+    """Iterations of 5 ms and 1.25 ms for each that decodes: with 20 ms a token twelve may decode at a time."""
     engine = ("python", "-m", "inferometer", "emulate", "vllm", "--port", "{port}", "--slots", "32")
-    law = ("--service-law", "a=20,b=0,c=5,d=0")
-    flags = ("--slo", "tpot<80ms", "--budget", "2m", "--input-tokens", "32", "--output-tokens", "uniform:6-12")
+    law = ("--service-law", "a=5,b=0,c=1.25,d=0")
+    flags = ("--slo", "tpot<20ms", "--budget", "1m", "--input-tokens", "32", "--output-tokens", "uniform:6-12")
     done = shell("limit", *flags, "--out", "limit", "--format", "json", "--", *engine, *law, timeout=380)
     assert done.exit_code in (0, 4), done.stderr
-    assert done.json["binding"] in ("tpot<80ms", "")
+    assert done.json["binding"] in ("tpot<20ms", "")
     if done.json["holds"] is not None and done.json["fails"] is not None:
         assert done.json["holds"] < done.json["fails"]

@@ -236,8 +236,8 @@ def _answered(row: Any, text: str) -> Answered:
         n_prompt_tokens=_told(row["n_prompt_tokens"]),
         n_output_tokens=_told(row["n_output_tokens"]),
         n_cached_tokens=_told(row["n_cached_tokens"]),
-        ttft_s=(first - sent) / NS_PER_S if first > 0 < sent else None,
-        e2e_s=(last - sent) / NS_PER_S if last > 0 < sent else None,
+        ttft_s=(first - sent) / NS_PER_S if first > 0 else None,
+        e2e_s=(last - sent) / NS_PER_S if last > 0 else None,
     )
 
 
