@@ -56,6 +56,7 @@ class _Row:
     n_input: int
     n_output: int
     t_heard_ns: int = 0
+    is_late: bool = False  # no thread was free when it came
     sequence: Sequence | None = None
     t_tokens_ns: list[int] = field(default_factory=list)
 
@@ -86,10 +87,12 @@ def closed_loop(
     def hear(t_ns: int) -> None:
         while unheard and (engine.n_threads is None or len(running) < engine.n_threads):
             row = unheard.popleft()
-            row.t_heard_ns = max(t_ns, row.t_due_ns + way_ns)
+            row.t_heard_ns = t_ns if row.is_late else row.t_due_ns + way_ns
             row.sequence = Sequence(row.n_input, row.n_output, row.t_heard_ns)
             running[row.sequence] = row
             engine.batch.arrive(row.sequence)
+        for row in unheard:
+            row.is_late = True
 
     while True:
         while due and due[0][0] + way_ns <= t_ns and due[0][0] < t_end_ns:

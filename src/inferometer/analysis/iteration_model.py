@@ -30,6 +30,7 @@ from inferometer.stats.nonnegative import NonnegativeFit, fit_nonnegative
 MIN_SPANS = 50  # fewer tell four coefficients from nothing
 N_BLOCKS = 16  # slices of time of each run
 MIN_PREFILLED = 1.0  # prompt tokens in a span, from which on somebody was computing one
+MIN_TOGETHER = 1.5  # sequences on average, from which on several decoded together
 TERMS = ("floor", "prefill", "sequence", "context")
 
 
@@ -45,6 +46,10 @@ class Load:
         found = spans(trace)
         counted: Mask = (is_counted(trace.requests) & is_ok(trace.requests))[found.rows]
         return cls(name, found.of(counted & (found.t_end_ns > found.t_start_ns)))
+
+    def until(self, t_ns: int) -> Load:
+        """What of it had ended by then."""
+        return Load(self.name, self.spans.of(self.spans.t_end_ns <= t_ns))
 
     @property
     def design(self) -> FloatArray:
@@ -105,6 +110,7 @@ class Fitted:
 
 def fit_model(loads: Sequence[Load], *, seed: int = 0) -> Fitted | Missing:
     """Fit over all loads; every load is also predicted by a fit over the others."""
+    loads = [load for load in loads if len(load.spans.rows)]
     n_spans = sum(len(load.spans.rows) for load in loads)
     if n_spans < MIN_SPANS:
         return Missing(f"needs {MIN_SPANS} stretches of streamed answers, has {n_spans}", n_spans, "s")
@@ -129,7 +135,7 @@ def _fit(loads: Sequence[Load], rng: np.random.Generator, n_draws: int) -> Nonne
 def _errors(loads: Sequence[Load], i: int) -> FloatArray:
     """Of each request of load i: |predicted / measured - 1| of its time per output token. Shapes: [n_requests]."""
     others = [load for j, load in enumerate(loads) if j != i]
-    if sum(len(load.spans.rows) for load in others) < MIN_SPANS:
+    if sum(len(load.spans.rows) for load in others) < MIN_SPANS or not _cover(others, loads[i]):
         return np.zeros(0)
     law = _fit(others, np.random.default_rng(0), n_draws=1).coefficients
     held = loads[i].spans
@@ -138,6 +144,21 @@ def _errors(loads: Sequence[Load], i: int) -> FloatArray:
         return np.zeros(0)
     predicted, measured = (np.bincount(at, seconds) for seconds in (design_of(held) @ law, held.seconds))
     return np.asarray(np.abs(predicted / measured - 1))
+
+
+def _cover(others: Sequence[Load], held: Load) -> bool:
+    """Whether the others know what this load has: sequences together, and prompts of others."""
+    return (not _is_shared(held) or any(map(_is_shared, others))) and (
+        not _is_met(held) or any(map(_is_met, others))
+    )
+
+
+def _is_shared(load: Load) -> bool:
+    return bool(load.spans.n_decoding.max(initial=0.0) >= MIN_TOGETHER)
+
+
+def _is_met(load: Load) -> bool:
+    return bool(load.spans.n_prefilled.max(initial=0.0) >= MIN_PREFILLED)
 
 
 def _median(errors: FloatArray) -> Estimate | Missing:
@@ -153,13 +174,11 @@ _UNITS = ("s", "s/token", "s/sequence", "s/token")
 def _coefficient(fit: NonnegativeFit, i: int, loads: Sequence[Load]) -> Number:
     """With its interval, or why these loads do not tell it."""
     n = sum(len(load.spans.rows) for load in loads)
-    if i == 1 and max(float(load.spans.n_prefilled.max(initial=0.0)) for load in loads) < MIN_PREFILLED:
+    if i == 1 and not any(map(_is_met, loads)):
         return number_of(Missing("no prompt of others was computed while a stream waited", n, _UNITS[i]))
-    if i == 2 and max(float(load.spans.n_decoding.max(initial=0.0)) for load in loads) < 1.5:
+    if i == 2 and not any(map(_is_shared, loads)):
         return number_of(Missing("never did two sequences decode together", n, _UNITS[i]))
     lo, hi = fit.interval(np.eye(len(TERMS))[i], LEVEL)
     value = float(fit.coefficients[i])
     method = "robust least squares of at least 0; percentile interval over slices of time"
     return number_of(Estimate(value, min(lo, value), max(hi, value), LEVEL, n, _UNITS[i], method))
-
-

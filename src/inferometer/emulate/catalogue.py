@@ -45,6 +45,7 @@ def make_setting(
     with_traps: Iterable[str] = (),
     without_traps: Iterable[str] = (),
     defects: Iterable[str] = (),
+    throttled_after_s: float = 60.0,
 ) -> Setting:
     """What is not said is as the engine comes. Raises: UsageError."""
     emulation = emulation_of(engine)
@@ -65,6 +66,7 @@ def make_setting(
         traps=traps,
         seed=seed,
         defects=_known_defects(defects),
+        throttled_after_s=throttled_after_s,
     )
 
 

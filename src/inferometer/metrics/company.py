@@ -87,7 +87,7 @@ class Course:
         return np.asarray(self._until(t_end_ns) - self._until(t_start_ns))
 
     def _until(self, t_ns: Array) -> FloatArray:
-        return np.interp(t_ns, self._t_ns, self._integral)
+        return np.asarray(np.interp(t_ns, self._t_ns, self._integral))
 
 
 def decoding(trace: Trace) -> Course:
@@ -105,7 +105,7 @@ def context(trace: Trace) -> Course:
     if not len(n_done):
         return Course(chunks.t_ns, n_done)
     ends = chunks.starts + chunks.n_each - 1
-    prompts = _prompt_tokens(trace.requests)[chunks.rows]
+    prompts = prompt_tokens(trace.requests)[chunks.rows]
     before = n_done - _n_each(trace)
     so_far = n_done - np.repeat(before[chunks.starts], chunks.n_each) + np.repeat(prompts, chunks.n_each)
     steps = np.diff(so_far, prepend=0.0)
@@ -124,7 +124,7 @@ def prefills(trace: Trace) -> Prefills:
     is_told = told_ns >= 0
     begun = np.where(is_told, first - told_ns, _next_token(chunks.t_ns, found["t_sent_ns"], first))
     n_cached = np.maximum(found["n_cached_tokens"], 0)
-    n_tokens = np.maximum(_prompt_tokens(requests)[rows] - n_cached, 1.0)
+    n_tokens = np.maximum(prompt_tokens(requests)[rows] - n_cached, 1.0)
     begun = np.clip(begun, found["t_sent_ns"], first - 1)
     return Prefills(rows, begun.astype(np.int64), first, n_tokens, np.asarray(is_told))
 
@@ -150,7 +150,9 @@ def spans(trace: Trace, n_tokens: int = SPAN_TOKENS) -> Spans:
         for each_of in (each.n_decoding, each.n_context)
     )
     prefilled = np.add.reduceat(each.n_prefilled, starts)
-    return Spans(each.rows[starts], each.t_start_ns[starts], each.t_end_ns[ends], tokens, decoding_, context_, prefilled)
+    return Spans(
+        each.rows[starts], each.t_start_ns[starts], each.t_end_ns[ends], tokens, decoding_, context_, prefilled
+    )
 
 
 def gaps(trace: Trace) -> Spans:
@@ -176,12 +178,18 @@ def gaps(trace: Trace) -> Spans:
     )
 
 
+def next_token_ns(trace: Trace, done: Prefills) -> IntArray:
+    """For each of these: when somebody got a token after it was sent, which is when an iteration that was under way
+    then had ended; when it was sent, if nobody did before its own first. Shapes: int64[n]."""
+    return _next_token(token_chunks(trace).t_ns, trace.requests["t_sent_ns"][done.rows], done.t_first_ns)
+
+
 def _n_each(trace: Trace) -> FloatArray:
     """Tokens of each chunk; one where nobody tells."""
     return np.nan_to_num(token_counts(trace).n_tokens, nan=1.0)
 
 
-def _prompt_tokens(requests: Array) -> FloatArray:
+def prompt_tokens(requests: Array) -> FloatArray:
     """As the server counted, else as asked. Shapes: float64[n_requests]."""
     counted = requests["n_prompt_tokens"]
     return np.maximum(np.where(counted >= 0, counted, requests["n_prompt_tokens_asked"]), 0).astype(np.float64)

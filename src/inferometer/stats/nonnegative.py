@@ -102,7 +102,8 @@ def _solved(grams: FloatArray, sides: FloatArray) -> FloatArray:
             gains[is_better] = gain[is_better]
             rows = np.flatnonzero(is_better)
             best[rows] = 0.0
-            best[np.ix_(rows, kept)] = found[rows]
+            for i, column in enumerate(kept):
+                best[rows, column] = found[rows, i]
     return best
 
 
