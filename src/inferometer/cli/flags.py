@@ -143,6 +143,7 @@ Slo = Annotated[
         panel=LIMIT,
     ),
 ]
+Budget = Annotated[str | None, _option("--budget", metavar="TIME", help="How long it may take, about.", panel=LIMIT)]
 Timeout = Annotated[
     str | None, _option("--timeout", metavar="TIME", help="Deadline of a request. Default 60s.", panel=LIMIT)
 ]

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from inferometer import config as configuration
-from inferometer.analysis import curve
+from inferometer.analysis import curve, token_limits
+from inferometer.analysis import latency as latencies
 from inferometer.analysis import limit as limits
 from inferometer.analysis.curve import Sweep
+from inferometer.analysis.latency import LatencyExamination
 from inferometer.analysis.limit import LimitSearch
+from inferometer.analysis.token_limits import LimitsExamination
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
 from inferometer.config import Experiment
@@ -23,6 +28,8 @@ from inferometer.metrics.slo_presets import Objective
 from inferometer.probes import limit as searching
 from inferometer.probes import sweep as sweeping
 from inferometer.probes.results import read_result
+from inferometer.report import explain_latency as latency_text
+from inferometer.report import explain_limits as limits_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
 
@@ -96,13 +103,18 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
+def examination_exit_code(result: LatencyExamination | LimitsExamination) -> int:
+    """4 if nothing could be measured. What was found is an answer, not a failure."""
+    return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a probe leaves: the file of its result, and how that is read, printed and judged."""
 
     title: str
     file: str
-    result: type[Sweep] | type[LimitSearch]
+    result: type[msgspec.Struct]
     schema: str
     render: Callable[..., str]
     exit_code: Callable[[Any], int]
@@ -110,7 +122,23 @@ class Kind:
 
 SWEEP = Kind("a sweep", curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
 LIMIT = Kind("a limit search", limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT)}  # a folder is known by its file
+LIMITS = Kind(
+    "an examination",
+    token_limits.FILE,
+    LimitsExamination,
+    token_limits.SCHEMA,
+    limits_text.render,
+    examination_exit_code,
+)
+LATENCY = Kind(
+    "an examination",
+    latencies.FILE,
+    LatencyExamination,
+    latencies.SCHEMA,
+    latency_text.render,
+    examination_exit_code,
+)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, LATENCY)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str) -> int:

@@ -12,7 +12,7 @@ import typer
 from inferometer.cli.options import ReportFormat
 from inferometer.errors import UsageError
 
-PROBES = ("sweep.json", "limit.json")  # by which the folder of one is known
+PROBES = ("sweep.json", "limit.json", "limits.json")  # by which the folder of one is known
 
 
 def report(

@@ -42,9 +42,9 @@ N_HANDSHAKES = 20
 _ALONE, _TOGETHER = 0.06, 0.1  # shares of the budget, of each run
 _LEAST_S, _MOST_S = 2.0, 20.0  # of a run but the operating one
 _OVERHEAD_S = 1.5  # of a run, beside its window and warm-up
-_TIMES_LONGER = 8  # a long prompt, against the usual one; as far as context and time allow
+TIMES_LONGER = 8  # a long prompt, against the usual one; as far as context and time allow
 _LONG_S = 0.8  # what the longest prompt may take alone
-_SPARE_TOKENS = 64  # for a template
+SPARE_TOKENS = 64  # for a template
 _SHORT = 16  # tokens
 _LATENCY_S = 0.5  # of a request, before one was measured
 _MIXED = 4  # in flight, of lengths from short to long
@@ -122,8 +122,8 @@ class _Going:
     def _longest(self, n_input: int, n_output: int) -> int:
         """Tokens of a long prompt: so many times the usual, if it fits, and does not take too long."""
         context = self.bench.facts.context_tokens
-        most = n_input * _TIMES_LONGER
-        most = most if context is None else min(most, context - n_output - _SPARE_TOKENS)
+        most = n_input * TIMES_LONGER
+        most = most if context is None else min(most, context - n_output - SPARE_TOKENS)
         found = [_first_tokens(one.trace) for one in self.taken]
         if any(one is None for one in found):
             return most

@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`explain limits`: what a server takes and gives, what becomes of the rest, and what a model makes of long prompts.
+
+Rule 1: each step has a share of the time, reckoned from what the steps before it took; what does not fit is listed.
+Rule 2: how much is asked is decided before it is asked, never by what was answered so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inferometer.analysis.cutting import STRATEGIES, Cutting, cutting_of
+from inferometer.analysis.effective import Effective, Judged, effective_of
+from inferometer.analysis.finding import Bound, Row
+from inferometer.analysis.number import Number, number_of
+from inferometer.analysis.reach import Pair, Part, parts_of
+from inferometer.analysis.token_limits import LimitsExamination, Output, Speed
+from inferometer.analysis.token_limits_findings import findings_of
+from inferometer.analysis.window import Trial, Window
+from inferometer.clock import utc_now
+from inferometer.errors import EngineError, UsageError
+from inferometer.experiment.subject import engine_pids
+from inferometer.host.sample import EngineSampler
+from inferometer.metrics.samples import series
+from inferometer.metrics.summary import Summary, summarize
+from inferometer.probes.bench import Answered, Bench, Question
+from inferometer.probes.explain import long_questions as questions
+from inferometer.probes.explain.filler import Counting, counting, filler
+from inferometer.probes.explain.window import FAR, Prober
+from inferometer.probes.points import Stopped
+from inferometer.run_folder import Run
+from inferometer.stats import Estimate, FloatArray, Missing, exact, quantile_estimate
+from inferometer.tasks import CountTokens, is_right
+
+BUDGET_S = 300.0
+STARTED_CONTEXT = 8_192  # tokens, of a server that we start without a word on its context
+CONCURRENCY = 4  # of questions whose time is not measured
+_SEARCH, _OUTPUT, _REACH, _QUALITY = 0.2, 0.15, 0.2, 0.6  # shares of the time there is, or of what is left of it
+_MARGIN = 0.95  # of a length, where tokens are reckoned and not counted
+_SHORTEST = 128
+_N_SPEED, _SPEED_TOKENS = 6, 17  # requests and tokens of an answer, at each length
+_EACH, _MOST_ROUNDS = 5, 4  # questions at each depth in a round; 20 a cell and 100 a length in all
+_PAIRS, _FEWEST_PAIRS = 4, 2
+_MOST_CUT, _FEWEST_CUT = 100, 20
+_SCRAPE_EVERY_S = 0.1
+
+
+@dataclass(slots=True)
+class _Going:
+    """An examination on its way."""
+
+    bench: Bench
+    budget_s: float
+    seed: int
+    count: Counting
+    not_measured: list[str] = field(default_factory=list)
+    facts: Summary | None = None
+    tokens: CountTokens | None = None
+    speeds: list[Speed] = field(default_factory=list)
+    window: Window | None = None
+    far: str = ""
+    overflow: Output | None = None
+    outputs: list[Output] = field(default_factory=list)
+    control: list[Part] = field(default_factory=list)
+    reach: list[Part] = field(default_factory=list)
+    effective: Effective | None = None
+    cutting: Cutting | None = None
+    n_before: int = 0
+    _t_start_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._t_start_s, self.n_before = self.bench.used_s(), self.bench.n_requests
+
+    def used_s(self) -> float:
+        return self.bench.used_s() - self._t_start_s
+
+    def left_s(self) -> float:
+        return self.budget_s - self.used_s()
+
+    def go(self) -> None:
+        longest = self.find_window()
+        self.tokens = questions.counter_of(self.count, self.seed)
+        if longest is None or self.tokens is None:
+            self.not_measured.append("speed, answers and parts of long prompts: no length is known that is taken")
+            return
+        lengths = self.measure_speed(int(self._margin() * (longest - questions.TWIN_TOKENS)))
+        self.find_parts(longest)
+        self.judge(lengths)
+        self.judge_cutting()
+
+    # what it takes and gives
+
+    def find_window(self) -> int | None:
+        made = filler(self.count)
+        prober = Prober(self.bench, made, _SEARCH * self.budget_s)
+        self.window = prober.window(self.bench.facts.context_tokens)
+        longest = self.window.longest
+        if not self.window.is_exact:
+            self.not_measured.append(f"the limit to the token: {self.window.why}")
+        if longest is None:
+            return None
+        if self.window.beyond is not None and self.window.beyond.what != "lost":
+            self.far = _in_words(prober.far(FAR * max(longest, self.window.advertised or 0)))
+        self.overflow = prober.overflow(longest)
+        self.outputs = prober.outputs(longest, _OUTPUT * self.budget_s)
+        last = self.outputs[-1]
+        if last.what == "ended":
+            self.not_measured.append(
+                f"the longest answer: the model ended one of {last.n_given:,} tokens itself, and it cannot be forced on"
+            )
+        elif last.what == "given" and last.n_asked < longest + 1 - last.n_prompt:
+            self.not_measured.append(f"answers of more than {last.n_asked:,} tokens: they would take too long")
+        return longest
+
+    # speed and memory
+
+    def measure_speed(self, most: int) -> list[int]:
+        """Lengths, doubling, up to the longest that there is time for; the times of one request at each."""
+        done: list[int] = []
+        for size in _lengths(most):
+            if self.speeds and self._expected_s(size) * _N_SPEED > 0.15 * self.left_s():
+                self.not_measured.append(
+                    f"prompts of {size:,} tokens and more: one takes {self._expected_s(size):.1f} s"
+                )
+                break
+            self.speeds.append(self._speed(size))
+            done.append(size)
+        return done
+
+    def _expected_s(self, size: int) -> float:
+        """Of a request of that length, from the longest so far: a prompt twice as long takes up to four times."""
+        known = [(speed.n_tokens, speed.ttft.value) for speed in self.speeds if speed.ttft.value is not None]
+        if not known:
+            return 0.0
+        n_tokens, ttft_s = next((one for one in known if one[0] >= size), known[-1])
+        return float(ttft_s * max(1.0, size / n_tokens) ** 1.5)
+
+    def _speed(self, size: int) -> Speed:
+        asked = questions.by_depth(size, _N_SPEED, self.seed + 1, self._counter())
+        made = [Question(one.question.prompt, _SPEED_TOKENS) for one in asked]
+        found = self.bench.ask(f"speed-{size}", made, forces_length=True, scrape_every_s=_SCRAPE_EVERY_S)
+        self.facts = self.facts or summarize(found.run.trace())
+        answered = [one for one in found.answers if one.is_ok and one.ttft_s is not None]
+        n_tokens = _mean_tokens(answered, size)
+        ttft = np.sort([one.ttft_s or 0.0 for one in answered])
+        self.bench.say(f"speed     {n_tokens:,} tokens: first token after {np.median(ttft):.3g} s" if len(ttft) else "")
+        return Speed(
+            n_tokens,
+            number_of(quantile_estimate(ttft, 0.5, unit="s", of="requests")),
+            number_of(quantile_estimate(np.sort(_tpots(answered)), 0.5, unit="s/token", of="requests")),
+            number_of(_kv_ratio(found.run)),
+            number_of(self._memory()),
+        )
+
+    def _memory(self) -> Estimate | Missing:
+        """Of the server's processes, as the kernel adds it up."""
+        pids = engine_pids(self.bench.points.subject)
+        if not pids:
+            return Missing("its processes are not ours to see", 0, "bytes")
+        sampler = EngineSampler(pids)
+        try:
+            found = dict(sampler.read()).get("pss_bytes")
+        finally:
+            sampler.close()
+        if found is None:
+            return Missing("the system does not tell", 0, "bytes")
+        return exact(found, n=1, unit="bytes", method="memory of its processes, shared pages by their share")
+
+    # which parts reach the model
+
+    def find_parts(self, longest: int) -> None:
+        control_size = min(512, max(96, longest // 12))
+        control = self._twins(control_size, _PAIRS)
+        self.control = parts_of(control, control)
+        known = [speed.n_tokens for speed in self.speeds]
+        sizes = [
+            size
+            for size in (int(self._margin() * (longest - questions.TWIN_TOKENS)), longest // 2)
+            if size <= 1.2 * max(known)
+        ]
+        sizes += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
+        for size in sizes:
+            n_pairs = int(_REACH * self.left_s() / max(6 * self._expected_s(size), 1e-3))
+            if n_pairs < _FEWEST_PAIRS:
+                self.not_measured.append(f"which parts of {size:,} tokens reach the model: no time was left")
+                continue
+            self.reach += parts_of(self._twins(size, min(n_pairs, _PAIRS)), control)
+
+    def _twins(self, size: int, n_pairs: int) -> list[Pair]:
+        made = questions.twins_of(size, n_pairs, self.seed, self._counter())
+        asked = [question for twins in made for question in twins.questions]
+        found = self.bench.ask(f"twins-{size}", asked, forces_length=True).answers
+        pairs = []
+        for twins, (first, second) in zip(made, zip(found[::2], found[1::2], strict=True), strict=True):
+            n_found = sum(
+                code.casefold() in one.text.casefold() for code, one in zip(twins.answers, (first, second), strict=True)
+            )
+            is_answered = first.is_ok and second.is_ok
+            pairs.append(Pair(size, twins.part, first.text == second.text, n_found, is_answered))
+        return pairs
+
+    # are answers right
+
+    def judge(self, lengths: list[int]) -> None:
+        """Rounds over all lengths, as many as there is time for."""
+        per_round_s = sum(self._time_of(size) * _EACH * len(questions.DEPTHS) for size in lengths)
+        budget_s = _QUALITY * self.left_s()
+        while lengths and per_round_s > budget_s:
+            gone = lengths[-1]
+            lengths = lengths[:-1]
+            per_round_s -= self._time_of(gone) * _EACH * len(questions.DEPTHS)
+            self.not_measured.append(f"whether answers at {gone:,} tokens are right: no time was left")
+        if not lengths:
+            return
+        judged: list[Judged] = []
+        n_rounds = min(_MOST_ROUNDS, max(1, int(budget_s / max(per_round_s, 1e-3))))
+        n_each = n_rounds * _EACH * len(questions.DEPTHS)
+        for size in lengths:
+            asked = questions.by_depth(size, n_each, self.seed, self._counter())
+            judged += self._judged(f"depths-{size}", size, asked)
+            n_right = sum(one.is_right for one in judged[-n_each:])
+            self.bench.say(f"answers   {size:,} tokens: {n_right} of {n_each} right")
+        self.effective = effective_of(judged)
+
+    def _time_of(self, size: int) -> float:
+        """Of one question, so many being asked at a time: as if that did not help."""
+        near = min(self.speeds, key=lambda speed: abs(speed.n_tokens - size))
+        return (near.ttft.value or 0.1) + 8 * (near.tpot.value or 0.01)
+
+    def _judged(self, word: str, size: int, asked: list[questions.Asked]) -> list[Judged]:
+        found = self.bench.ask(word, [one.question for one in asked], concurrency=CONCURRENCY).answers
+        return [
+            Judged(size, answer.n_prompt_tokens, one.depth, is_right(one.answer, answer.text), answer.is_ok)
+            for one, answer in zip(asked, found, strict=True)
+        ]
+
+    def judge_cutting(self) -> None:
+        """The same questions, their prompts twice as long as what is kept of them."""
+        effective = self.effective
+        if effective is None or effective.threshold is None:
+            self.not_measured.append("what is best kept of a long prompt: answers are not right in short ones either")
+            return
+        longest = self.window.longest if self.window is not None else None
+        n_to = int(effective.length.value or effective.lengths[0].n_tokens)
+        n_to = max(_SHORTEST, min(n_to, (longest or n_to) // 2))
+        n = int(0.9 * self.left_s() / (len(STRATEGIES) * self._time_of(n_to)))
+        if n < _FEWEST_CUT:
+            self.not_measured.append("what is best kept of a long prompt: no time was left")
+            return
+        asked = questions.anywhere(2 * n_to, min(n, _MOST_CUT), self.seed + 2, self._counter())
+        right: dict[str, list[bool]] = {}
+        for strategy in STRATEGIES:
+            made = [
+                Question(questions.cut(one.question.prompt, 0.5, strategy), questions.ANSWER_TOKENS) for one in asked
+            ]
+            word = strategy.replace(" ", "-")
+            found = self.bench.ask(word, made, concurrency=CONCURRENCY).answers
+            right[strategy] = [is_right(one.answer, answer.text) for one, answer in zip(asked, found, strict=True)]
+        self.cutting = cutting_of(right, n_from=2 * n_to, n_to=n_to)
+
+    def _counter(self) -> CountTokens:
+        if self.tokens is None:
+            raise AssertionError("lengths were asked for before tokens could be counted")
+        return self.tokens
+
+    def _margin(self) -> float:
+        return 1.0 if self.count.counter is not None else _MARGIN
+
+
+def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0) -> LimitsExamination:
+    """Carry it out; what could not be measured is in the row.
+
+    Raises: UsageError if the API takes no words; EngineError if the server counts no tokens; Stopped if the server or
+    the user ended it before there was anything to say.
+    """
+    if not bench.dialect.takes_text:
+        raise UsageError("limits are asked for in words, and this API takes nothing but token ids", "take --api chat")
+    going = _Going(bench, budget_s, seed, counting(bench))
+    stopped = ""
+    try:
+        going.go()
+    except (Stopped, EngineError) as ended:
+        if going.window is None:
+            raise
+        stopped = str(ended)
+        going.not_measured.append(f"what was to follow: {stopped}")
+    return _result(going, stopped)
+
+
+def _result(going: _Going, stopped: str) -> LimitsExamination:
+    window = going.window
+    if window is None:
+        raise AssertionError("an examination without a search has no result")
+    seconds, facts = going.used_s(), going.facts
+    found = findings_of(window, going.overflow, going.outputs, going.reach, going.effective)
+    headline, figure, bound = _headline(window, going.effective)
+    row = Row(
+        challenge="limits",
+        headline=headline,
+        figure=figure,
+        bound=bound,
+        findings=found,
+        not_measured=list(dict.fromkeys(going.not_measured)),
+        seconds=seconds,
+        n_requests=going.bench.n_requests - going.n_before,
+    )
+    return LimitsExamination(
+        row=row,
+        window=window,
+        far=going.far,
+        overflow=going.overflow,
+        outputs=going.outputs,
+        control=going.control,
+        reach=going.reach,
+        effective=going.effective,
+        speeds=going.speeds,
+        cutting=going.cutting,
+        counts_by=going.count.source,
+        n_counts=going.count.n_asked,
+        seconds=seconds,
+        budget_s=going.budget_s,
+        created=utc_now().isoformat(timespec="seconds"),
+        engine=dict(facts.engine) if facts else {},
+        host=dict(facts.host) if facts else {},
+        versions=dict(facts.versions) if facts else {},
+        stopped=stopped,
+    )
+
+
+def _headline(window: Window, effective: Effective | None) -> tuple[str, Number, Bound | None]:
+    """The effective length where it is known, held against the window; else the window against what is advertised."""
+    longest = window.longest
+    if effective is not None and effective.threshold is not None and effective.length.value is not None:
+        bound = None if longest is None else Bound(float(longest), "tokens", "longest prompt that is taken", "measured")
+        return "length up to which answers stay right", effective.length, bound
+    figure: Estimate | Missing = Missing(window.why or "no prompt was taken", window.n_requests, "tokens")
+    if longest is not None:
+        upper = float(window.beyond.n_sent - 1) if window.beyond is not None else float("inf")
+        figure = Estimate(float(longest), float(longest), upper, 0.95, window.n_requests, "tokens", "halving")
+    told = window.advertised
+    bound = (
+        None if told is None else Bound(float(told), "tokens", "the context that the server tells", "its own routes")
+    )
+    return "longest prompt that is taken whole", number_of(figure), bound
+
+
+def _lengths(most: int) -> list[int]:
+    """Doubling from the shortest; the last is the longest there is."""
+    sizes = [_SHORTEST]
+    while sizes[-1] * 2 < most:
+        sizes.append(sizes[-1] * 2)
+    if most > _SHORTEST:
+        sizes = [size for size in sizes if size * 1.25 < most] + [most]
+    return sizes
+
+
+def _in_words(trial: Trial) -> str:
+    words = {"whole": "taken whole", "cut": f"cut to {trial.n_counted or 0:,} without a word", "lost": "not answered"}
+    return f"{trial.n_sent:,} tokens: " + words.get(trial.what, f"refused: {trial.said}")
+
+
+def _mean_tokens(answered: list[Answered], size: int) -> int:
+    counted = [one.n_prompt_tokens for one in answered if one.n_prompt_tokens is not None]
+    return round(sum(counted) / len(counted)) if counted else size
+
+
+def _tpots(answered: list[Answered]) -> FloatArray:
+    return np.array(
+        [
+            (one.e2e_s - one.ttft_s) / (one.n_output_tokens - 1)
+            for one in answered
+            if one.e2e_s is not None and one.ttft_s is not None
+            if one.n_output_tokens is not None and one.n_output_tokens > 1
+        ]
+    )
+
+
+def _kv_ratio(run: Run) -> Estimate | Missing:
+    """The most that was seen in use while the requests ran."""
+    _, values = series(run.trace().samples, "server", "kv_used_ratio")
+    if not len(values):
+        return Missing("the server has no gauge of its KV cache", 0, "ratio")
+    return exact(float(values.max()), n=len(values), unit="ratio", method="largest of the readings")
