@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from inferometer.analysis.latency import LatencyExamination
+from inferometer.analysis.latency_examined import ALONE, Measured, again, examined, in_flight
 from inferometer.emulate.batch import Batch, Sequence
-from inferometer.emulate.law import ServiceLaw
+from inferometer.emulate.defects import change_batch, n_threads
+from inferometer.emulate.emulation import Setting
 from inferometer.emulate.prefixes import PrefixCache
 from inferometer.kinds import ChunkKind, Outcome, Phase
 from inferometer.records import CHUNK, SAMPLE, Trace, empty_requests
@@ -27,25 +29,51 @@ GAUGES_EVERY_NS = NS_PER_S
 
 @dataclass
 class Engine:
-    """An engine to be driven. `n_threads`: requests that are heard at a time. `tells`: its clock's times, gauges.
-    `t_ns`: where its virtual time stands; loads come one after another, as in an examination."""
+    """An engine to be driven, with the defects of its setting. `tells`: which of its own times a request is told.
 
-    law: ServiceLaw
-    n_slots: int = 16
-    n_threads: int | None = None
+    `t_ns`: where its virtual time stands; loads come one after another, as in an examination.
+    """
+
+    setting: Setting
     tells: str = "queue and prefill"
-    seed: int = 0
-    kv_tokens: int = 1 << 30
     late_us: float = 60.0
-    plant: Callable[[Batch], None] = lambda _: None
     t_ns: int = 0
+    n_threads: int | None = None
     batch: Batch = field(init=False)
 
     def __post_init__(self) -> None:
+        setting = self.setting
         self.batch = Batch(
-            self.law, n_slots=self.n_slots, kv_tokens=self.kv_tokens, prefixes=PrefixCache(0), seed=self.seed
+            setting.law,
+            n_slots=setting.slots,
+            kv_tokens=setting.kv_tokens,
+            prefixes=PrefixCache(0),
+            seed=setting.seed,
         )
-        self.plant(self.batch)
+        change_batch(self.batch, setting)
+        self.n_threads = n_threads(setting, self.n_threads)
+
+
+def examine(
+    engine: Engine, concurrency: int, *, longest: int, short_s: float = 4.0, long_s: float = 40.0
+) -> LatencyExamination:
+    """The runs of `inferometer explain latency`, in virtual time."""
+    runs: list[Measured] = []
+
+    def take(name: str, n: int, window_s: float, n_inputs: tuple[int, int] = (128, 128)) -> None:
+        begun_s = engine.t_ns / NS_PER_S
+        trace = closed_loop(engine, n, window_s=window_s, n_inputs=n_inputs, seed=engine.setting.seed)
+        runs.append(Measured(name, n, begun_s, name, trace))
+
+    take("alone, short", 1, short_s, (16, 16))
+    take(ALONE, 1, short_s)
+    take("alone, long", 1, short_s, (longest, longest))
+    take(in_flight(concurrency), concurrency, long_s)
+    take(in_flight(concurrency // 2), concurrency // 2, 2 * short_s)
+    take(f"{in_flight(4)}, mixed", 4, 2 * short_s, (16, longest))
+    take(again(ALONE), 1, short_s)
+    n_slots = engine.setting.slots if engine.tells == "prefill" else None
+    return examined(runs, concurrency=concurrency, n_slots=n_slots, connect_s=np.full(20, 5e-5), relief={})
 
 
 @dataclass

@@ -26,7 +26,6 @@ from inferometer.records import Trace
 from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, effective_n, quantile_estimate
 from inferometer.stats.nonnegative import NonnegativeFit, fit_nonnegative
 
-
 MIN_SPANS = 50  # fewer tell four coefficients from nothing
 N_BLOCKS = 16  # slices of time of each run
 MIN_PREFILLED = 1.0  # prompt tokens in a span, from which on somebody was computing one
@@ -148,9 +147,7 @@ def _errors(loads: Sequence[Load], i: int) -> FloatArray:
 
 def _cover(others: Sequence[Load], held: Load) -> bool:
     """Whether the others know what this load has: sequences together, and prompts of others."""
-    return (not _is_shared(held) or any(map(_is_shared, others))) and (
-        not _is_met(held) or any(map(_is_met, others))
-    )
+    return (not _is_shared(held) or any(map(_is_shared, others))) and (not _is_met(held) or any(map(_is_met, others)))
 
 
 def _is_shared(load: Load) -> bool:

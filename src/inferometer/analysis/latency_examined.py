@@ -74,13 +74,13 @@ def examined(
     by_name = {load.name: load for load in loads}
     usual = by_name.get(ALONE)
     operating = by_name.get(in_flight(concurrency), usual)
-    stalls = find_stalls([run.trace for run in runs])
+    stalls = find_stalls([run.trace for run in runs], [_slower(run, slower) for run in runs])
     held_up = hold_up([run.trace for run in runs if run.concurrency > 1])
     if isinstance(held_up, Missing):
         missing.append(f"how long a prompt holds up others: {held_up.reason}")
-    held_up = held_up if isinstance(held_up, HoldUp) else None
+    known = held_up if isinstance(held_up, HoldUp) else None
     shares = latency.shares_of(operating, is_unheard=is_unheard(operating)) if operating is not None else []
-    found = findings_of(operating, stalls, held_up, slower, relief)
+    found = findings_of(operating, stalls, known, slower, relief)
     nothing = number_of(Missing("nothing was answered", 0, "s"))
     row = Row("latency", "", nothing, None, worst_first(found), missing)
     return LatencyExamination(
@@ -94,7 +94,7 @@ def examined(
         shares=shares,
         resource="throttling" if slower is not None and slower.is_told else shares[0].resource if shares else "",
         stalls=stalls,
-        held_up=held_up,
+        held_up=known,
         slowdown=slower,
     )
 
@@ -128,11 +128,16 @@ def _modelled(runs: Sequence[Measured]) -> tuple[Fitted | Missing, Slowdown | No
         slower = Slowdown(slower.factor, slowdown.since_when_s(began, model), slower.shown_by)
     if slower.at_s is None:
         return model, slower
-    before = [
-        load.until(round((slower.at_s - run.begun_s) * NS_PER_S)) for run, load in zip(runs, loads, strict=True)
-    ]
+    before = [load.until(round((slower.at_s - run.begun_s) * NS_PER_S)) for run, load in zip(runs, loads, strict=True)]
     refitted = fit_model(before)
     return (refitted if isinstance(refitted, Fitted) else model), slower
+
+
+def _slower(run: Measured, slower: Slowdown | None) -> float:
+    """By which factor the machine was slower in a run."""
+    if slower is None or not slower.is_told or slower.at_s is None or run.begun_s < slower.at_s:
+        return 1.0
+    return slower.factor.value or 1.0
 
 
 def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int | None) -> LoadRow:

@@ -134,13 +134,15 @@ def _sooner(seconds: float) -> str:
 def _client(load: LoadRow, relief: Relief) -> Iterator[Finding]:
     ttft = load.ttft
     assert ttft is not None
-    share, seconds = ttft.share("client"), ttft.seconds("client")
-    if share >= CLIENT_SHARE:
-        client = next(part for part in ttft.parts if part.name == "client")
+    client = next(part for part in ttft.parts if part.name == "client")
+    share, seconds = client.share, client.figure.value or 0.0
+    if (client.figure.lo or 0.0) >= CLIENT_SHARE * (ttft.measured.value or 0.0) > 0:
         claim = f"{load.name}: {share:.0%} of the time to first token is ours: requests leave late"
         expected = f"figures that are {format_duration(seconds)} nearer to the server's"
         remedy = _helped(relief, "client", expected)
-        yield _finding("client", claim, "the measuring client", "its stamps: due and sent", client.figure, remedy=remedy)
+        yield _finding(
+            "client", claim, "the measuring client", "its stamps: due and sent", client.figure, remedy=remedy
+        )
 
 
 def _stalls(stalls: Stalls, held_up: HoldUp | None, relief: Relief) -> Iterator[Finding]:

@@ -3,9 +3,9 @@
 
 Every part is reckoned request by request and says how it was had; what no part claims is the residual, and is shown.
 
-    TTFT  connect         a connection that had to be opened on the way       by probes of connections alone
+    TTFT  connect         a connection that had to be opened on the way       by probes alone
           client          from due to sent, without that                      our clock
-          http            there and back, and reading the prompt              what is outside of the server's work, alone
+          http            there and back, and reading the prompt              what is outside of its work, alone
           queue           until it is begun                                   the server's clock, or by difference
           prefill         the prompt is computed                              the server's clock, or by fit
           first decode    the iteration that ends it, without the prompt      by fit
@@ -84,7 +84,9 @@ def http_alone_s(traces: Sequence[Trace], model: Fitted) -> float:
     found = [np.zeros(0)]
     for trace in traces:
         times = _Times.of(trace, model)
-        found.append((times.ttft_s - times.late_s - times.queue_told_s - times.prefill_s - times.first_s)[times.counted])
+        found.append(
+            (times.ttft_s - times.late_s - times.queue_told_s - times.prefill_s - times.first_s)[times.counted]
+        )
     left = np.concatenate(found)
     left = left[np.isfinite(left)]
     return float(np.median(left)) if len(left) else math.nan

@@ -16,7 +16,7 @@ import numpy as np
 
 from inferometer.analysis.iteration_model import Fitted, Load
 from inferometer.analysis.number import Number, number_of
-from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, mean_estimate, t_critical
+from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, mean_estimate
 from inferometer.units import NS_PER_S
 
 MIN_SLICES = 4  # on either side of a step
@@ -61,7 +61,11 @@ def again(first: Load, later: Load, model: Fitted) -> Slowdown | Missing:
 
 def since_when_s(loads: Sequence[tuple[float, Load]], model: Fitted) -> float | None:
     """The best step over all runs, each with the instant at which it began."""
-    found = [np.column_stack([part[:, 0] + t_begun_s, part[:, 1]]) for t_begun_s, load in loads for part in [_slices(load, model)]]
+    found = [
+        np.column_stack([part[:, 0] + t_begun_s, part[:, 1]])
+        for t_begun_s, load in loads
+        for part in [_slices(load, model)]
+    ]
     slices = np.concatenate(found)
     if len(slices) < 2 * MIN_SLICES:
         return None

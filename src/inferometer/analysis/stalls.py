@@ -75,9 +75,10 @@ class HoldUp(msgspec.Struct, frozen=True):
     usual_s: float
 
 
-def find_stalls(traces: Sequence[Trace]) -> Stalls:
-    """In all runs together."""
-    found = [_Gaps.of(trace) for trace in traces]
+def find_stalls(traces: Sequence[Trace], slower: Sequence[float] = ()) -> Stalls:
+    """In all runs together. `slower`: by which factor the machine was slower in each: what would have been no stall
+    before is that factor's doing."""
+    found = [_Gaps.of(trace, factor) for trace, factor in zip(traces, slower or [1.0] * len(traces), strict=True)]
     events = [event for each in found for event in each.events()]
     lengths = np.sort([event.seconds for event in events])
     stalled_s = sum(float(each.spans.seconds[each.is_stall].sum()) for each in found)
@@ -145,10 +146,10 @@ class _Gaps:
         self.spans, self.is_stall, self.has, self.is_silent = each, is_stall, has, is_silent
 
     @classmethod
-    def of(cls, trace: Trace) -> _Gaps:
+    def of(cls, trace: Trace, slower: float) -> _Gaps:
         each = company.gaps(trace)
         each = each.of(is_ok(trace.requests)[each.rows])
-        is_stall = np.asarray(each.seconds > stall_limits(each))
+        is_stall = np.asarray(each.seconds > slower * stall_limits(each))
         done = company.prefills(trace)
         lasting = np.maximum(each.t_end_ns - each.t_start_ns, 1)
         computing = _any_of(done.t_begun_ns, done.t_first_ns)
@@ -229,5 +230,3 @@ def _period_s(runs: Sequence[Sequence[_Event]]) -> float | None:
     if len(found) < MIN_PERIODIC or found.std() > MAX_UNEVEN * found.mean():
         return None
     return float(found.mean())
-
-

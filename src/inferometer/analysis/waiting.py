@@ -17,10 +17,10 @@ from inferometer.analysis.number import Number, number_of
 from inferometer.metrics import company
 from inferometer.metrics.company import Course
 from inferometer.metrics.rows import is_counted, is_ok
-from inferometer.metrics.samples import series, within
+from inferometer.metrics.samples import series
 from inferometer.metrics.window import windows_of
 from inferometer.records import NEVER, Trace
-from inferometer.stats import Estimate, Missing, mean_estimate
+from inferometer.stats import Estimate, FloatArray, Missing, mean_estimate
 from inferometer.units import NS_PER_S
 
 SOURCE = "server"
@@ -41,22 +41,24 @@ class Waiting(msgspec.Struct, frozen=True):
 
 def waiting(trace: Trace, n_slots: int | None, http_s: float) -> Waiting:
     """`http_s`: what a request is on its way anyway."""
-    windows = windows_of(trace)
-    running, queued = (within(trace.samples, SOURCE, f"requests_{name}", windows) for name in ("running", "waiting"))
-    t_ns, _ = series(trace.samples, SOURCE, "requests_running")
+    t_ns, running = series(trace.samples, SOURCE, "requests_running")
+    t_queued_ns, queued = series(trace.samples, SOURCE, "requests_waiting")
     inside = np.zeros(len(t_ns), bool)
-    for window in windows:
-        inside |= (t_ns > window.t_start_ns) & (t_ns <= window.t_end_ns + NS_PER_S)
+    for window in windows_of(trace):  # a reading after it, when nobody comes any more, tells nothing
+        inside |= (t_ns > window.t_start_ns) & (t_ns <= window.t_end_ns)
     requests = trace.requests[trace.requests["t_sent_ns"] != NEVER]
     ends = np.where(requests["t_end_ns"] == NEVER, np.iinfo(np.int64).max // 2, requests["t_end_ns"])
     ones = np.ones(len(requests))
     ours = Course(np.concatenate([requests["t_sent_ns"], ends]), np.concatenate([ones, -ones]))
-    in_flight = ours.at(t_ns[inside])
-    told = len(queued) == len(running) == len(in_flight) and len(running) > 0
+    told = len(t_queued_ns) == len(t_ns) and bool(inside.any())
     none = Missing("the server does not tell", 0, "requests")
-    figures = (in_flight, running, queued, in_flight - running - queued) if told else (None,) * 4
-    means = [none if one is None else mean_estimate(one, unit="requests", of="readings") for one in figures]
-    return Waiting(*(number_of(one) for one in means), number_of(_idle_wait(trace, n_slots, http_s)), n_slots)
+    figures: tuple[FloatArray | None, ...] = (None,) * 4
+    if told:
+        in_flight, running, queued = ours.at(t_ns[inside]), running[inside], queued[inside]
+        figures = in_flight, running, queued, in_flight - running - queued
+    means = [number_of(none if one is None else mean_estimate(one, unit="requests", of="readings")) for one in figures]
+    in_flight_, running_, queued_, unseen = means
+    return Waiting(in_flight_, running_, queued_, unseen, number_of(_idle_wait(trace, n_slots, http_s)), n_slots)
 
 
 def _idle_wait(trace: Trace, n_slots: int | None, http_s: float) -> Estimate | Missing:

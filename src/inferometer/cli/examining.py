@@ -93,9 +93,7 @@ def busiest_of(config: Experiment, concurrency: int | None) -> Experiment:
     )
 
 
-def latency(
-    config: Experiment, concurrency: int | None, budget_s: float, format: Format, *, is_quiet: bool
-) -> int:
+def latency(config: Experiment, concurrency: int | None, budget_s: float, format: Format, *, is_quiet: bool) -> int:
     """Returns the exit code. Raises: as `examine`."""
 
     def work(at: Bench) -> msgspec.Struct:

@@ -111,9 +111,7 @@ def _law(model: IterationModel | None, width: int) -> list[str]:
         number: Number = getattr(model, name)
         told = number.figure
         if isinstance(told, Estimate) and name == "d":
-            told = Estimate(
-                1e3 * told.value, 1e3 * told.lo, 1e3 * told.hi, told.level, told.n, "s", told.method
-            )
+            told = Estimate(1e3 * told.value, 1e3 * told.lo, 1e3 * told.hi, told.level, told.n, "s", told.method)
         elif isinstance(told, Estimate):
             told = Estimate(told.value, told.lo, told.hi, told.level, told.n, "s", told.method)
         parts.append(f"{words} {figure_text(told)}")
@@ -130,8 +128,13 @@ def _stalls(stalls: Stalls | None, width: int) -> list[str]:
     if stalls is None:
         return []
     if not stalls.n_events:
-        return filled("stalls", ["none: no gap was longer than 200 ms and 5 times the usual"], width=width, indent=INDENT)
-    told = [f"{stalls.n_events:,} in {100 * stalls.lost:.1f} % of the streams' time", f"cause {stalls.cause or 'not known'}"]
+        return filled(
+            "stalls", ["none: no gap was longer than 200 ms and 5 times the usual"], width=width, indent=INDENT
+        )
+    told = [
+        f"{stalls.n_events:,} in {100 * stalls.lost:.1f} % of the streams' time",
+        f"cause {stalls.cause or 'not known'}",
+    ]
     told += [
         f"{one.name} {100 * one.share:.0f} % of them, {100 * one.share_else:.0f} % of other time"
         for one in stalls.coincidences

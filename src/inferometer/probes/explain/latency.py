@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from msgspec import structs
 
 from inferometer import experiment
@@ -41,10 +40,11 @@ MOST_SLOTS = 16  # of those it tells, that are filled
 N_HANDSHAKES = 20
 _ALONE, _TOGETHER = 0.06, 0.1  # shares of the budget, of each run
 _LEAST_S, _MOST_S = 2.0, 20.0  # of a run but the operating one
-_OVERHEAD_S = 1.5  # of a run, beside its window and warm-up
-TIMES_LONGER = 8  # a long prompt, against the usual one; as far as context and time allow
+_OVERHEAD_S = 1.5  # of a run, beside its window and warm-up; then as measured
+TIMES_LONGER = 8  # a long prompt, against the usual one, where the server does not tell its context
 _LONG_S = 0.8  # what the longest prompt may take alone
 SPARE_TOKENS = 64  # for a template
+_READ_EVERY_S = 0.5  # gauges: means over readings within a run need some
 _SHORT = 16  # tokens
 _LATENCY_S = 0.5  # of a request, before one was measured
 _MIXED = 4  # in flight, of lengths from short to long
@@ -63,6 +63,7 @@ class _Going:
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
     connect_s: list[float] = field(default_factory=list)
+    overhead_s: float = _OVERHEAD_S
 
     def left_s(self) -> float:
         return self.budget_s - (self.bench.used_s() - self.t_start_s)
@@ -90,7 +91,9 @@ class _Going:
         """The load that is explained, for as long as there is time; then fewer, and lengths that are mixed."""
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
         n_more = 2 + (half > 1)
-        rest_s = self.left_s() - alone_s - (n_more - 1) * together_s - (n_more + 1) * (self._warmup_s(2) + _OVERHEAD_S)
+        rest_s = (
+            self.left_s() - alone_s - (n_more - 1) * together_s - (n_more + 2) * (self._warmup_s(2) + self.overhead_s)
+        )
         self._take(in_flight(self.concurrency), self.concurrency, max(together_s, rest_s))
         if half > 1:
             self._take(in_flight(half), half, together_s)
@@ -103,8 +106,11 @@ class _Going:
         word = name.replace(" in flight", "").replace(", ", "-").replace(" ", "-")
         word = word if word.startswith("alone") else f"c{word}"
         warmup_s = min(window_s / 2, self._warmup_s(concurrency))
+        if bench.config.scrape_every_s:
+            changes["scrape_every_s"] = min(bench.config.scrape_every_s, _READ_EVERY_S)
         run = bench.take(word, concurrency=concurrency, window_s=window_s, warmup_s=warmup_s, **changes)
         trace = indexed(run.trace())
+        self.overhead_s = bench.used_s() - self.t_start_s - begun_s - window_s - warmup_s
         if self.facts is None or concurrency == self.concurrency:
             self.facts = summarize(trace)
         self.taken.append(Measured(name, concurrency, begun_s, str(run.path.relative_to(bench.folder)), trace))
@@ -120,10 +126,9 @@ class _Going:
         return found.value if isinstance(found, Estimate) else _LATENCY_S
 
     def _longest(self, n_input: int, n_output: int) -> int:
-        """Tokens of a long prompt: so many times the usual, if it fits, and does not take too long."""
+        """Tokens of a long prompt: as fits, and does not take too long."""
         context = self.bench.facts.context_tokens
-        most = n_input * TIMES_LONGER
-        most = most if context is None else min(most, context - n_output - SPARE_TOKENS)
+        most = n_input * TIMES_LONGER if context is None else context - n_output - SPARE_TOKENS
         found = [_first_tokens(one.trace) for one in self.taken]
         if any(one is None for one in found):
             return most
@@ -164,9 +169,7 @@ def examine(bench: Bench, budget_s: float = BUDGET_S, concurrency: int | None = 
         relief=relief_of(bench.engine, concurrency),
         not_measured=going.not_measured,
     )
-    row = structs.replace(
-        found.row, seconds=budget_s - going.left_s(), n_requests=bench.n_requests - going.n_before
-    )
+    row = structs.replace(found.row, seconds=budget_s - going.left_s(), n_requests=bench.n_requests - going.n_before)
     return structs.replace(
         found,
         row=row,

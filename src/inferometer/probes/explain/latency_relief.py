@@ -16,7 +16,10 @@ SPARE_THREADS = 4  # for whoever looks at health and metrics
 PIECE = 512  # tokens of a prompt between two tokens of others
 
 # By engine: flag, and what it takes ({n}: requests in flight).
-_THREADS: Mapping[str, tuple[str, str]] = {"llama.cpp": ("--threads-http {n}", SEEN), "vllm": ("--api-server-count 2", SEEN)}
+_THREADS: Mapping[str, tuple[str, str]] = {
+    "llama.cpp": ("--threads-http {n}", SEEN),
+    "vllm": ("--api-server-count 2", SEEN),
+}
 _PIECES: Mapping[str, tuple[str, str]] = {
     "llama.cpp": (f"--batch-size {PIECE} --ubatch-size {PIECE}", SEEN),
     "vllm": (f"--max-num-batched-tokens {PIECE}", SEEN),
@@ -42,7 +45,9 @@ def relief_of(engine: Engine, n_in_flight: int) -> dict[str, Remedy]:
             source=threads_source,
         ),
         "slots": Remedy(
-            "let it work on more at a time" if has_slots else "let it work on more at a time, or start another beside it",
+            "let it work on more at a time"
+            if has_slots
+            else "let it work on more at a time, or start another beside it",
             (f"max_concurrency={n_in_flight}",) if has_slots else (),
             source=SEEN if has_slots else "",
         ),
