@@ -6,10 +6,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
+from inferometer.emulate.batch import Batch, Sequence
 from inferometer.emulate.catalogue import EMULATIONS, make_setting
 from inferometer.emulate.defects import DEFECTS, batch_defects, change_wish
+from inferometer.emulate.defects import DEFECTS, change_batch, change_wish, n_threads
 from inferometer.emulate.emulation import Wish
+from inferometer.emulate.law import ServiceLaw
+from inferometer.emulate.prefixes import PrefixCache
 from inferometer.errors import UsageError
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -54,6 +59,54 @@ def test_shortens_answers_bounds_what_is_asked_for():
     assert len(bounds) > 10
     assert 20 <= min(bounds) < max(bounds) <= 300
     assert changed(wish_of(10, n_most=15), "shortens-answers").n_most == 15
+
+
+def batch_with(*names, **fields):
+    setting = make_setting("vllm", slots=4, context=16_384, law=ServiceLaw(a=10.0, b=0.01, c=1.0, d=0.0), **fields)
+    setting = structs.replace(setting, defects=frozenset(names))
+    batch = Batch(setting.law, n_slots=setting.slots, kv_tokens=setting.kv_tokens, prefixes=PrefixCache(0))
+    change_batch(batch, setting)
+    return batch
+
+
+def iterations(batch, n):
+    t_ns, found = 0, []
+    for _ in range(n):
+        found.append(one := batch.begin(t_ns))
+        batch.complete(one)
+        t_ns = one.t_end_ns
+    return found
+
+
+def test_prefill_alone_computes_a_prompt_whole_while_nobody_decodes():
+    batch = batch_with("prefill-alone")
+    batch.arrive(Sequence(100, 50, 0))
+    first, second = iterations(batch, 2)
+    assert (first.n_prefill_tokens, second.n_decoding) == (100, 1)
+    batch.arrive(Sequence(10_000, 50, 0))
+    alone, together = iterations(batch, 2)
+    assert (alone.n_prefill_tokens, alone.n_decoding, len(alone.producing)) == (10_000, 0, 1)
+    assert (together.n_prefill_tokens, together.n_decoding) == (0, 2)
+
+
+def test_throttles_slows_down_from_its_instant_by_a_factor_of_the_seed():
+    factors = set()
+    for seed in range(10):
+        batch = batch_with("throttles", throttled_after_s=0.05, seed=seed)
+        batch.arrive(Sequence(100, 50, 0))
+        lasts = [one.t_end_ns - one.t_start_ns for one in iterations(batch, 10)]
+        assert lasts[1] == 11_000_000, "10 ms, and 1 ms for a sequence"
+        assert set(lasts[5:]) == {lasts[-1]}
+        factors.add(round(lasts[-1] / lasts[1], 6))
+    assert len(factors) == 10
+    assert 1.5 <= min(factors) < max(factors) <= 2.5
+
+
+def test_few_threads_are_fewer_than_the_slots():
+    found = {n_threads(make_setting("vllm", slots=16, seed=seed, defects=["few-threads"]), None) for seed in range(20)}
+    assert len(found) > 3
+    assert 2 <= min(found) < max(found) <= 8
+    assert n_threads(make_setting("vllm"), 20) == 20
 
 
 @pytest.mark.parametrize("engine", [emulation.name for emulation in EMULATIONS])

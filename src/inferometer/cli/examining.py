@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from inferometer.embedded import models
 from inferometer.errors import UsageError
 from inferometer.probes.bench import Bench, bench
 from inferometer.probes.explain import accuracy as accuracy_of
+from inferometer.probes.explain import latency as latency_of
 from inferometer.probes.explain import limits as limits_of
 from inferometer.probes.explain import scale as scaling
 from inferometer.probes.points import MOST_STARTED, Stopped
@@ -133,6 +135,31 @@ def accuracy(
 
     greatest = greatest_of(config)
     return examine(probing.ACCURACY, config, greatest, wish.budget_s, format, work, what="accuracy", is_quiet=is_quiet)
+def busiest_of(config: Experiment, concurrency: int | None) -> Experiment:
+    """The load for which a server that we start is made where latency is asked for: so many at a time, and prompts
+    some times longer than usual, as far as its model has room."""
+    shape = experiment.shape_of(config)
+    n_output = math.ceil(shape.outputs.mean)
+    longest = latency_of.TIMES_LONGER * shape.inputs.mean
+    if config.is_embedded:
+        longest = min(longest, models.choose(config.model).context_tokens - n_output - latency_of.SPARE_TOKENS)
+    is_longer = shape.inputs.kind != "file" and longest > shape.inputs.mean
+    return replace(
+        config,
+        rate=None,
+        concurrency=concurrency or latency_of.CONCURRENCY,
+        input_tokens=str(int(longest)) if is_longer else config.input_tokens,
+    )
+
+
+def latency(config: Experiment, concurrency: int | None, budget_s: float, format: Format, *, is_quiet: bool) -> int:
+    """Returns the exit code. Raises: as `examine`."""
+
+    def work(at: Bench) -> msgspec.Struct:
+        return latency_of.examine(at, budget_s, concurrency)
+
+    greatest = busiest_of(config, concurrency)
+    return examine(probing.LATENCY, config, greatest, budget_s, format, work, what="latency", is_quiet=is_quiet)
 
 
 def limits(config: Experiment, budget_s: float, format: Format, *, is_quiet: bool) -> int:

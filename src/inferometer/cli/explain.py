@@ -22,12 +22,14 @@ class Challenges(TyperGroup):
         return super().parse_args(ctx, args)
 
 from inferometer.cli import explain_accuracy, explain_cost, explain_limits, explain_memory
+from inferometer.cli import explain_cost, explain_latency, explain_limits, explain_memory
 
 app = typer.Typer(
     cls=Challenges, help="Explain what limits a model or an engine, and what would help.", rich_markup_mode=None
 )
 app.command(ALL)(explain_target.target)
 app.command("limits")(explain_limits.limits)
+app.command("latency")(explain_latency.latency)
 app.command("memory")(explain_memory.memory)
 app.command("cost")(explain_cost.cost)
 app.command("scale")(explain_scale.scale)

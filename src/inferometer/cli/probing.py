@@ -18,10 +18,12 @@ from inferometer.analysis import limit as limits
 from inferometer.analysis import scale as scaling
 from inferometer.analysis import accuracy as accuracies
 from inferometer.analysis import curve, token_limits
+from inferometer.analysis import latency as latencies
 from inferometer.analysis import limit as limits
 from inferometer.analysis.accuracy import AccuracyExamination
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.explanation import Explanation
+from inferometer.analysis.latency import LatencyExamination
 from inferometer.analysis.limit import LimitSearch
 from inferometer.analysis.scale import ScaleExamination
 from inferometer.analysis.token_limits import LimitsExamination
@@ -37,6 +39,7 @@ from inferometer.probes.explain.whole import Examination
 from inferometer.probes.results import read_result
 from inferometer.report import explain as explain_text
 from inferometer.report import explain_accuracy as accuracy_text
+from inferometer.report import explain_latency as latency_text
 from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_scale as scale_text
 from inferometer.report import limit as limit_text
@@ -115,6 +118,7 @@ def limit_exit_code(result: LimitSearch) -> int:
 
 def examination_exit_code(result: Examination) -> int:
 def examination_exit_code(result: LimitsExamination | AccuracyExamination) -> int:
+def examination_exit_code(result: LatencyExamination | LimitsExamination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
 
@@ -176,6 +180,15 @@ ACCURACY = Kind(
     examination_exit_code,
 )
 KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, ACCURACY)}  # a folder is known by its file
+LATENCY = Kind(
+    "an examination",
+    latencies.FILE,
+    LatencyExamination,
+    latencies.SCHEMA,
+    latency_text.render,
+    examination_exit_code,
+)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, LATENCY)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:

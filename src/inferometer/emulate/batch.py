@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inferometer.emulate.law import ServiceLaw
@@ -102,6 +103,9 @@ class Batch:
         self.prefixes = prefixes
         self.running: list[Sequence] = []
         self.waiting: deque[Sequence] = deque()
+        # Faults, planted by defects.py: prompts are computed whole and alone; iterations take longer by a factor.
+        self.prefills_alone = False
+        self.slowdown: Callable[[int], float] | None = None
         self._is_anybody_leaving = False
         self._dies_when_full = dies_when_full
         self._pauses = pauses
@@ -140,7 +144,9 @@ class Batch:
         self._admit(t_ns)
         if not self.running:
             return None
-        n_left, n_context = PREFILL_TOKENS, 0
+        is_alone = self.prefills_alone and any(one.n_kept_tokens < one.n_prefill_tokens for one in self.running)
+        n_most = NEVER_NS if is_alone else PREFILL_TOKENS
+        n_left, n_context = n_most, 0
         for sequence in self.running:
             n_missing = sequence.n_prefill_tokens - sequence.n_kept_tokens
             if n_missing > 0:
@@ -150,6 +156,8 @@ class Batch:
                     iteration.prefills.append((sequence, n_taken))
                 if n_taken < n_missing:
                     continue
+            elif is_alone:
+                continue
             else:
                 iteration.n_decoding += 1
                 n_context += sequence.n_prompt_tokens + sequence.n_done_tokens
@@ -160,6 +168,9 @@ class Batch:
         )
         if self._pauses is not None:
             iteration.t_end_ns += self._pauses.within_ns(t_ns, iteration.t_end_ns)
+        iteration.n_prefill_tokens = n_most - n_left
+        lasts_ns = self.law.iteration_ns(iteration.n_prefill_tokens, iteration.n_decoding, n_context, self._rng)
+        iteration.t_end_ns = t_ns + (lasts_ns if self.slowdown is None else round(lasts_ns * self.slowdown(t_ns)))
         return iteration
 
     def complete(self, iteration: Iteration) -> list[Sequence]:

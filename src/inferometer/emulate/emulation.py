@@ -25,6 +25,8 @@ from inferometer.emulate.spoken import Spoken, Style
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS."""
+    """How one emulated engine is started. `traps`: the names of those that are set; `defects`: of those planted.
+    `throttled_after_s`: of work, when one of these begins."""
 
     engine: str
     model: str
@@ -36,6 +38,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     defects: frozenset[str] = frozenset()
     mind: str = "words"
+    throttled_after_s: float = 60.0
 
 
 class Trap(NamedTuple):

@@ -25,6 +25,7 @@ from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
 from inferometer.emulate.defects import batch_defects, change_wish
 from inferometer.emulate.defects import change_answer, change_wish, change_wish_beside
+from inferometer.emulate.defects import change_batch, change_wish, n_threads
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.emulate.mind import mind_of
@@ -71,11 +72,12 @@ class EmulatedServer(Server):
             **batch_defects(setting),
         )
         self._mind = mind_of(setting.mind)
+        change_batch(batch, setting)
         self._live = Live(setting, batch, Gauges(), cache)
         self._iteration: Iteration | None = None
         self._answering: dict[Sequence, Answering] = {}
         self._leaving: list[Sequence] = []  # their clients have left
-        self._n_threads = self._emulation.threads(setting)
+        self._n_threads = n_threads(setting, self._emulation.threads(setting))
         self._unheard: deque[tuple[Connection, HttpRequest, int]] = deque()  # with the instant they came
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
