@@ -12,10 +12,12 @@ from inferometer.emulate.batch import Batch, Sequence
 from inferometer.emulate.catalogue import EMULATIONS, make_setting
 from inferometer.emulate.defects import DEFECTS, batch_defects, change_wish
 from inferometer.emulate.defects import DEFECTS, change_batch, change_wish, n_threads
+from inferometer.emulate.defects import DEFECTS, bytes_left, change_wish
 from inferometer.emulate.emulation import Wish
 from inferometer.emulate.law import ServiceLaw
 from inferometer.emulate.prefixes import PrefixCache
 from inferometer.errors import UsageError
+from inferometer.host.sample import EngineSampler
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -107,6 +109,30 @@ def test_few_threads_are_fewer_than_the_slots():
     assert len(found) > 3
     assert 2 <= min(found) < max(found) <= 8
     assert n_threads(make_setting("vllm"), 20) == 20
+def test_small_cache_holds_little_more_than_one_request():
+    rooms = {
+        make_setting("vllm", slots=16, context=1000, seed=seed, defects=["small-cache"]).kv_tokens for seed in range(20)
+    }
+    assert len(rooms) > 10
+    assert 1000 <= min(rooms) < max(rooms) <= 1300
+
+
+def test_leaks_memory_leaves_some_of_every_request_behind():
+    left = {bytes_left(make_setting("vllm", seed=seed, defects=["leaks-memory"])) for seed in range(20)}
+    assert len(left) > 10
+    assert 65_536 <= min(left) < max(left) <= 262_144
+    assert bytes_left(make_setting("vllm")) == 0
+
+
+def test_what_leaks_is_really_held(emulated):
+    client = emulated("vllm", defects=["leaks-memory"])
+    sampler = EngineSampler([client.engine.pid])
+    before = dict(sampler.read())["private_bytes"]
+    for _ in range(40):
+        client.ask(COMPLETIONS, {"prompt": "one two", "max_tokens": 2})
+    grown = dict(sampler.read())["private_bytes"] - before
+    sampler.close()
+    assert grown > 40 * 0.9 * bytes_left(client.engine.setting)
 
 
 @pytest.mark.parametrize("engine", [emulation.name for emulation in EMULATIONS])

@@ -21,11 +21,17 @@ from inferometer.analysis import curve, token_limits
 from inferometer.analysis import latency as latencies
 from inferometer.analysis import limit as limits
 from inferometer.analysis.accuracy import AccuracyExamination
+from inferometer.analysis import cost as costs
+from inferometer.analysis import curve, token_limits
+from inferometer.analysis import limit as limits
+from inferometer.analysis import memory as memories
+from inferometer.analysis.cost import CostExamination
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.explanation import Explanation
 from inferometer.analysis.latency import LatencyExamination
 from inferometer.analysis.limit import LimitSearch
 from inferometer.analysis.scale import ScaleExamination
+from inferometer.analysis.memory import MemoryExamination
 from inferometer.analysis.token_limits import LimitsExamination
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
@@ -42,6 +48,9 @@ from inferometer.report import explain_accuracy as accuracy_text
 from inferometer.report import explain_latency as latency_text
 from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_scale as scale_text
+from inferometer.report import explain_cost as cost_text
+from inferometer.report import explain_limits as limits_text
+from inferometer.report import explain_memory as memory_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
 from inferometer.report.html import explanation as explain_page
@@ -119,6 +128,7 @@ def limit_exit_code(result: LimitSearch) -> int:
 def examination_exit_code(result: Examination) -> int:
 def examination_exit_code(result: LimitsExamination | AccuracyExamination) -> int:
 def examination_exit_code(result: LatencyExamination | LimitsExamination) -> int:
+def examination_exit_code(result: LimitsExamination | MemoryExamination | CostExamination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
 
@@ -189,6 +199,11 @@ LATENCY = Kind(
     examination_exit_code,
 )
 KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, LATENCY)}  # a folder is known by its file
+MEMORY = Kind(
+    "an examination", memories.FILE, MemoryExamination, memories.SCHEMA, memory_text.render, examination_exit_code
+)
+COST = Kind("an examination", costs.FILE, CostExamination, costs.SCHEMA, cost_text.render, examination_exit_code)
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, MEMORY, COST)}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:

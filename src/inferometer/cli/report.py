@@ -20,6 +20,7 @@ PROBES = (
     "scale.json",
 )  # by which the folder of one is known
 PROBES = ("sweep.json", "limit.json", "limits.json", "accuracy.json")  # by which the folder of one is known
+PROBES = ("sweep.json", "limit.json", "limits.json", "memory.json", "cost.json")  # by which the folder of one is known
 
 
 def report(

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable
 
 from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
-from inferometer.emulate.defects import DEFECTS
+from inferometer.emulate.defects import DEFECTS, change_setting
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
 from inferometer.emulate.mind import MINDS
@@ -60,7 +60,7 @@ def make_setting(
     if mind not in MINDS:
         raise UsageError(f"--mind: there is no mind {mind!r}{_guess(mind, MINDS)}", f"choose {' or '.join(MINDS)}")
     traps -= _known(emulation, "--without", without_traps)
-    return Setting(
+    setting = Setting(
         engine=engine,
         model=model or emulation.model,
         context=context,
@@ -73,6 +73,7 @@ def make_setting(
         defects=_known_defects(defects),
         throttled_after_s=throttled_after_s,
     )
+    return change_setting(setting)
 
 
 def _known(emulation: Emulation, option: str, names: Iterable[str]) -> frozenset[str]:

@@ -14,6 +14,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from inferometer.emulate.batch import Pauses
+import msgspec
+
 from inferometer.emulate.emulation import Setting, Wish
 from inferometer.units import NS_PER_S
 from inferometer.emulate.emulation import Live, Setting, Wish
@@ -38,6 +40,13 @@ CountThreads = Callable[[Setting, random.Random], int]
 class Defect(NamedTuple):
     """Where it lies: `on_wish`: what becomes of a request before the model sees it; `on_batch`: in how the engine goes
     through its iterations; `threads`: in how many requests it hears at a time."""
+ChangeSetting = Callable[[Setting, random.Random], Setting]
+BytesLeft = Callable[[random.Random], int]
+
+
+class Defect(NamedTuple):
+    """`on_wish`: what becomes of a request before the model sees it; `on_setting`: how the engine is started; `left`:
+    bytes that each finished request leaves in its memory; None: the defect lies elsewhere."""
 
     name: str
     says: str
@@ -46,6 +55,8 @@ class Defect(NamedTuple):
     on_answer: ChangeAnswer | None = None
     on_batch: ChangeBatch | None = None
     threads: CountThreads | None = None
+    on_setting: ChangeSetting | None = None
+    left: BytesLeft | None = None
 
 
 def change_wish(wish: Wish, setting: Setting) -> Wish:
@@ -91,6 +102,18 @@ def n_threads(setting: Setting, n_usual: int | None) -> int | None:
 def _planted(setting: Setting) -> list[tuple[Defect, random.Random]]:
     chosen = [defect for defect in DEFECTS if defect.name in setting.defects]
     return [(defect, random.Random(f"{setting.seed}/{defect.name}")) for defect in chosen]
+def change_setting(setting: Setting) -> Setting:
+    """How an engine with these defects is started."""
+    for defect in DEFECTS:
+        if defect.name in setting.defects and defect.on_setting is not None:
+            setting = defect.on_setting(setting, random.Random(f"{setting.seed}/{defect.name}"))
+    return setting
+
+
+def bytes_left(setting: Setting) -> int:
+    """What every finished request leaves behind in the engine's memory."""
+    planted = [defect for defect in DEFECTS if defect.name in setting.defects]
+    return sum(one.left(random.Random(f"{setting.seed}/{one.name}")) for one in planted if one.left is not None)
 
 
 def _drop_middle(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
@@ -173,6 +196,13 @@ def _throttle(batch: Batch, setting: Setting, rng: random.Random) -> None:
 def _few_threads(setting: Setting, rng: random.Random) -> int:
     """A part of the slots."""
     return max(1, round(setting.slots * rng.uniform(0.15, 0.5)))
+def _shrink_cache(setting: Setting, rng: random.Random) -> Setting:
+    """Room for little more than one request of full length, as a real engine insists on."""
+    return msgspec.structs.replace(setting, kv_tokens=round(setting.context * rng.uniform(1.0, 1.3)))
+
+
+def _leave_behind(rng: random.Random) -> int:
+    return round(2 ** rng.uniform(16, 18))  # 64 to 256 KiB
 
 
 DEFECTS: tuple[Defect, ...] = (
@@ -198,4 +228,10 @@ DEFECTS: tuple[Defect, ...] = (
         threads=_few_threads,
     ),
     Defect("throttles", "after a minute of work (--throttled-after) every iteration takes longer", on_batch=_throttle),
+    Defect(
+        "small-cache",
+        "the cache has room for little more than one request of full length",
+        on_setting=_shrink_cache,
+    ),
+    Defect("leaks-memory", "every finished request leaves some of its memory behind", left=_leave_behind),
 )

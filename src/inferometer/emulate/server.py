@@ -26,6 +26,7 @@ from inferometer.emulate.catalogue import emulation_of
 from inferometer.emulate.defects import batch_defects, change_wish
 from inferometer.emulate.defects import change_answer, change_wish, change_wish_beside
 from inferometer.emulate.defects import change_batch, change_wish, n_threads
+from inferometer.emulate.defects import bytes_left, change_wish
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.emulate.mind import mind_of
@@ -78,6 +79,9 @@ class EmulatedServer(Server):
         self._answering: dict[Sequence, Answering] = {}
         self._leaving: list[Sequence] = []  # their clients have left
         self._n_threads = n_threads(setting, self._emulation.threads(setting))
+        self._n_bytes_left = bytes_left(setting)
+        self._left_behind: list[bytes] = []  # by finished requests, if that is its defect
+        self._n_threads = self._emulation.threads(setting)
         self._unheard: deque[tuple[Connection, HttpRequest, int]] = deque()  # with the instant they came
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
@@ -276,6 +280,8 @@ class EmulatedServer(Server):
         for sequence in live.batch.complete(iteration):
             answering = self._answering.pop(sequence)
             live.gauges.note_end(sequence, is_cut=answering.is_cut)
+            if self._n_bytes_left:
+                self._left_behind.append(b"\x01" * self._n_bytes_left)  # written to, so that it is really there
         for sequence in [one for one in self._leaving if one.t_gone_ns <= iteration.t_end_ns]:
             self._leaving.remove(sequence)
             self._answering.pop(sequence, None)  # not there if it was finished
