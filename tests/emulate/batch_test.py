@@ -168,7 +168,9 @@ def test_the_same_arrivals_give_the_same_instants():
 def test_in_a_pause_nothing_moves():
     pauses = Pauses(period_ns=1_000 * MS, length_ns=300 * MS)
     one = Sequence(100, 200, 0)
-    iterations = drive(batch(pauses=pauses), [one])
+    engine = batch()
+    engine.pauses = pauses
+    iterations = drive(engine, [one])
     lengths_ms = [(iteration.t_end_ns - iteration.t_start_ns) / MS for iteration in iterations]
     assert sum(length > 300 for length in lengths_ms) == one.t_last_ns // (1_000 * MS)
     inside = [iteration for iteration in iterations if iteration.t_end_ns % (1_000 * MS) > 700 * MS]
@@ -178,7 +180,9 @@ def test_in_a_pause_nothing_moves():
 
 def test_last_come_first_served():
     sequences = [Sequence(10, 4, i) for i in range(5)]
-    drive(batch(n_slots=1, serves_last_first=True), sequences)
+    engine = batch(n_slots=1)
+    engine.serves_last_first = True
+    drive(engine, sequences)
     first, *others = (sequence.t_admitted_ns for sequence in sequences)
     assert first == 0
     assert others == sorted(others, reverse=True)

@@ -10,9 +10,7 @@ from msgspec import structs
 
 from inferometer.emulate.batch import Batch, Sequence
 from inferometer.emulate.catalogue import EMULATIONS, make_setting
-from inferometer.emulate.defects import DEFECTS, batch_defects, change_wish
-from inferometer.emulate.defects import DEFECTS, change_batch, change_wish, n_threads
-from inferometer.emulate.defects import DEFECTS, bytes_left, change_wish
+from inferometer.emulate.defects import DEFECTS, bytes_left, change_batch, change_wish, n_threads
 from inferometer.emulate.emulation import Wish
 from inferometer.emulate.law import ServiceLaw
 from inferometer.emulate.prefixes import PrefixCache
@@ -109,6 +107,8 @@ def test_few_threads_are_fewer_than_the_slots():
     assert len(found) > 3
     assert 2 <= min(found) < max(found) <= 8
     assert n_threads(make_setting("vllm"), 20) == 20
+
+
 def test_small_cache_holds_little_more_than_one_request():
     rooms = {
         make_setting("vllm", slots=16, context=1000, seed=seed, defects=["small-cache"]).kv_tokens for seed in range(20)
@@ -151,10 +151,7 @@ def test_defects_are_listed(page_block):
     page_block("guides/rehearse.md", "defects of emulated engines", "\n".join(rows) + "\n")
 
 
-def test_defects_of_the_batch_are_drawn_from_the_seed():
-    lengths = {
-        batch_defects(make_setting("vllm", seed=seed, defects=["pauses"]))["pauses"].length_ns for seed in range(20)
-    }
-    assert len(lengths) == 20
-    assert batch_defects(make_setting("vllm")) == {}
-    assert batch_defects(make_setting("vllm", defects=["last-come-first"])) == {"serves_last_first": True}
+def test_pauses_are_drawn_from_the_seed_and_the_last_may_come_first():
+    assert len({batch_with("pauses", seed=seed).pauses.length_ns for seed in range(20)}) == 20
+    assert batch_with().pauses is None
+    assert batch_with("last-come-first").serves_last_first

@@ -8,8 +8,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -135,6 +135,8 @@ def accuracy(
 
     greatest = greatest_of(config)
     return examine(probing.ACCURACY, config, greatest, wish.budget_s, format, work, what="accuracy", is_quiet=is_quiet)
+
+
 def busiest_of(config: Experiment, concurrency: int | None) -> Experiment:
     """The load for which a server that we start is made where latency is asked for: so many at a time, and prompts
     some times longer than usual, as far as its model has room."""

@@ -8,7 +8,15 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from inferometer.cli import explain_cost, explain_limits, explain_memory, explain_scale, explain_target
+from inferometer.cli import (
+    explain_accuracy,
+    explain_cost,
+    explain_latency,
+    explain_limits,
+    explain_memory,
+    explain_scale,
+    explain_target,
+)
 
 ALL = "target"  # the command that is meant where none is named
 
@@ -21,20 +29,17 @@ class Challenges(TyperGroup):
             args = [ALL, *args]
         return super().parse_args(ctx, args)
 
-from inferometer.cli import explain_accuracy, explain_cost, explain_limits, explain_memory
-from inferometer.cli import explain_cost, explain_latency, explain_limits, explain_memory
 
 app = typer.Typer(
     cls=Challenges, help="Explain what limits a model or an engine, and what would help.", rich_markup_mode=None
 )
 app.command(ALL)(explain_target.target)
-app.command("limits")(explain_limits.limits)
 app.command("latency")(explain_latency.latency)
-app.command("memory")(explain_memory.memory)
 app.command("cost")(explain_cost.cost)
-app.command("scale")(explain_scale.scale)
+app.command("memory")(explain_memory.memory)
 app.command("limits")(explain_limits.limits)
 app.command("accuracy")(explain_accuracy.accuracy)
+app.command("scale")(explain_scale.scale)
 
 
 @app.callback()

@@ -8,28 +8,32 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inferometer import experiment
-from inferometer.analysis import explanation, scale, token_limits
+from inferometer.analysis import accuracy, cost, explanation, latency, memory, scale, token_limits
 from inferometer.analysis.finding import CHALLENGES, Challenge
 from inferometer.analysis.verification import trial_of
-from inferometer.cli import examining, probing
+from inferometer.cli import examining, footing, probing
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format
 from inferometer.cli.turns import Observers
 from inferometer.config import Experiment
 from inferometer.embedded import models
 from inferometer.engines.knobs import written
+from inferometer.engines.registry import engine_named
 from inferometer.errors import UsageError
 from inferometer.probes.bench import Bench, bench
+from inferometer.probes.explain import accuracy as accuracies
+from inferometer.probes.explain import cost as costs
+from inferometer.probes.explain import latency as latencies
 from inferometer.probes.explain import limits as limits_of
+from inferometer.probes.explain import memory as memories
 from inferometer.probes.explain import scale as scaling
 from inferometer.probes.explain.verify import Known, verify
 from inferometer.probes.explain.whole import Explaining, Part
+from inferometer.probes.points import MOST_STARTED
 from inferometer.run_folder import write_atomically
 from inferometer.units import format_span
 
-N_SLOTS = 16  # of a server that we start without a word on how many it serves at a time
-EMBEDDED_AS = "llama.cpp"  # what the embedded engine is called where it is told its settings
+N_SLOTS = 16  # of an engine that must be told how many it serves at a time, and was not
 
 
 def parts_of(config: Experiment) -> tuple[Part, ...]:
@@ -37,8 +41,16 @@ def parts_of(config: Experiment) -> tuple[Part, ...]:
     what asks about a single request comes before what overloads the server."""
     return (
         Part("limits", 0.25, token_limits.FILE, lambda at, s: limits_of.examine(at, s, seed=config.plan_seed)),
-        Part("scale", 0.25, scale.FILE, scaling.examine),
+        Part("accuracy", 0.25, accuracy.FILE, lambda at, s: accuracies.examine(at, _questions(config, s))),
+        Part("latency", 0.17, latency.FILE, latencies.examine),
+        Part("cost", 0.08, cost.FILE, lambda at, s: costs.examine(at, costs.CostWish(budget_s=s))),
+        Part("memory", 0.08, memory.FILE, lambda at, s: memories.examine(at, memories.MemoryWish(budget_s=s))),
+        Part("scale", 0.17, scale.FILE, scaling.examine),
     )
+
+
+def _questions(config: Experiment, seconds: float) -> accuracies.Wish:
+    return accuracies.Wish(seed=config.plan_seed, budget_s=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +80,15 @@ def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -
             "--verify starts the server anew with other settings, which is not ours to do with this one",
             "name the engine: --engine NAME --model MODEL, or leave --verify out",
         )
-    greatest = greatest_of(config)
+    config = by_name(config)
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with bench(config, observer, what="explain", greatest=greatest, budget_s=wish.budget_s) as at:
+        with bench(config, observer, what="explain", greatest=greatest_of(config), budget_s=wish.budget_s) as at:
             parts = [part for part in parts_of(config) if part.challenge in wish.only]
             going = Explaining(at, parts)
             going.go()
-            known = known_of(at, greatest) if wish.verifies else None
+            known = known_of(at) if wish.verifies else None
     finally:
         observer.close()
     if known is not None and going.cause is None:
@@ -89,22 +101,32 @@ def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -
     return code
 
 
+def by_name(config: Experiment) -> Experiment:
+    """The embedded engine by its name, so that it can be told its settings, and to print what it takes."""
+    if config.is_embedded:
+        model = models.choose(config.model).name
+        config = replace(config, engine=footing.EMBEDDED_ENGINE, model=model)
+    return footing.telling(config)
+
+
 def greatest_of(config: Experiment) -> Experiment:
-    """The load for which a server that we start is made: prompts as long as its model has room for, some at a time."""
-    longest = examining.longest_of(config, limits_of.STARTED_CONTEXT)
-    return replace(longest, concurrency=N_SLOTS)
+    """The load for which a server that we start is made: prompts as long as its model has room for, and connections
+    for as many requests as are ever sent. An engine that sets a place aside for each is given fewer places."""
+    longest = replace(examining.longest_of(config, limits_of.STARTED_CONTEXT), concurrency=MOST_STARTED)
+    plan = engine_named(config.engine).launch if config.engine is not None else None
+    is_told = any(setting.startswith("max_concurrency=") for setting in config.settings)
+    if plan is None or is_told or "max_concurrency" not in plan.always:
+        return longest
+    return replace(longest, settings=(*config.settings, f"max_concurrency={N_SLOTS}"))
 
 
-def known_of(at: Bench, greatest: Experiment) -> Known:
+def known_of(at: Bench) -> Known:
     """How the server was started that was examined."""
     start = at.points.subject.start
-    if start is not None:
-        settings = tuple(f"{name}={written(value)}" for name, value in start.settings.items())
-        return Known(start.engine.name, at.config.model, settings)
-    shape = experiment.shape_of(greatest)
-    context = int(shape.inputs.mean + shape.outputs.mean) + 64
-    settings = (f"max_concurrency={N_SLOTS}", f"context={context}")
-    return Known(EMBEDDED_AS, models.choose(at.config.model).name, settings)
+    if start is None:
+        raise AssertionError("a server that was not started by its name was to be verified")
+    settings = tuple(f"{name}={written(value)}" for name, value in start.settings.items())
+    return Known(start.engine.name, at.config.model, settings)
 
 
 def _verify(going: Explaining, known: Known, config: Experiment, *, is_quiet: bool) -> None:

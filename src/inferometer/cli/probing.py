@@ -13,25 +13,21 @@ from typing import Any
 import msgspec
 
 from inferometer import config as configuration
-from inferometer.analysis import curve, explanation, token_limits
-from inferometer.analysis import limit as limits
-from inferometer.analysis import scale as scaling
 from inferometer.analysis import accuracy as accuracies
-from inferometer.analysis import curve, token_limits
+from inferometer.analysis import cost as costs
+from inferometer.analysis import curve, explanation, token_limits
 from inferometer.analysis import latency as latencies
 from inferometer.analysis import limit as limits
-from inferometer.analysis.accuracy import AccuracyExamination
-from inferometer.analysis import cost as costs
-from inferometer.analysis import curve, token_limits
-from inferometer.analysis import limit as limits
 from inferometer.analysis import memory as memories
+from inferometer.analysis import scale as scaling
+from inferometer.analysis.accuracy import AccuracyExamination
 from inferometer.analysis.cost import CostExamination
 from inferometer.analysis.curve import Sweep
 from inferometer.analysis.explanation import Explanation
 from inferometer.analysis.latency import LatencyExamination
 from inferometer.analysis.limit import LimitSearch
-from inferometer.analysis.scale import ScaleExamination
 from inferometer.analysis.memory import MemoryExamination
+from inferometer.analysis.scale import ScaleExamination
 from inferometer.analysis.token_limits import LimitsExamination
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, width
@@ -45,12 +41,11 @@ from inferometer.probes.explain.whole import Examination
 from inferometer.probes.results import read_result
 from inferometer.report import explain as explain_text
 from inferometer.report import explain_accuracy as accuracy_text
+from inferometer.report import explain_cost as cost_text
 from inferometer.report import explain_latency as latency_text
 from inferometer.report import explain_limits as limits_text
-from inferometer.report import explain_scale as scale_text
-from inferometer.report import explain_cost as cost_text
-from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_memory as memory_text
+from inferometer.report import explain_scale as scale_text
 from inferometer.report import limit as limit_text
 from inferometer.report import sweep as sweep_text
 from inferometer.report.html import explanation as explain_page
@@ -126,9 +121,6 @@ def limit_exit_code(result: LimitSearch) -> int:
 
 
 def examination_exit_code(result: Examination) -> int:
-def examination_exit_code(result: LimitsExamination | AccuracyExamination) -> int:
-def examination_exit_code(result: LatencyExamination | LimitsExamination) -> int:
-def examination_exit_code(result: LimitsExamination | MemoryExamination | CostExamination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
 
@@ -162,7 +154,6 @@ def explanation_page(result: Explanation, folder: Path) -> str:
 
 SWEEP = Kind("a sweep", curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
 LIMIT = Kind("a limit search", limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
-SCALE = Kind("an examination", scaling.FILE, ScaleExamination, scaling.SCHEMA, scale_text.render, examination_exit_code)
 EXPLANATION = Kind(
     "an explanation",
     explanation.FILE,
@@ -172,38 +163,20 @@ EXPLANATION = Kind(
     explanation_exit_code,
     explanation_page,
 )
-LIMITS = Kind(
-    "an examination",
-    token_limits.FILE,
-    LimitsExamination,
-    token_limits.SCHEMA,
-    limits_text.render,
-    examination_exit_code,
-)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, EXPLANATION, LIMITS, SCALE)}  # a folder is known by its file
-ACCURACY = Kind(
-    "an examination",
-    accuracies.FILE,
-    AccuracyExamination,
-    accuracies.SCHEMA,
-    accuracy_text.render,
-    examination_exit_code,
-)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, ACCURACY)}  # a folder is known by its file
-LATENCY = Kind(
-    "an examination",
-    latencies.FILE,
-    LatencyExamination,
-    latencies.SCHEMA,
-    latency_text.render,
-    examination_exit_code,
-)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, LATENCY)}  # a folder is known by its file
-MEMORY = Kind(
-    "an examination", memories.FILE, MemoryExamination, memories.SCHEMA, memory_text.render, examination_exit_code
-)
-COST = Kind("an examination", costs.FILE, CostExamination, costs.SCHEMA, cost_text.render, examination_exit_code)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, LIMITS, MEMORY, COST)}  # a folder is known by its file
+
+
+def _examination(file: str, result: type[msgspec.Struct], schema: str, render: Callable[..., str]) -> Kind:
+    return Kind("an examination", file, result, schema, render, examination_exit_code)
+
+
+LATENCY = _examination(latencies.FILE, LatencyExamination, latencies.SCHEMA, latency_text.render)
+COST = _examination(costs.FILE, CostExamination, costs.SCHEMA, cost_text.render)
+MEMORY = _examination(memories.FILE, MemoryExamination, memories.SCHEMA, memory_text.render)
+LIMITS = _examination(token_limits.FILE, LimitsExamination, token_limits.SCHEMA, limits_text.render)
+ACCURACY = _examination(accuracies.FILE, AccuracyExamination, accuracies.SCHEMA, accuracy_text.render)
+SCALE = _examination(scaling.FILE, ScaleExamination, scaling.SCHEMA, scale_text.render)
+# A folder is known by its file.
+KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, EXPLANATION, LATENCY, COST, MEMORY, LIMITS, ACCURACY, SCALE)}
 
 
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:

@@ -9,18 +9,12 @@ from typing import Annotated
 
 import typer
 
+from inferometer.analysis.finding import CHALLENGES
 from inferometer.cli.options import ReportFormat
 from inferometer.errors import UsageError
 
-PROBES = (
-    "explain.json",
-    "sweep.json",
-    "limit.json",
-    "limits.json",
-    "scale.json",
-)  # by which the folder of one is known
-PROBES = ("sweep.json", "limit.json", "limits.json", "accuracy.json")  # by which the folder of one is known
-PROBES = ("sweep.json", "limit.json", "limits.json", "memory.json", "cost.json")  # by which the folder of one is known
+# By which the folder of one is known. The first counts: an explanation holds those of its rows in folders below it.
+PROBES = ("explain.json", "sweep.json", "limit.json", *(f"{name}.json" for name in CHALLENGES))
 
 
 def report(

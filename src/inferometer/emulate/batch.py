@@ -82,7 +82,6 @@ class Batch:
 
     `kv_tokens`: room for keys and values; when it runs out, the youngest sequence loses its place and is computed again
     later, or, with `dies_when_full`, all that cannot go on end there.
-    `pauses`, `serves_last_first`: defects of the engine.
     """
 
     def __init__(
@@ -94,8 +93,6 @@ class Batch:
         prefixes: PrefixCache,
         seed: int = 0,
         dies_when_full: bool = False,
-        pauses: Pauses | None = None,
-        serves_last_first: bool = False,
     ) -> None:
         self.law = law
         self.n_slots = n_slots
@@ -103,13 +100,14 @@ class Batch:
         self.prefixes = prefixes
         self.running: list[Sequence] = []
         self.waiting: deque[Sequence] = deque()
-        # Faults, planted by defects.py: prompts are computed whole and alone; iterations take longer by a factor.
+        # Faults, planted by defects.py: prompts are computed whole and alone; iterations take longer by a factor; it
+        # stands still now and then; who came last is served first.
         self.prefills_alone = False
         self.slowdown: Callable[[int], float] | None = None
+        self.pauses: Pauses | None = None
+        self.serves_last_first = False
         self._is_anybody_leaving = False
         self._dies_when_full = dies_when_full
-        self._pauses = pauses
-        self._serves_last_first = serves_last_first
         self._rng = random.Random(f"iterations/{seed}")
 
     @property
@@ -162,15 +160,11 @@ class Batch:
                 iteration.n_decoding += 1
                 n_context += sequence.n_prompt_tokens + sequence.n_done_tokens
             iteration.producing.append(sequence)
-        iteration.n_prefill_tokens = PREFILL_TOKENS - n_left
-        iteration.t_end_ns = t_ns + self.law.iteration_ns(
-            iteration.n_prefill_tokens, iteration.n_decoding, n_context, self._rng
-        )
-        if self._pauses is not None:
-            iteration.t_end_ns += self._pauses.within_ns(t_ns, iteration.t_end_ns)
         iteration.n_prefill_tokens = n_most - n_left
         lasts_ns = self.law.iteration_ns(iteration.n_prefill_tokens, iteration.n_decoding, n_context, self._rng)
         iteration.t_end_ns = t_ns + (lasts_ns if self.slowdown is None else round(lasts_ns * self.slowdown(t_ns)))
+        if self.pauses is not None:
+            iteration.t_end_ns += self.pauses.within_ns(t_ns, iteration.t_end_ns)
         return iteration
 
     def complete(self, iteration: Iteration) -> list[Sequence]:
@@ -193,7 +187,7 @@ class Batch:
 
     def _admit(self, t_ns: int) -> None:
         while self.waiting and len(self.running) < self.n_slots:
-            at = -1 if self._serves_last_first else 0
+            at = -1 if self.serves_last_first else 0
             sequence = self.waiting[at]
             n_prefill = sequence.n_prompt_tokens + sequence.n_done_tokens
             is_full = self.n_promised_tokens + n_prefill > self.kv_tokens and bool(self.running)

@@ -11,47 +11,37 @@ import random
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from inferometer.emulate.batch import Pauses
 import msgspec
 
-from inferometer.emulate.emulation import Setting, Wish
-from inferometer.units import NS_PER_S
+from inferometer.emulate.batch import Batch, Pauses
 from inferometer.emulate.emulation import Live, Setting, Wish
 from inferometer.tasks import UNKNOWN_ANSWER
-
-ChangeWish = Callable[[Wish, Setting, random.Random], Wish]
-ChangeAnswer = Callable[[str, Wish, random.Random], str]
-
-
-class Defect(NamedTuple):
-    """`on_wish`: what becomes of a request before the model sees it; `on_wish_beside`: when that many others are there;
-    `on_answer`: what becomes of the answer that its mind has. None: the defect lies elsewhere."""
-from inferometer.emulate.batch import Batch
-from inferometer.emulate.emulation import Setting, Wish
 from inferometer.units import NS_PER_S
 
 ChangeWish = Callable[[Wish, Setting, random.Random], Wish]
+ChangeWishBeside = Callable[[Wish, int, random.Random, random.Random], Wish]
+ChangeAnswer = Callable[[str, Wish, random.Random], str]
 ChangeBatch = Callable[[Batch, Setting, random.Random], None]
-CountThreads = Callable[[Setting, random.Random], int]
-
-
-class Defect(NamedTuple):
-    """Where it lies: `on_wish`: what becomes of a request before the model sees it; `on_batch`: in how the engine goes
-    through its iterations; `threads`: in how many requests it hears at a time."""
 ChangeSetting = Callable[[Setting, random.Random], Setting]
+CountThreads = Callable[[Setting, random.Random], int]
 BytesLeft = Callable[[random.Random], int]
 
 
 class Defect(NamedTuple):
-    """`on_wish`: what becomes of a request before the model sees it; `on_setting`: how the engine is started; `left`:
-    bytes that each finished request leaves in its memory; None: the defect lies elsewhere."""
+    """Where it lies; None: elsewhere.
+
+    `on_wish`: what becomes of a request before the model sees it; `on_wish_beside`: when that many others are there;
+    `on_answer`: of the answer that its mind has; `on_batch`: in how the engine goes through its iterations; `threads`:
+    in how many requests it hears at a time; `on_setting`: in how it is started; `left`: bytes that each finished
+    request leaves in its memory.
+    """
 
     name: str
     says: str
     on_wish: ChangeWish | None = None
-    on_wish_beside: Callable[[Wish, int, random.Random, random.Random], Wish] | None = None
+    on_wish_beside: ChangeWishBeside | None = None
     on_answer: ChangeAnswer | None = None
     on_batch: ChangeBatch | None = None
     threads: CountThreads | None = None
@@ -84,6 +74,8 @@ def change_answer(known: str | None, wish: Wish, setting: Setting) -> str | None
         if defect.name in setting.defects and defect.on_answer is not None and known is not None:
             known = defect.on_answer(known, wish, random.Random(f"{setting.seed}/{defect.name}"))
     return known
+
+
 def change_batch(batch: Batch, setting: Setting) -> None:
     """Plant in it what lies in how an engine works."""
     for defect, rng in _planted(setting):
@@ -102,6 +94,8 @@ def n_threads(setting: Setting, n_usual: int | None) -> int | None:
 def _planted(setting: Setting) -> list[tuple[Defect, random.Random]]:
     chosen = [defect for defect in DEFECTS if defect.name in setting.defects]
     return [(defect, random.Random(f"{setting.seed}/{defect.name}")) for defect in chosen]
+
+
 def change_setting(setting: Setting) -> Setting:
     """How an engine with these defects is started."""
     for defect in DEFECTS:
@@ -138,20 +132,13 @@ def _shorten_answers(wish: Wish, setting: Setting, rng: random.Random) -> Wish:
     return replace(wish, n_most=min(wish.n_most, round(setting.context * rng.uniform(0.02, 0.3))))
 
 
-def _pauses(setting: Setting) -> Pauses:
+def _pause(batch: Batch, _: Setting, rng: random.Random) -> None:
     """The whole engine stands still for a fifth to half a second, every three to five seconds."""
-    rng = random.Random(f"{setting.seed}/pauses")
-    return Pauses(round(rng.uniform(3.0, 5.0) * NS_PER_S), round(rng.uniform(0.2, 0.5) * NS_PER_S))
+    batch.pauses = Pauses(round(rng.uniform(3.0, 5.0) * NS_PER_S), round(rng.uniform(0.2, 0.5) * NS_PER_S))
 
 
-def batch_defects(setting: Setting) -> dict[str, Any]:
-    """What of the batch itself is not as it should be, as arguments of it."""
-    found: dict[str, Any] = {}
-    if "pauses" in setting.defects:
-        found["pauses"] = _pauses(setting)
-    if "last-come-first" in setting.defects:
-        found["serves_last_first"] = True
-    return found
+def _serve_last_first(batch: Batch, _: Setting, __: random.Random) -> None:
+    batch.serves_last_first = True
 
 
 def _lose_blocks(wish: Wish, n_beside: int, of_all: random.Random, of_this: random.Random) -> Wish:
@@ -176,6 +163,7 @@ def _invent(known: str, wish: Wish, rng: random.Random) -> str:
 
 _MADE_UP = ("Aldervane", "4711", "blacksmith", "Quimber", "turquoise", "Hollowmere")
 
+
 def _prefill_alone(batch: Batch, _: Setting, __: random.Random) -> None:
     """Whoever is at a prompt has the engine for himself until it is computed, however long it is."""
     batch.prefills_alone = True
@@ -196,6 +184,8 @@ def _throttle(batch: Batch, setting: Setting, rng: random.Random) -> None:
 def _few_threads(setting: Setting, rng: random.Random) -> int:
     """A part of the slots."""
     return max(1, round(setting.slots * rng.uniform(0.15, 0.5)))
+
+
 def _shrink_cache(setting: Setting, rng: random.Random) -> Setting:
     """Room for little more than one request of full length, as a real engine insists on."""
     return msgspec.structs.replace(setting, kv_tokens=round(setting.context * rng.uniform(1.0, 1.3)))
@@ -213,8 +203,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "shortens-answers", "no answer has more tokens than a part of the context, whatever is asked", _shorten_answers
     ),
-    Defect("pauses", "every few seconds the whole engine stands still for a moment"),
-    Defect("last-come-first", "of those that wait, whoever came last is served first"),
+    Defect("pauses", "every few seconds the whole engine stands still for a moment", on_batch=_pause),
+    Defect("last-come-first", "of those that wait, whoever came last is served first", on_batch=_serve_last_first),
     Defect(
         "differs-under-load",
         "with others in flight some requests lose a part of their prompt, by chance",

@@ -24,9 +24,8 @@ from inferometer.emulate.spoken import Spoken, Style
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS."""
-    """How one emulated engine is started. `traps`: the names of those that are set; `defects`: of those planted.
-    `throttled_after_s`: of work, when one of these begins."""
+    """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS.
+    `throttled_after_s`: of work, when a defect of this kind begins."""
 
     engine: str
     model: str

@@ -23,10 +23,14 @@ from inferometer.emulate import answer, prefixes, spoken
 from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
-from inferometer.emulate.defects import batch_defects, change_wish
-from inferometer.emulate.defects import change_answer, change_wish, change_wish_beside
-from inferometer.emulate.defects import change_batch, change_wish, n_threads
-from inferometer.emulate.defects import bytes_left, change_wish
+from inferometer.emulate.defects import (
+    bytes_left,
+    change_answer,
+    change_batch,
+    change_wish,
+    change_wish_beside,
+    n_threads,
+)
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.emulate.mind import mind_of
@@ -70,7 +74,6 @@ class EmulatedServer(Server):
             prefixes=cache,
             seed=setting.seed,
             dies_when_full="kv-exhausted" in setting.traps,
-            **batch_defects(setting),
         )
         self._mind = mind_of(setting.mind)
         change_batch(batch, setting)
@@ -81,7 +84,6 @@ class EmulatedServer(Server):
         self._n_threads = n_threads(setting, self._emulation.threads(setting))
         self._n_bytes_left = bytes_left(setting)
         self._left_behind: list[bytes] = []  # by finished requests, if that is its defect
-        self._n_threads = self._emulation.threads(setting)
         self._unheard: deque[tuple[Connection, HttpRequest, int]] = deque()  # with the instant they came
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
