@@ -173,6 +173,7 @@ def examine(bench: Bench, budget_s: float = BUDGET_S, concurrency: int | None = 
     return structs.replace(
         found,
         row=row,
+        doubts=[f"{one.level}: {one.text}" for one in facts.verdict.reasons] if facts else [],
         engine=dict(facts.engine) if facts else {},
         plan=dict(facts.plan) if facts else {},
         host=dict(facts.host) if facts else {},
