@@ -51,7 +51,8 @@ def find(defect: str, seed: int) -> Found:
     setting = make_setting("vllm", slots=slots, context=16_384, law=law, seed=seed, defects=[defect] if defect else [])
     longest = min(MOST_TOKENS, round(1_000 * LONGEST_S / law.b))
     # Throttling begins after a minute, as it comes: the load lasts beyond.
-    found = examine(Engine(setting, tells=rng.choice(TELLS)), slots, longest=longest, long_s=60.0)
+    long_s = 60.0 if defect == "throttles" else 15.0  # it begins after a minute, as it comes
+    found = examine(Engine(setting, tells=rng.choice(TELLS)), slots, longest=longest, long_s=long_s)
     told = found.model
     errors = (
         {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from traces import CONTENT, MS, S, gauges, make_trace, request
 
-from inferometer.analysis.stalls import find_stalls
+from inferometer.analysis.stalls import find_stalls, hold_up
 
 
 def stream(stall_at_ms, *, due_ms=0, n=400, stall_ms=400, gap_ms=10):
@@ -98,3 +98,27 @@ def test_what_is_no_stall_at_the_speed_of_before_is_none():
     trace = make_trace(stream([500, 1_000, 1_500], stall_ms=300))
     assert find_stalls([trace]).n_events == 3
     assert find_stalls([trace], [2.0]).n_events == 0
+
+
+def test_how_long_a_prompt_holds_up_others_is_told_of_the_longer_ones():
+    # A token every 10 ms; every second a prompt of 1,000 tokens for 300 ms, and a short one of 20 ms.
+    gaps_ms = ([10] * 70 + [300]) * 12
+    t_ms = np.cumsum(gaps_ms)
+    long_ms = t_ms[np.flatnonzero(np.array(gaps_ms) == 300)]
+
+    def prompt(t, n_tokens, lasts):
+        chunks = [(int(t) * MS, CONTENT, 1), (int(t) * MS + MS, CONTENT, 1)]
+        return request(due=int(t - lasts) * MS, chunks=chunks, n_prompt_tokens=n_tokens, server_prefill_ns=lasts * MS)
+
+    streams = [request(chunks=[(int(t) * MS, CONTENT, 1) for t in t_ms], n_prompt_tokens=5)]
+    trace = make_trace(*streams, *(prompt(t, 1000, 300) for t in long_ms), *(prompt(t - 400, 50, 20) for t in long_ms))
+    found = hold_up([trace])
+    assert found.n_tokens == 1000
+    assert found.length.value == 0.3
+    assert found.share == 1.0
+    assert found.usual_s == 0.01
+
+
+def test_nothing_is_told_of_few_prompts():
+    found = hold_up([make_trace(stream([]), stream([]))])
+    assert found.reason == "needs 9 prompts computed beside streams, has 0"

@@ -62,7 +62,8 @@ class Share(msgspec.Struct, frozen=True):
 class LatencyExamination(msgspec.Struct, frozen=True):
     """`operating`: name of the load that is explained, `alone` of that nobody is beside; "": was not measured. `shares`
     of its requests' time, largest first; `resource`: which binds, a key of RESOURCES. `http_s`, `connect`: see
-    latency_parts. `held_up`, `slowdown`: None where not told, and why is in the row."""
+    latency_parts. `held_up`, `slowdown`: None where not told, and why is in the row. `doubts`: what the verdict on the
+    explained run says against it."""
 
     row: Row
     loads: list[LoadRow]
@@ -76,6 +77,7 @@ class LatencyExamination(msgspec.Struct, frozen=True):
     stalls: Stalls | None
     held_up: HoldUp | None
     slowdown: Slowdown | None
+    doubts: list[str] = []
     engine: dict[str, Any] = {}
     plan: dict[str, Any] = {}
     host: dict[str, Any] = {}

@@ -79,8 +79,10 @@ def examined(
     if isinstance(held_up, Missing):
         missing.append(f"how long a prompt holds up others: {held_up.reason}")
     known = held_up if isinstance(held_up, HoldUp) else None
-    shares = latency.shares_of(operating, is_unheard=is_unheard(operating)) if operating is not None else []
-    found = findings_of(operating, stalls, known, slower, relief)
+    shares = []
+    if operating is not None:
+        shares = latency.shares_of(operating, is_unheard=is_unheard(operating, usual))
+    found = findings_of(operating, usual, stalls, known, slower, relief)
     nothing = number_of(Missing("nothing was answered", 0, "s"))
     row = Row("latency", "", nothing, None, worst_first(found), missing)
     return LatencyExamination(

@@ -14,11 +14,13 @@ import msgspec
 
 from inferometer.analysis.finding import Bound, Finding, Remedy
 from inferometer.analysis.latency import LoadRow
+from inferometer.analysis.latency_parts import Split
 from inferometer.analysis.number import Number
 from inferometer.analysis.slowdown import MIN_STEP, Slowdown
 from inferometer.analysis.stalls import HoldUp, Stalls
 from inferometer.analysis.waiting import Waiting
 from inferometer.metrics.pauses import STALL_S
+from inferometer.metrics.reason import percent
 from inferometer.units import format_duration
 
 MIN_SHARE = 0.2  # of the time to first token, from which on a wait is a harm
@@ -31,20 +33,27 @@ Relief = Mapping[str, Remedy]  # by code of a finding
 _STALL = Bound(STALL_S, "s", "the laxest limit of MLPerf Inference on a token", "docs/concepts/latency.md")
 
 
-def is_unheard(load: LoadRow) -> bool:
-    """Requests wait where the server does not count them: by its gauges, or by its clock and free slots."""
+def is_unheard(load: LoadRow, alone: LoadRow | None) -> bool:
+    """Requests wait where the server does not count them: by its gauges, or by its clock and free slots.
+
+    `alone`: of a request that nobody is beside some part is always unseen, for it is on its way.
+    """
     ttft = load.ttft
     if ttft is None or not ttft.measured.value:
         return False
-    waits = ttft.share("queue") + max(ttft.residual.value or 0.0, 0.0) / ttft.measured.value
-    return waits >= MIN_SHARE and (_by_gauges(load.waiting) or _by_records(load))
+    waits = ttft.part("queue").share + max(ttft.residual.value or 0.0, 0.0) / ttft.measured.value
+    return waits >= MIN_SHARE and (_by_gauges(load.waiting, alone) or _by_records(load))
 
 
-def _by_gauges(waiting: Waiting) -> bool:
+def _by_gauges(waiting: Waiting, alone: LoadRow | None) -> bool:
     unseen, in_flight = waiting.unseen, waiting.in_flight.value
     if unseen.value is None or not in_flight:
         return False
-    return unseen.value >= UNSEEN_SHARE * in_flight and (unseen.lo or 0.0) >= MIN_UNSEEN
+    usual = 0.0
+    if alone is not None and alone.waiting.unseen.value is not None and alone.waiting.in_flight.value:
+        usual = max(alone.waiting.unseen.value, 0.0) / alone.waiting.in_flight.value * in_flight
+    more, surely = unseen.value - usual, (unseen.lo or 0.0) - usual
+    return more >= UNSEEN_SHARE * in_flight and surely >= MIN_UNSEEN
 
 
 def _by_records(load: LoadRow) -> bool:
@@ -57,6 +66,7 @@ def _by_records(load: LoadRow) -> bool:
 
 def findings_of(
     operating: LoadRow | None,
+    alone: LoadRow | None,
     stalls: Stalls | None,
     held_up: HoldUp | None,
     slowdown: Slowdown | None,
@@ -64,7 +74,7 @@ def findings_of(
 ) -> list[Finding]:
     found: list[Finding] = []
     if operating is not None and operating.ttft is not None:
-        found += [*_waiting(operating, relief), *_client(operating, relief)]
+        found += [*_waiting(operating, alone, operating.ttft, relief), *_client(operating, operating.ttft, relief)]
     if stalls is not None:
         found += _stalls(stalls, held_up, relief)
     if slowdown is not None and slowdown.is_told:
@@ -72,8 +82,16 @@ def findings_of(
     return found
 
 
-def _finding(code: str, claim: str, cause: str, shown_by: str, figure: Number, **more: object) -> Finding:
-    return Finding(code, "latency", "bad", claim, cause, shown_by, figure, **more)  # type: ignore[arg-type]
+def _finding(
+    code: str,
+    claim: str,
+    cause: str,
+    shown_by: str,
+    figure: Number,
+    bound: Bound | None = None,
+    remedy: Remedy | None = None,
+) -> Finding:
+    return Finding(code, "latency", "bad", claim, cause, shown_by, figure, bound, remedy)
 
 
 def _helped(relief: Relief, code: str, expected: str) -> Remedy | None:
@@ -81,111 +99,93 @@ def _helped(relief: Relief, code: str, expected: str) -> Remedy | None:
     return None if remedy is None else msgspec.structs.replace(remedy, expected=expected)
 
 
-def _waiting(load: LoadRow, relief: Relief) -> Iterator[Finding]:
+def _waiting(load: LoadRow, alone: LoadRow | None, ttft: Split, relief: Relief) -> Iterator[Finding]:
     """Before the server, or in its queue."""
-    ttft, waiting = load.ttft, load.waiting
-    assert ttft is not None
-    queue = next(part for part in ttft.parts if part.name == "queue")
-    whole_s = ttft.measured.value or 0.0
-    if is_unheard(load):
-        wait_s = (queue.figure.value or 0.0) + max(ttft.residual.value or 0.0, 0.0)
-        unseen, gauges = waiting.unseen, waiting.unseen.value is not None
-        figure = unseen if gauges else waiting.idle_wait
-        sign = (
-            f"its gauges count {_count(waiting.running)} running and {_count(waiting.queued)} waiting while "
-            f"{_count(waiting.in_flight)} are in flight"
-            if gauges
-            else f"its own clock: requests wait {format_duration(figure.value or 0.0)} while one of its "
-            f"{waiting.n_slots} slots is free"
-        )
-        claim = (
-            f"{load.name}: a request waits {format_duration(wait_s)} before the server knows of it, "
-            f"{wait_s / whole_s:.0%} of its time to first token"
-        )
-        yield _finding(
-            "unheard",
-            claim,
-            "fewer HTTP threads or connections than requests: the rest stand before the server's own queue",
-            sign,
-            figure,
-            remedy=_helped(relief, "unheard", _sooner(wait_s)),
-        )
+    queue, waiting = ttft.part("queue"), load.waiting
+    wait_s, code = queue.figure.value or 0.0, "slots"
+    figure, where = queue.figure, "for its turn"
+    if is_unheard(load, alone):
+        wait_s, code = wait_s + max(ttft.residual.value or 0.0, 0.0), "unheard"
+        where = "before the server knows of it"
+        cause = "fewer HTTP threads or connections than requests: the rest stand before the server's own queue"
+        if waiting.unseen.value is not None:
+            figure = waiting.unseen
+            counted = f"{_count(waiting.running)} running and {_count(waiting.queued)} waiting"
+            sign = f"its gauges: they count {counted} while {_count(waiting.in_flight)} are in flight"
+        else:
+            figure = waiting.idle_wait
+            idle = format_duration(figure.value or 0.0)
+            sign = f"its own clock: a request waits {idle} while one of its {waiting.n_slots} slots is free"
     elif queue.share >= MIN_SHARE and (waiting.queued.value or 0.0) >= MIN_UNSEEN:
-        wait_s = queue.figure.value or 0.0
-        claim = f"{load.name}: a request waits {format_duration(wait_s)} for its turn, {queue.share:.0%} of its ttft"
-        yield _finding(
-            "slots",
-            claim,
-            f"the server works on {_count(waiting.running)} at a time, and {_count(waiting.queued)} wait in its queue",
-            "its gauges of running and waiting requests",
-            queue.figure,
-            remedy=_helped(relief, "slots", _sooner(wait_s)),
+        cause = (
+            f"the server works on {_count(waiting.running)} at a time, and {_count(waiting.queued)} wait in its queue"
         )
+        sign = "its gauges of running and waiting requests"
+    else:
+        return
+    share = percent(wait_s / (ttft.measured.value or wait_s))
+    claim = f"{load.name}: a request waits {format_duration(wait_s)} {where}, {share} of its time to first token"
+    expected = f"first tokens up to {format_duration(wait_s)} sooner"
+    yield _finding(code, claim, cause, sign, figure, remedy=_helped(relief, code, expected))
 
 
 def _count(number: Number) -> str:
     return "-" if number.value is None else f"{number.value:.3g}"
 
 
-def _sooner(seconds: float) -> str:
-    return f"first tokens up to {format_duration(seconds)} sooner"
+def _client(load: LoadRow, ttft: Split, relief: Relief) -> Iterator[Finding]:
+    client = ttft.part("client")
+    if not (client.figure.lo or 0.0) >= CLIENT_SHARE * (ttft.measured.value or 0.0) > 0:
+        return
+    claim = f"{load.name}: {percent(client.share)} of the time to first token is ours: requests leave late"
+    expected = f"figures that are {format_duration(client.figure.value or 0.0)} nearer to the server's"
+    remedy = _helped(relief, "client", expected)
+    yield _finding("client", claim, "the measuring client", "its stamps: due and sent", client.figure, remedy=remedy)
 
 
-def _client(load: LoadRow, relief: Relief) -> Iterator[Finding]:
-    ttft = load.ttft
-    assert ttft is not None
-    client = next(part for part in ttft.parts if part.name == "client")
-    share, seconds = client.share, client.figure.value or 0.0
-    if (client.figure.lo or 0.0) >= CLIENT_SHARE * (ttft.measured.value or 0.0) > 0:
-        claim = f"{load.name}: {share:.0%} of the time to first token is ours: requests leave late"
-        expected = f"figures that are {format_duration(seconds)} nearer to the server's"
-        remedy = _helped(relief, "client", expected)
-        yield _finding(
-            "client", claim, "the measuring client", "its stamps: due and sent", client.figure, remedy=remedy
-        )
+# Coincidence -> code, cause, and whose gauge or record shows it.
+_CAUSES: Mapping[str, tuple[str, str, str]] = {
+    "prefill": (
+        "prefill_stalls",
+        "prompts of others are computed{how}, and nobody gets a token meanwhile",
+        "instants of all requests: somebody's prompt was being computed",
+    ),
+    "preemption": (
+        "preemption_stalls",
+        "the cache for keys and values is full: running requests lose their place and are computed again",
+        "its gauges: the counter of preemptions rose",
+    ),
+    "client": ("client", "the measuring client", "our own gauges: our process waited for a core"),
+}
 
 
 def _stalls(stalls: Stalls, held_up: HoldUp | None, relief: Relief) -> Iterator[Finding]:
     """By what coincides with them; without that only that they are there."""
-    if stalls.lost < MIN_LOST or stalls.length.value is None or not stalls.n_events:
+    if stalls.lost < MIN_LOST or stalls.length.value is None:
         return
     length = format_duration(stalls.length.value)
-    claim = f"streams stand still: {stalls.n_events} times for {length} (median), {stalls.lost:.1%} of their time"
-    told = {one.name: one for one in stalls.coincidences}
-    if stalls.cause == "prefill":
-        sign = f"{_coincident(told['prefill'].share, told['prefill'].share_else)} somebody's prompt was being computed"
-        cause, expected = "prompts of others are computed while streams wait", ""
-        if held_up is not None and held_up.length.value is not None:
-            how = "whole" if held_up.share >= WHOLE else "in large pieces"
-            cause = f"prompts of others are computed {how}, and nobody gets a token meanwhile"
-            wait = format_duration(held_up.length.value)
-            usual = format_duration(held_up.usual_s)
+    lost = percent(stalls.lost)
+    claim = f"streams stand still: {stalls.n_events} times for {length} (median), {lost} of their time"
+    code, how, expected = "stalls", "", f"stalls of {length} gone"
+    if stalls.cause in _CAUSES:
+        code, cause, sign = _CAUSES[stalls.cause]
+        told = next(one for one in stalls.coincidences if one.name == stalls.cause)
+        sign += f" during {percent(told.share)} of them, and {percent(told.share_else)} of all other time"
+        if stalls.cause == "prefill" and held_up is not None and held_up.length.value is not None:
+            how = " whole" if held_up.share >= WHOLE else " in large pieces"
+            wait, usual = format_duration(held_up.length.value), format_duration(held_up.usual_s)
             sign += f"; beside prompts of {held_up.n_tokens:,} tokens and more a stream waits {wait}, usually {usual}"
             expected = f"longest waits of about the time of one piece, not {wait}"
-        remedy = _helped(relief, "prefill_stalls", expected)
-        yield _finding("prefill_stalls", claim, cause, sign, stalls.length, bound=_STALL, remedy=remedy)
-    elif stalls.cause == "preemption":
-        sign = f"{_coincident(told['preemption'].share, told['preemption'].share_else)} its counter of preemptions rose"
-        cause = "the cache for keys and values is full: running requests lose their place and are computed again"
-        remedy = _helped(relief, "preemption_stalls", f"stalls of {length} gone")
-        yield _finding("preemption_stalls", claim, cause, sign, stalls.length, bound=_STALL, remedy=remedy)
-    elif stalls.cause == "client":
-        sign = f"{_coincident(told['client'].share, told['client'].share_else)} our own process had no core"
-        remedy = _helped(relief, "client", f"stalls of {length} gone")
-        yield _finding("client_stalls", claim, "the measuring client", sign, stalls.length, bound=_STALL, remedy=remedy)
+        cause = cause.format(how=how)
     elif stalls.cause == "period" and stalls.period_s is not None:
+        code, sign = "periodic_stalls", "even distances between them"
         who = "the whole engine" if stalls.whole_engine >= WHOLE else "streams"
         cause = f"something stops {who} every {format_duration(stalls.period_s)}"
-        yield _finding("periodic_stalls", claim, cause, "even distances between them", stalls.length, bound=_STALL)
     else:
-        who = "in most of them nobody got a token" if stalls.whole_engine >= 0.5 else "others went on meanwhile"
+        sign = "the instants of their tokens"
+        who = "in most of them nobody got a token" if stalls.whole_engine >= WHOLE else "others went on meanwhile"
         cause = f"not known: no prompt, preemption or pause of the client coincides with them; {who}"
-        finding = _finding("stalls", claim, cause, "the instants of their tokens", stalls.length, bound=_STALL)
-        yield finding
-
-
-def _coincident(share: float, share_else: float) -> str:
-    return f"during {share:.0%} of them, and {share_else:.0%} of all other time,"
+    yield _finding(code, claim, cause, sign, stalls.length, bound=_STALL, remedy=_helped(relief, code, expected))
 
 
 def _slower(slowdown: Slowdown, relief: Relief) -> Iterator[Finding]:
@@ -200,5 +200,5 @@ def _slower(slowdown: Slowdown, relief: Relief) -> Iterator[Finding]:
         f"iterations against their own law: {slowdown.shown_by}",
         factor,
         bound=Bound(MIN_STEP, "ratio", "more than an idle machine wanders", "docs/evidence/default-runs.md"),
-        remedy=_helped(relief, "throttled", f"latencies as at the beginning: {1 - 1 / factor.value:.0%} less"),
+        remedy=_helped(relief, "throttled", f"latencies as at the beginning: {percent(1 - 1 / factor.value)} less"),
     )

@@ -59,9 +59,8 @@ class Split(msgspec.Struct, frozen=True):
     parts: list[Part]
     residual: Number
 
-    def share(self, *names: str) -> float:
-        """Of some of its parts, of all that was measured."""
-        return sum(part.share for part in self.parts if part.name in names)
+    def part(self, name: str) -> Part:
+        return next(part for part in self.parts if part.name == name)
 
     def seconds(self, *names: str) -> float:
         return sum(part.figure.value or 0.0 for part in self.parts if part.name in names)

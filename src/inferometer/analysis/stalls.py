@@ -101,29 +101,45 @@ def find_stalls(traces: Sequence[Trace], slower: Sequence[float] = ()) -> Stalls
 
 def hold_up(traces: Sequence[Trace]) -> HoldUp | Missing:
     """Of prompts that were computed while somebody else decoded."""
-    n_tokens, waits, shares, usual = [], [], [], []
-    for trace in traces:
-        each = company.gaps(trace)
-        usual.append(each.seconds)
-        done = company.prefills(trace)
-        for row, begun, first, n in zip(done.rows, done.t_begun_ns, done.t_first_ns, done.n_tokens, strict=True):
-            beside = (each.t_end_ns > begun) & (each.t_start_ns < first) & (each.rows != row)
-            if beside.any():
-                inside = np.minimum(each.t_end_ns, first) - np.maximum(each.t_start_ns, begun)
-                at = int(np.argmax(np.where(beside, inside, -1)))
-                n_tokens.append(n)
-                waits.append(float(each.seconds[at]))
-                shares.append(float(inside[at] / (first - begun)))
+    found = [_waits(trace) for trace in traces]
+    n_tokens, waits, shares = (np.concatenate(column) for column in zip(*found, strict=True)) if found else _NOBODY
     if len(waits) < 3 * MIN_EVENTS:
         return Missing(f"needs {3 * MIN_EVENTS} prompts computed beside streams, has {len(waits)}", len(waits), "s")
-    longest = np.array(n_tokens) >= max(n_tokens) / 2
-    length = quantile_estimate(np.sort(np.array(waits)[longest]), 0.5, unit="s", of="prompts")
+    longest = n_tokens >= n_tokens.max() / 2
+    usual = np.concatenate([company.gaps(trace).seconds for trace in traces])
     return HoldUp(
-        number_of(length),
-        float(np.median(np.array(shares)[longest])),
-        int(np.array(n_tokens)[longest].min()),
-        float(np.median(np.concatenate(usual))),
+        number_of(quantile_estimate(np.sort(waits[longest]), 0.5, unit="s", of="prompts")),
+        float(np.median(shares[longest])),
+        int(n_tokens[longest].min()),
+        float(np.median(usual)),
     )
+
+
+_NOBODY = (np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def _waits(trace: Trace) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Of each prompt computed beside streams: its length, the longest gap of one of these, in s, and how much of the
+    prompt's own time that gap covers. Shapes: float64[n] each."""
+    each = company.gaps(trace)
+    each = each.of(np.argsort(each.t_end_ns, kind="stable"))
+    longest_ns = int((each.t_end_ns - each.t_start_ns).max(initial=0))
+    done = company.prefills(trace)
+    firsts = np.searchsorted(each.t_end_ns, done.t_begun_ns, side="right")
+    lasts = np.searchsorted(each.t_end_ns, done.t_first_ns + longest_ns, side="left")
+    found = []
+    for i, (first, last) in enumerate(zip(firsts.tolist(), lasts.tolist(), strict=True)):
+        near = each.of(slice(first, last))
+        begun, ended = done.t_begun_ns[i], done.t_first_ns[i]
+        inside = np.minimum(near.t_end_ns, ended) - np.maximum(near.t_start_ns, begun)
+        inside = np.where(near.rows == done.rows[i], 0, inside)
+        at = int(np.argmax(inside)) if len(inside) else 0
+        if len(inside) and inside[at] > 0:
+            found.append((done.n_tokens[i], float(near.seconds[at]), float(inside[at] / (ended - begun))))
+    n_tokens, waits, shares = (
+        (np.array(column, np.float64) for column in zip(*found, strict=True)) if found else _NOBODY
+    )
+    return n_tokens, waits, shares
 
 
 class _Event(msgspec.Struct):

@@ -103,6 +103,9 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+TAKE_COMMANDS = ("run", "sweep", "limit", "serve", "latency")  # the last is of `explain`
+
+
 def main() -> None:
     """Entry point. What stands after `--` is a command to start, or an engine's own flags; not ours to parse."""
     words = sys.argv[1:]
@@ -110,10 +113,11 @@ def main() -> None:
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
-        if words[:1] not in (["run"], ["sweep"], ["limit"], ["serve"]) or not command:
+        verb = words[1:2] if words[:1] == ["explain"] else words[:1]
+        if verb not in ([name] for name in TAKE_COMMANDS) or not command:
             print(
-                "inferometer: -- belongs between `run`, `sweep` or `limit` and the command of a server to be started, "
-                "or between `serve ENGINE` and the engine's own flags",
+                "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain latency` and the command of a "
+                "server to be started, or between `serve ENGINE` and the engine's own flags",
                 file=sys.stderr,
             )
             sys.exit(UsageError.exit_code)

@@ -46,7 +46,7 @@ class Spans:
     def seconds(self) -> FloatArray:
         return np.asarray((self.t_end_ns - self.t_start_ns) / NS_PER_S)
 
-    def of(self, which: Mask | Array) -> Spans:
+    def of(self, which: Mask | Array | slice) -> Spans:
         """Some of them."""
         return Spans(*(getattr(self, name)[which] for name in Spans.__slots__))
 

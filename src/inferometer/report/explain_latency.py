@@ -13,7 +13,7 @@ from inferometer.analysis.number import Number
 from inferometer.analysis.stalls import Stalls
 from inferometer.report.figures import PERCENT, Scale, figure, figure_text, scale_of, value_text
 from inferometer.report.findings import INDENT, bound_text, lines_of, not_measured
-from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.report.layout import columns, cut_middle, filled, printable, wrapped
 from inferometer.stats import Estimate
 from inferometer.units import format_span
 
@@ -30,6 +30,7 @@ def render(found: LatencyExamination, *, folder: str, width: int = 100) -> str:
         *[_split(split) for split in splits],
         [*_law(found.model, width), *_stalls(found.stalls, width), *_steady(found, width)],
         [line for finding in found.row.findings for line in lines_of(finding, width=width)],
+        [line for each in found.doubts for line in wrapped("doubt", each, width=width, indent=INDENT)],
         not_measured(found.row.not_measured, width=width),
         [f"{'folder'.ljust(INDENT)}{printable(folder)}"],
     ]
@@ -54,8 +55,8 @@ def _head(found: LatencyExamination, width: int) -> list[str]:
 
 
 def _loads(found: LatencyExamination) -> list[str]:
-    """One line a load: how long a request takes, and how far its time per token is from what other loads predict."""
-    rows = [["load", "answers", "ttft mean", "tpot mean", "e2e mean", "tpot, others predict"]]
+    """One line a load: what it takes, and how far its time per token is from the law of the other loads."""
+    rows = [["means", "answers", "ttft", "tpot", "e2e", "law off by"]]
     errors = {one.load: one.error for one in found.model.by_load} if found.model is not None else {}
     for load in found.loads:
         answers = f"{load.n_ok:,}" + (f", {load.n_failed:,} failed" if load.n_failed else "")
@@ -67,7 +68,7 @@ def _loads(found: LatencyExamination) -> list[str]:
                 _measured(load.ttft),
                 _measured(load.tpot),
                 value_text(load.e2e.figure),
-                "-" if error is None or error.value is None else f"{100 * error.value:.1f} % off",
+                "-" if error is None or error.value is None else f"{100 * error.value:.1f} %",
             ]
         )
     return columns(rows, "<>>>>>")

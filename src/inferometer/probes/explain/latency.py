@@ -72,33 +72,42 @@ class _Going:
         bench = self.bench
         self.connect_s = handshakes_s(bench.facts.url, N_HANDSHAKES, is_insecure=bench.config.insecure)
         shape = experiment.shape_of(bench.config)
-        n_input = max(1, round(shape.inputs.mean))
-        short = max(1, min(_SHORT, n_input // 4))
         alone_s, together_s = (_within(share * self.budget_s) for share in (_ALONE, _TOGETHER))
+        lengths = ""
+        if "file" in (shape.inputs.kind, shape.outputs.kind):
+            self.not_measured.append("prompts of other lengths: those that were given come out of a file")
+            self._take(ALONE, 1, alone_s)
+        else:
+            lengths = self._alone(max(1, round(shape.inputs.mean)), math.ceil(shape.outputs.mean), alone_s)
+        if self.concurrency > 1:
+            self._together(lengths, alone_s, together_s)
+        self._take(again(ALONE), 1, alone_s)
+
+    def _alone(self, n_input: int, n_output: int, alone_s: float) -> str:
+        """A short, the usual and a long prompt. Returns: lengths from short to long."""
+        short = max(1, min(_SHORT, n_input // 4))
         self._take("alone, short", 1, alone_s, input_tokens=str(short))
         self._take(ALONE, 1, alone_s)
-        longest = self._longest(n_input, math.ceil(shape.outputs.mean))
+        longest = self._longest(n_input, n_output)
         if longest > 2 * n_input:
             self._take("alone, long", 1, alone_s, input_tokens=str(longest))
         else:
             longest = n_input
             self.not_measured.append(f"prompts longer than {n_input:,} tokens: the context or the time has no room")
-        if self.concurrency > 1:
-            self._together(short, longest, alone_s, together_s)
-        self._take(again(ALONE), 1, alone_s)
+        return f"uniform:{short}-{longest}"
 
-    def _together(self, short: int, longest: int, alone_s: float, together_s: float) -> None:
+    def _together(self, lengths: str, alone_s: float, together_s: float) -> None:
         """The load that is explained, for as long as there is time; then fewer, and lengths that are mixed."""
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
-        n_more = 2 + (half > 1)
+        n_more = 1 + (half > 1) + bool(lengths)
         rest_s = (
             self.left_s() - alone_s - (n_more - 1) * together_s - (n_more + 2) * (self._warmup_s(2) + self.overhead_s)
         )
         self._take(in_flight(self.concurrency), self.concurrency, max(together_s, rest_s))
         if half > 1:
             self._take(in_flight(half), half, together_s)
-        lengths = f"uniform:{short}-{longest}"
-        self._take(f"{in_flight(mixed)}, mixed", mixed, together_s, input_tokens=lengths)
+        if lengths:
+            self._take(f"{in_flight(mixed)}, mixed", mixed, together_s, input_tokens=lengths)
 
     def _take(self, name: str, concurrency: int, window_s: float, **changes: Any) -> None:
         bench = self.bench
@@ -111,7 +120,7 @@ class _Going:
         run = bench.take(word, concurrency=concurrency, window_s=window_s, warmup_s=warmup_s, **changes)
         trace = indexed(run.trace())
         self.overhead_s = bench.used_s() - self.t_start_s - begun_s - window_s - warmup_s
-        if self.facts is None or concurrency == self.concurrency:
+        if self.facts is None or name == in_flight(self.concurrency):
             self.facts = summarize(trace)
         self.taken.append(Measured(name, concurrency, begun_s, str(run.path.relative_to(bench.folder)), trace))
         bench.say(f"{'load'.ljust(10)}{name}: {_said(trace)}")
@@ -173,6 +182,7 @@ def examine(bench: Bench, budget_s: float = BUDGET_S, concurrency: int | None = 
     return structs.replace(
         found,
         row=row,
+        doubts=[f"{one.level}: {one.text}" for one in facts.verdict.reasons] if facts else [],
         engine=dict(facts.engine) if facts else {},
         plan=dict(facts.plan) if facts else {},
         host=dict(facts.host) if facts else {},
