@@ -25,9 +25,13 @@ class Challenges(TyperGroup):
     """`explain URL` is `explain target URL`: a word that names no command is for the one that examines all."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = [ALL, *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, args if args[:1] and args[0] in ctx.help_option_names else meant(args))
+
+
+def meant(args: list[str]) -> list[str]:
+    """The same with the command that examines all, where none is named."""
+    names = {command.name for command in app.registered_commands}
+    return args if args and args[0] in names else [ALL, *args]
 
 
 app = typer.Typer(
