@@ -29,7 +29,7 @@ from inferometer.probes.explain.scale import examine
 
 # planted -> what some row must find of it
 EXPECTED = {
-    "pauses": ("latency", "stalls"),
+    "pauses": ("latency", "periodic_stalls"),
     "last-come-first": ("scale", "unfair_queue"),
     "prefill-alone": ("latency", "prefill_stalls"),
     "few-threads": ("latency", "unheard"),
