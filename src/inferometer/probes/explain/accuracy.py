@@ -51,8 +51,8 @@ CONCURRENCY = 8
 ANSWER_TOKENS = 64
 STARTED_INPUT = 1_024  # prompt tokens that a server which we start has room for
 _N_FIRST = 10  # questions that tell how long one takes
-_N_FREE, _N_LONGEST = 24, 24  # free prompts; questions of the longest answers, beside them
-_N_SAMPLED, _N_SAMPLES, TEMPERATURE = 30, 5, 1.0
+N_FREE = 24  # free prompts, and as many questions of the longest answers beside them
+N_SAMPLED, _N_SAMPLES, TEMPERATURE = 30, 5, 1.0
 _OVERHEAD_S = 1.5  # of a run, beside its requests
 _SHARE_OF_QUESTIONS = 0.6  # of the budget; the rest is for free prompts and samples
 _AT_ONCE = 2.0  # how many times as fast questions are taken to be answered under load, to be on the safe side
@@ -70,6 +70,8 @@ class Wish:
     n_items: int = N_ITEMS
     n_tokens: int | None = None
     answer_tokens: int = ANSWER_TOKENS
+    n_free: int = N_FREE
+    n_sampled: int = N_SAMPLED
     concurrency: int = CONCURRENCY
     own: tuple[OwnQuestion, ...] = ()
     against: str = ""
@@ -196,7 +198,7 @@ class _Going:
     # where answers part
 
     def free_prompts(self) -> None:
-        free_s = (_N_FREE * self._story_s() + _N_LONGEST * self.per_question_s) * (2 + 1 / _AT_ONCE) + 3 * _OVERHEAD_S
+        free_s = self.wish.n_free * (self._story_s() + self.per_question_s) * (2 + 1 / _AT_ONCE) + 3 * _OVERHEAD_S
         if free_s > self.left_s():
             self.not_measured.append(
                 f"where answers part: needs {free_s:.0f} s, {max(0.0, self.left_s()):.0f} s were left"
@@ -217,8 +219,10 @@ class _Going:
         return self.wish.answer_tokens * statistics.median(per_token) if per_token else self.per_question_s
 
     def free_questions(self) -> list[Question]:
-        longest = sorted(self.asked, key=lambda question: -max(map(len, question.answers), default=0))[:_N_LONGEST]
-        prompts = [*free(_N_FREE, self.wish.seed), *(question.prompt for question in longest)]
+        longest = sorted(self.asked, key=lambda question: -max(map(len, question.answers), default=0))[
+            : self.wish.n_free
+        ]
+        prompts = [*free(self.wish.n_free, self.wish.seed), *(question.prompt for question in longest)]
         return [Question(prompt, self.wish.answer_tokens) for prompt in prompts]
 
     def _ask_for_likelihoods(self) -> None:
@@ -240,7 +244,7 @@ class _Going:
     # answers at a temperature
 
     def samples(self) -> None:
-        grounded = [i for i, question in enumerate(self.asked) if question.is_grounded][:_N_SAMPLED]
+        grounded = [i for i, question in enumerate(self.asked) if question.is_grounded][: self.wish.n_sampled]
         if not grounded:
             self.not_measured.append("consistency: no grounded questions were asked")
             return
