@@ -21,6 +21,7 @@ from inferometer.errors import UsageError
 from inferometer.probes.bench import Bench, bench
 from inferometer.probes.explain import accuracy as accuracy_of
 from inferometer.probes.explain import limits as limits_of
+from inferometer.probes.points import Stopped
 from inferometer.probes.results import write_result
 from inferometer.units import parse_duration_s
 
@@ -57,6 +58,8 @@ def examine(
         with bench(config, observer, what=what, greatest=greatest, budget_s=budget_s) as at:
             folder = at.folder
             write_result(folder / kind.file, work(at))
+    except Stopped as stopped:  # before there was anything to say
+        raise stopped.cause from stopped
     finally:
         observer.close()
     return probing.report(kind, folder, format.value)

@@ -20,9 +20,9 @@ from inferometer.stats import Estimate
 from inferometer.units import format_bytes, format_span
 
 _VERDICTS = {
-    "read": "is read",
-    "reaches": "reaches the model, which does not find what stands there",
-    "lost": "is lost",
+    "read": "read",
+    "reaches": "reach the model, which does not find what stands there",
+    "lost": "LOST",
     "cannot tell": "cannot be told",
 }
 
@@ -116,8 +116,8 @@ def _parts(reach: Sequence[Part], width: int) -> list[str]:
         mine = [part for part in reach if part.n_tokens == size]
         told = [f"of {size:,} tokens"]
         for verdict in dict.fromkeys(part.verdict for part in mine):
-            names = [f"the {part.part}" for part in mine if part.verdict == verdict]
-            told.append(f"{' and '.join(names)} {_VERDICTS[verdict]}")
+            names = [part.part for part in mine if part.verdict == verdict]
+            told.append(f"{', '.join(names)}: {_VERDICTS[verdict]}")
         told.append(f"{mine[0].n_pairs} pairs of prompts each")
         lines += filled("reach" if not lines else "", told, width=width, indent=INDENT)
     return lines

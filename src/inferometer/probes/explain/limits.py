@@ -37,14 +37,25 @@ from inferometer.tasks import CountTokens, is_right
 BUDGET_S = 300.0
 STARTED_CONTEXT = 8_192  # tokens, of a server that we start without a word on its context
 CONCURRENCY = 4  # of questions whose time is not measured
-_SEARCH, _OUTPUT, _REACH, _QUALITY = 0.2, 0.15, 0.2, 0.6  # shares of the time there is, or of what is left of it
-_MARGIN = 0.95  # of a length, where tokens are reckoned and not counted
+_SEARCH, _OUTPUT, _SPEED, _REACH, _QUALITY = 0.2, 0.15, 0.15, 0.25, 0.6  # of the time there is, or that is left
+_MARGIN = 0.95  # of the longest prompt: tokens of a question are reckoned, not counted
 _SHORTEST = 128
-_N_SPEED, _SPEED_TOKENS = 6, 17  # requests and tokens of an answer, at each length
-_EACH, _MOST_ROUNDS = 5, 4  # questions at each depth in a round; 20 a cell and 100 a length in all
-_PAIRS, _FEWEST_PAIRS = 4, 2
-_MOST_CUT, _FEWEST_CUT = 100, 20
+_SPEED_TOKENS = 17  # of an answer whose speed is measured
+_EACH = 5  # questions at each depth in a round
+_FEWEST_PAIRS, _FEWEST_CUT = 2, 20
 _SCRAPE_EVERY_S = 0.1
+_TINY_S = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What is asked at most, where there is time. `rounds`: of five questions a depth: four make 20 a cell, 100 a
+    length; `pairs`: of twins for each part; `cut`: questions under each strategy; `speed`: requests at each length."""
+
+    rounds: int = 4
+    pairs: int = 4
+    cut: int = 100
+    speed: int = 6
 
 
 @dataclass(slots=True)
@@ -54,11 +65,14 @@ class _Going:
     bench: Bench
     budget_s: float
     seed: int
+    most: Amounts
     count: Counting
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
     tokens: CountTokens | None = None
     speeds: list[Speed] = field(default_factory=list)
+    times: dict[int, float] = field(default_factory=dict)  # seconds of one question, by length aimed at
+    overhead_s: float = 0.0  # of a run, beside its questions
     window: Window | None = None
     far: str = ""
     overflow: Output | None = None
@@ -85,7 +99,7 @@ class _Going:
         if longest is None or self.tokens is None:
             self.not_measured.append("speed, answers and parts of long prompts: no length is known that is taken")
             return
-        lengths = self.measure_speed(int(self._margin() * (longest - questions.TWIN_TOKENS)))
+        lengths = self.measure_speed(_most(longest))
         self.find_parts(longest)
         self.judge(lengths)
         self.judge_cutting()
@@ -104,7 +118,7 @@ class _Going:
         if self.window.beyond is not None and self.window.beyond.what != "lost":
             self.far = _in_words(prober.far(FAR * max(longest, self.window.advertised or 0)))
         self.overflow = prober.overflow(longest)
-        self.outputs = prober.outputs(longest, _OUTPUT * self.budget_s)
+        self.outputs = prober.outputs(max(longest, self.window.advertised or 0), _OUTPUT * self.budget_s)
         last = self.outputs[-1]
         if last.what == "ended":
             self.not_measured.append(
@@ -120,29 +134,37 @@ class _Going:
         """Lengths, doubling, up to the longest that there is time for; the times of one request at each."""
         done: list[int] = []
         for size in _lengths(most):
-            if self.speeds and self._expected_s(size) * _N_SPEED > 0.15 * self.left_s():
-                self.not_measured.append(
-                    f"prompts of {size:,} tokens and more: one takes {self._expected_s(size):.1f} s"
-                )
+            if self.times and self._cost_s(size, self.most.speed) > _SPEED * self.left_s():
+                self.not_measured.append(f"prompts of {size:,} tokens and more: one takes {self._time_of(size):.1f} s")
                 break
             self.speeds.append(self._speed(size))
             done.append(size)
         return done
 
-    def _expected_s(self, size: int) -> float:
-        """Of a request of that length, from the longest so far: a prompt twice as long takes up to four times."""
-        known = [(speed.n_tokens, speed.ttft.value) for speed in self.speeds if speed.ttft.value is not None]
+    def _cost_s(self, size: int, n: int) -> float:
+        """Of a run of so many questions, one after another."""
+        return self.overhead_s + n * self._time_of(size)
+
+    def _time_of(self, size: int) -> float:
+        """Seconds of a question of that length: as those of the next longer one took, or more than the longest, whose
+        prompts may take up to four times as long when doubled."""
+        known = sorted(self.times.items())
         if not known:
             return 0.0
-        n_tokens, ttft_s = next((one for one in known if one[0] >= size), known[-1])
-        return float(ttft_s * max(1.0, size / n_tokens) ** 1.5)
+        n_tokens, seconds = next((one for one in known if one[0] >= size), known[-1])
+        return float(seconds * max(1.0, size / n_tokens) ** 1.5)
 
     def _speed(self, size: int) -> Speed:
-        asked = questions.by_depth(size, _N_SPEED, self.seed + 1, self._counter())
+        asked = questions.by_depth(size, self.most.speed, self.seed + 1, self._counter())
         made = [Question(one.question.prompt, _SPEED_TOKENS) for one in asked]
+        t_start_s = self.bench.used_s()
         found = self.bench.ask(f"speed-{size}", made, forces_length=True, scrape_every_s=_SCRAPE_EVERY_S)
-        self.facts = self.facts or summarize(found.run.trace())
         answered = [one for one in found.answers if one.is_ok and one.ttft_s is not None]
+        in_flight_s = sum(one.e2e_s or 0.0 for one in answered)
+        self.overhead_s = max(0.0, self.bench.used_s() - t_start_s - in_flight_s)  # of a run; the first has the most
+        if answered:
+            self.times[size] = in_flight_s / len(answered)
+        self.facts = self.facts or summarize(found.run.trace())
         n_tokens = _mean_tokens(answered, size)
         ttft = np.sort([one.ttft_s or 0.0 for one in answered])
         self.bench.say(f"speed     {n_tokens:,} tokens: first token after {np.median(ttft):.3g} s" if len(ttft) else "")
@@ -171,70 +193,60 @@ class _Going:
     # which parts reach the model
 
     def find_parts(self, longest: int) -> None:
-        control_size = min(512, max(96, longest // 12))
-        control = self._twins(control_size, _PAIRS)
-        self.control = parts_of(control, control)
-        known = [speed.n_tokens for speed in self.speeds]
-        sizes = [
-            size
-            for size in (int(self._margin() * (longest - questions.TWIN_TOKENS)), longest // 2)
-            if size <= 1.2 * max(known)
-        ]
-        sizes += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
-        for size in sizes:
-            n_pairs = int(_REACH * self.left_s() / max(6 * self._expected_s(size), 1e-3))
-            if n_pairs < _FEWEST_PAIRS:
+        control = min(512, max(96, longest // 12))
+        wanted = [size for size in (_most(longest), longest // 2) if size <= 1.2 * max(self.times, default=0)]
+        wanted += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
+        n_pairs = {control: self.most.pairs}
+        for size in wanted:
+            n = int(_REACH * (self.left_s() - self.overhead_s) / max(6 * self._time_of(size), _TINY_S))
+            if n < _FEWEST_PAIRS:
                 self.not_measured.append(f"which parts of {size:,} tokens reach the model: no time was left")
-                continue
-            self.reach += parts_of(self._twins(size, min(n_pairs, _PAIRS)), control)
+            else:
+                n_pairs[size] = min(n, self.most.pairs)
+        pairs = self._twins(n_pairs)
+        self.control = parts_of(pairs[control], pairs[control])
+        self.reach = [part for size in n_pairs if size != control for part in parts_of(pairs[size], pairs[control])]
 
-    def _twins(self, size: int, n_pairs: int) -> list[Pair]:
-        made = questions.twins_of(size, n_pairs, self.seed, self._counter())
-        asked = [question for twins in made for question in twins.questions]
-        found = self.bench.ask(f"twins-{size}", asked, forces_length=True).answers
-        pairs = []
-        for twins, (first, second) in zip(made, zip(found[::2], found[1::2], strict=True), strict=True):
-            n_found = sum(
-                code.casefold() in one.text.casefold() for code, one in zip(twins.answers, (first, second), strict=True)
-            )
+    def _twins(self, n_pairs: dict[int, int]) -> dict[int, list[Pair]]:
+        """Pairs by length, asked all together."""
+        made = [
+            (size, twins)
+            for size, n in n_pairs.items()
+            for twins in questions.twins_of(size, n, self.seed, self._counter())
+        ]
+        asked = [question for _, twins in made for question in twins.questions]
+        answers = self.bench.ask("twins", asked, forces_length=True).answers
+        found: dict[int, list[Pair]] = {size: [] for size in n_pairs}
+        for (size, twins), first, second in zip(made, answers[::2], answers[1::2], strict=True):
+            both = zip(twins.answers, (first, second), strict=True)
+            n_found = sum(code.casefold() in one.text.casefold() for code, one in both)
             is_answered = first.is_ok and second.is_ok
-            pairs.append(Pair(size, twins.part, first.text == second.text, n_found, is_answered))
-        return pairs
+            found[size].append(Pair(size, twins.part, first.text == second.text, n_found, is_answered))
+        return found
 
     # are answers right
 
     def judge(self, lengths: list[int]) -> None:
         """Rounds over all lengths, as many as there is time for."""
-        per_round_s = sum(self._time_of(size) * _EACH * len(questions.DEPTHS) for size in lengths)
-        budget_s = _QUALITY * self.left_s()
-        while lengths and per_round_s > budget_s:
-            gone = lengths[-1]
+        budget_s = _QUALITY * self.left_s() - self.overhead_s
+        n_round = _EACH * len(questions.DEPTHS)
+        while lengths and n_round * sum(map(self._time_of, lengths)) > budget_s:
+            self.not_measured.append(f"whether answers at {lengths[-1]:,} tokens are right: no time was left")
             lengths = lengths[:-1]
-            per_round_s -= self._time_of(gone) * _EACH * len(questions.DEPTHS)
-            self.not_measured.append(f"whether answers at {gone:,} tokens are right: no time was left")
         if not lengths:
             return
-        judged: list[Judged] = []
-        n_rounds = min(_MOST_ROUNDS, max(1, int(budget_s / max(per_round_s, 1e-3))))
-        n_each = n_rounds * _EACH * len(questions.DEPTHS)
-        for size in lengths:
-            asked = questions.by_depth(size, n_each, self.seed, self._counter())
-            judged += self._judged(f"depths-{size}", size, asked)
-            n_right = sum(one.is_right for one in judged[-n_each:])
-            self.bench.say(f"answers   {size:,} tokens: {n_right} of {n_each} right")
-        self.effective = effective_of(judged)
-
-    def _time_of(self, size: int) -> float:
-        """Of one question, so many being asked at a time: as if that did not help."""
-        near = min(self.speeds, key=lambda speed: abs(speed.n_tokens - size))
-        return (near.ttft.value or 0.1) + 8 * (near.tpot.value or 0.01)
-
-    def _judged(self, word: str, size: int, asked: list[questions.Asked]) -> list[Judged]:
-        found = self.bench.ask(word, [one.question for one in asked], concurrency=CONCURRENCY).answers
-        return [
-            Judged(size, answer.n_prompt_tokens, one.depth, is_right(one.answer, answer.text), answer.is_ok)
-            for one, answer in zip(asked, found, strict=True)
+        n_rounds = int(budget_s / max(n_round * sum(map(self._time_of, lengths)), _TINY_S))
+        n_each = min(self.most.rounds, n_rounds) * n_round
+        asked = [
+            (size, one) for size in lengths for one in questions.by_depth(size, n_each, self.seed, self._counter())
         ]
+        answers = self.bench.ask("depths", [one.question for _, one in asked], concurrency=CONCURRENCY).answers
+        judged = [
+            Judged(size, answer.n_prompt_tokens, one.depth, is_right(one.answer, answer.text), answer.is_ok)
+            for (size, one), answer in zip(asked, answers, strict=True)
+        ]
+        self.effective = effective_of(judged)
+        self.bench.say(f"answers   {sum(one.is_right for one in judged)} of {len(judged)} questions are right")
 
     def judge_cutting(self) -> None:
         """The same questions, their prompts twice as long as what is kept of them."""
@@ -245,19 +257,24 @@ class _Going:
         longest = self.window.longest if self.window is not None else None
         n_to = int(effective.length.value or effective.lengths[0].n_tokens)
         n_to = max(_SHORTEST, min(n_to, (longest or n_to) // 2))
-        n = int(0.9 * self.left_s() / (len(STRATEGIES) * self._time_of(n_to)))
-        if n < _FEWEST_CUT:
+        n = int((0.9 * self.left_s() - self.overhead_s) / max(len(STRATEGIES) * self._time_of(n_to), _TINY_S))
+        if min(n, self.most.cut) < _FEWEST_CUT:
             self.not_measured.append("what is best kept of a long prompt: no time was left")
             return
-        asked = questions.anywhere(2 * n_to, min(n, _MOST_CUT), self.seed + 2, self._counter())
-        right: dict[str, list[bool]] = {}
-        for strategy in STRATEGIES:
-            made = [
-                Question(questions.cut(one.question.prompt, 0.5, strategy), questions.ANSWER_TOKENS) for one in asked
+        asked = questions.anywhere(2 * n_to, min(n, self.most.cut), self.seed + 2, self._counter())
+        made = [
+            Question(questions.cut(one.question.prompt, 0.5, strategy), questions.ANSWER_TOKENS)
+            for strategy in STRATEGIES
+            for one in asked
+        ]
+        answers = self.bench.ask("cut", made, concurrency=CONCURRENCY).answers
+        right = {
+            strategy: [
+                is_right(one.answer, answer.text)
+                for one, answer in zip(asked, answers[i * len(asked) : (i + 1) * len(asked)], strict=True)
             ]
-            word = strategy.replace(" ", "-")
-            found = self.bench.ask(word, made, concurrency=CONCURRENCY).answers
-            right[strategy] = [is_right(one.answer, answer.text) for one, answer in zip(asked, found, strict=True)]
+            for i, strategy in enumerate(STRATEGIES)
+        }
         self.cutting = cutting_of(right, n_from=2 * n_to, n_to=n_to)
 
     def _counter(self) -> CountTokens:
@@ -265,11 +282,8 @@ class _Going:
             raise AssertionError("lengths were asked for before tokens could be counted")
         return self.tokens
 
-    def _margin(self) -> float:
-        return 1.0 if self.count.counter is not None else _MARGIN
 
-
-def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0) -> LimitsExamination:
+def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0, most: Amounts = Amounts()) -> LimitsExamination:
     """Carry it out; what could not be measured is in the row.
 
     Raises: UsageError if the API takes no words; EngineError if the server counts no tokens; Stopped if the server or
@@ -277,7 +291,7 @@ def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0) -> Limit
     """
     if not bench.dialect.takes_text:
         raise UsageError("limits are asked for in words, and this API takes nothing but token ids", "take --api chat")
-    going = _Going(bench, budget_s, seed, counting(bench))
+    going = _Going(bench, budget_s, seed, most, counting(bench))
     stopped = ""
     try:
         going.go()
@@ -344,6 +358,11 @@ def _headline(window: Window, effective: Effective | None) -> tuple[str, Number,
         None if told is None else Bound(float(told), "tokens", "the context that the server tells", "its own routes")
     )
     return "longest prompt that is taken whole", number_of(figure), bound
+
+
+def _most(longest: int) -> int:
+    """Tokens of a long prompt that still leaves room for its answer."""
+    return int(_MARGIN * (longest - questions.TWIN_TOKENS))
 
 
 def _lengths(most: int) -> list[int]:

@@ -84,7 +84,7 @@ class Prober:
         """A prompt and an answer that fit one by one, and not together."""
         return self.output(max(longest - _UNDER + 1, 1), _OVER)
 
-    def outputs(self, longest: int, seconds: float) -> list[Output]:
+    def outputs(self, window: int, seconds: float) -> list[Output]:
         """Longer and longer answers after a short prompt: a few tokens to learn the speed, then all that fit."""
         t_start_s = self.bench.used_s()
         first = self.output(_SHORT, _OVER)
@@ -92,7 +92,7 @@ class Prober:
         if first.what != "given":
             return taken
         per_token_s = (self.bench.used_s() - t_start_s) / _OVER
-        room = longest + 1 - first.n_prompt
+        room = window + 1 - first.n_prompt
         affordable = int(seconds / per_token_s)
         # More than there is room for, where there is time: whether that is refused, or how much then comes.
         sizes = [room + _OVER, room] if affordable > room else [affordable]
