@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from inferometer import config as configuration
+from inferometer import experiment
 from inferometer.cli import probing
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format
@@ -107,6 +108,8 @@ def accuracy(
     def work(at: Bench) -> msgspec.Struct:
         return accuracy_of.examine(at, wish if other is None else replace(wish, open_against=opened))
 
+    if other is not None:
+        experiment.check(other)
     greatest = greatest_of(config)
     return examine(probing.ACCURACY, config, greatest, wish.budget_s, format, work, what="accuracy", is_quiet=is_quiet)
 

@@ -36,7 +36,7 @@ from inferometer.analysis.hallucination import Consistency, Hallucination, consi
 from inferometer.analysis.number import Number, number_of
 from inferometer.clock import utc_now
 from inferometer.engines.likelihoods import ASKED
-from inferometer.errors import EngineError, UsageError
+from inferometer.errors import EngineError, RunError, UsageError
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Answered, Asked, Bench, Question
 from inferometer.probes.explain.judged_questions import OWN, JudgedQuestion, commonest, free, made, marks, own
@@ -150,6 +150,14 @@ class _Going:
         self.loaded = self._marks(self.bench.ask("loaded", self._as_asked(self.asked), concurrency=n))
         self._say(f"{n} at once", self.loaded)
         self.again = self._marks(self.bench.ask("again", self._as_asked(self.asked)))
+        self._note_trouble()
+
+    def _note_trouble(self) -> None:
+        """What stands between the answers and a judgement."""
+        failed = [answer for answer in self.first if not answer.is_ok]
+        if failed:
+            told = failed[0].error or failed[0].outcome.name.lower()
+            self.not_measured.append(f"{len(failed)} of {len(self.first)} answers alone: none came whole ({told})")
         n_cut = sum(answer.finish == "length" for answer in self.first)
         if n_cut > _MANY_CUT * len(self.first):
             self.not_measured.append(
@@ -266,30 +274,36 @@ class _Going:
     # another target
 
     def other(self) -> None:
-        wish = self.wish
-        if wish.open_against is None:
+        if self.wish.open_against is None:
             return
-        with wish.open_against(self.bench.folder) as other:
-            answered = other.ask("alone", self._as_asked(self.asked))
-            theirs = self._marks(answered)
-            self._say("the other", theirs)
-            said = spoken(other, "free", self.free_questions(), self.fields) if self.spoken else []
-            counts = [
-                (one.n_prompt_tokens, two.n_prompt_tokens)
-                for one, two in zip(self.first, answered.answers, strict=True)
-                if one.n_prompt_tokens is not None and two.n_prompt_tokens is not None
-            ]
-            facts = summarize(answered.run.trace())
-            self.against = Against(
-                target=wish.against,
-                engine=dict(facts.engine),
-                change=change(("this one", wish.against), self.alone, theirs),
-                agreement=agreement(wish.against, _pairs(self.spoken, said), self.floor, source=self.why()),
-                n_same_prompts=sum(one == two for one, two in counts),
-                n_prompts=len(counts),
-                differs=_differing(dict(self.facts.engine) if self.facts else {}, dict(facts.engine)),
-            )
-            self.bench.n_requests += other.n_requests
+        try:
+            with self.wish.open_against(self.bench.folder) as other:
+                self.against = self._compared(other)
+                self.bench.n_requests += other.n_requests
+        except (EngineError, RunError) as error:
+            self.not_measured.append(f"{self.wish.against}: {error}")
+
+    def _compared(self, other: Bench) -> Against:
+        wish = self.wish
+        answered = other.ask("alone", self._as_asked(self.asked))
+        theirs = self._marks(answered)
+        self._say("the other", theirs)
+        said = spoken(other, "free", self.free_questions(), self.fields) if self.spoken else []
+        counts = [
+            (one.n_prompt_tokens, two.n_prompt_tokens)
+            for one, two in zip(self.first, answered.answers, strict=True)
+            if one.n_prompt_tokens is not None and two.n_prompt_tokens is not None
+        ]
+        facts = summarize(answered.run.trace())
+        return Against(
+            target=wish.against,
+            engine=dict(facts.engine),
+            change=change(("this one", wish.against), self.alone, theirs),
+            agreement=agreement(wish.against, _pairs(self.spoken, said), self.floor, source=self.why()),
+            n_same_prompts=sum(one == two for one, two in counts),
+            n_prompts=len(counts),
+            differs=_differing(dict(self.facts.engine) if self.facts else {}, dict(facts.engine)),
+        )
 
     # what it came to
 
