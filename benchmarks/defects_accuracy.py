@@ -30,6 +30,7 @@ from inferometer.tasks import Task
 PLANTED = {"differs-under-load": "answers_change_under_load", "invents-answers": "invents_answers"}
 ENGINES = ("vllm", "llama.cpp", "sglang", "lmdeploy", "tgi")
 HEALTHY = "healthy"
+PATIENT = {"timeout": "600s", "stall_timeout": "600s"}  # a busy machine is no defect of the engine
 TASKS = (Task.RETRIEVAL, Task.GROUNDED, Task.UNKNOWN)
 
 
@@ -38,7 +39,7 @@ def examined(seed: int, defects: Sequence[str], n_items: int) -> AccuracyExamina
     law = ServiceLaw(a=3.0 + seed % 3, b=0.005 * (1 + seed % 4), c=0.01, d=0.0)  # slow enough for a load to be one
     setting = make_setting(engine, slots=(4, 8, 16)[seed % 3], law=law, seed=seed, mind="reader", defects=defects)
     with tempfile.TemporaryDirectory() as folder, EmulatedEngine(setting) as server:
-        config = resolve({"url": server.url, "out": str(Path(folder) / "case"), "scrape_every": "off"})
+        config = resolve({"url": server.url, "out": str(Path(folder) / "case"), "scrape_every": "off", **PATIENT})
         with bench(config, Silent(), what="accuracy", greatest=config, budget_s=3600.0) as at:
             return examine(at, Wish(TASKS, n_items, n_free=6, n_sampled=6, seed=seed, budget_s=3600.0))
 
