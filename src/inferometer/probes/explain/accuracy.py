@@ -102,12 +102,12 @@ def examine(bench: Bench, wish: Wish) -> AccuracyExamination:
 
 @dataclass(slots=True)
 class _Going:
-    """An examination on its way. `alone`, `again`, `loaded`: marks by question."""
+    """An examination on its way. By question: `answered` alone; marks of that, `alone`, of `again` and `loaded`."""
 
     bench: Bench
     wish: Wish
     asked: list[JudgedQuestion] = field(default_factory=list)
-    first: tuple[Answered, ...] = ()
+    answered: tuple[Answered, ...] = ()
     alone: list[Mark] = field(default_factory=list)
     again: list[Mark] = field(default_factory=list)
     loaded: list[Mark] = field(default_factory=list)
@@ -143,7 +143,7 @@ class _Going:
         self.per_question_s = statistics.mean(took)
         self.asked = everything[: self._n_affordable(everything)]
         one = self.bench.ask("alone", self._as_asked(self.asked))
-        self.facts, self.first = summarize(one.run.trace()), one.answers
+        self.facts, self.answered = summarize(one.run.trace()), one.answers
         self.alone = self._marks(one)
         self._say("alone", self.alone)
         n = self.wish.concurrency
@@ -154,14 +154,14 @@ class _Going:
 
     def _note_trouble(self) -> None:
         """What stands between the answers and a judgement."""
-        failed = [answer for answer in self.first if not answer.is_ok]
+        failed = [answer for answer in self.answered if not answer.is_ok]
         if failed:
             told = failed[0].error or failed[0].outcome.name.lower()
-            self.not_measured.append(f"{len(failed)} of {len(self.first)} answers alone: none came whole ({told})")
-        n_cut = sum(answer.finish == "length" for answer in self.first)
-        if n_cut > _MANY_CUT * len(self.first):
+            self.not_measured.append(f"{len(failed)} of {len(self.answered)} answers alone: none came whole ({told})")
+        n_cut = sum(answer.finish == "length" for answer in self.answered)
+        if n_cut > _MANY_CUT * len(self.answered):
             self.not_measured.append(
-                f"what {n_cut} of {len(self.first)} answers come to: they were cut at {self.wish.answer_tokens} "
+                f"what {n_cut} of {len(self.answered)} answers come to: they were cut at {self.wish.answer_tokens} "
                 "tokens; give --answer-tokens"
             )
 
@@ -222,7 +222,7 @@ class _Going:
     def _story_s(self) -> float:
         """As long as the longest of the answers so far, in proportion to its tokens."""
         per_token = [
-            answer.e2e_s / answer.n_output_tokens for answer in self.first if answer.e2e_s and answer.n_output_tokens
+            answer.e2e_s / answer.n_output_tokens for answer in self.answered if answer.e2e_s and answer.n_output_tokens
         ]
         return self.wish.answer_tokens * statistics.median(per_token) if per_token else self.per_question_s
 
@@ -291,7 +291,7 @@ class _Going:
         said = spoken(other, "free", self.free_questions(), self.fields) if self.spoken else []
         counts = [
             (one.n_prompt_tokens, two.n_prompt_tokens)
-            for one, two in zip(self.first, answered.answers, strict=True)
+            for one, two in zip(self.answered, answered.answers, strict=True)
             if one.n_prompt_tokens is not None and two.n_prompt_tokens is not None
         ]
         facts = summarize(answered.run.trace())
