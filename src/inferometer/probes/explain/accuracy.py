@@ -14,34 +14,33 @@ Rule: how many questions there are is decided by how long the first few took, so
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from inferometer.analysis.accuracy import (
     AccuracyExamination,
     Against,
     Change,
     Mark,
-    Tally,
     change,
     only_changed_in_second,
     share_right,
 )
 from inferometer.analysis.accuracy_findings import INVENTED, Evidence, findings_of
-from inferometer.analysis.agreement import Agreement, Said, Token, agreement
+from inferometer.analysis.agreement import Agreement, Said, agreement
 from inferometer.analysis.finding import Bound, Row, worst_first
 from inferometer.analysis.hallucination import Consistency, Hallucination, consistency, hallucination
-from inferometer.analysis.number import Number, number_of
+from inferometer.analysis.number import Number
 from inferometer.clock import utc_now
-from inferometer.engines.likelihoods import ASKED
 from inferometer.errors import EngineError, RunError, UsageError
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Answered, Asked, Bench, Question
-from inferometer.probes.explain.judged_questions import OWN, JudgedQuestion, commonest, free, made, marks, own
+from inferometer.probes.explain.judged_questions import JudgedQuestion, free, made, marks, mixed, own, tallies
+from inferometer.probes.explain.spoken import likelihood_fields, spoken
 from inferometer.probes.points import Stopped
-from inferometer.stats import Missing
 from inferometer.tasks import Task, plain
 from inferometer.tasks.own import OwnQuestion
 
@@ -119,8 +118,8 @@ class _Going:
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
     per_question_s: float = 0.0
-    fields: dict[str, object] = field(default_factory=dict)  # that ask for log-probabilities
-    why_no_likelihoods: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)  # that ask for log-probabilities
+    why: str = ""  # there are none
     stopped: str = ""
     n_before: int = 0
     _t_start_s: float = 0.0
@@ -170,7 +169,7 @@ class _Going:
         tasks = tuple(task for task in wish.tasks if not wish.own or task not in (Task.GROUNDED, Task.UNKNOWN))
         count = self._counter() if wish.n_tokens is not None else None
         mine = made(tasks, wish.n_items, wish.seed, n_tokens=wish.n_tokens, count=count) if tasks else []
-        return _mixed(mine, own(wish.own))
+        return mixed(mine, own(wish.own))
 
     def _counter(self) -> Callable[[str], int]:
         """Raises: UsageError if nobody counts."""
@@ -198,7 +197,9 @@ class _Going:
         return [Question(question.prompt, self.wish.answer_tokens) for question in questions]
 
     def _marks(self, answered: Asked) -> list[Mark]:
-        return marks(self.asked, [(answer.text, answer.is_ok) for answer in answered.answers])
+        """One for each question; a run that ended early, with nothing but failures, did not ask them all."""
+        said = [(answer.text, answer.is_ok) for answer in answered.answers]
+        return marks(self.asked, said + [("", False)] * (len(self.asked) - len(said)))
 
     def _say(self, how: str, found: Sequence[Mark]) -> None:
         self.bench.say(f"{how.ljust(10)}{sum(mark.is_right for mark in found)} of {len(found)} answers right")
@@ -212,12 +213,12 @@ class _Going:
                 f"where answers part: needs {free_s:.0f} s, {max(0.0, self.left_s()):.0f} s were left"
             )
             return
-        self._ask_for_likelihoods()
+        self.fields, self.why = likelihood_fields(self.bench)
         self.spoken = self._spoken("free")
-        self.floor = agreement("itself, alone", _pairs(self.spoken, self._spoken("free-again")), source=self.why())
+        self.floor = agreement("itself, alone", _pairs(self.spoken, self._spoken("free-again")), source=self.why)
         busy = self._spoken("free-loaded", concurrency=self.wish.concurrency)
         what = f"itself, {self.wish.concurrency} in flight"
-        self.under_load = agreement(what, _pairs(self.spoken, busy), self.floor, source=self.why())
+        self.under_load = agreement(what, _pairs(self.spoken, busy), self.floor, source=self.why)
 
     def _story_s(self) -> float:
         """As long as the longest of the answers so far, in proportion to its tokens."""
@@ -226,28 +227,15 @@ class _Going:
         ]
         return self.wish.answer_tokens * statistics.median(per_token) if per_token else self.per_question_s
 
-    def free_questions(self) -> list[Question]:
+    def _free_questions(self) -> list[Question]:
         longest = sorted(self.asked, key=lambda question: -max(map(len, question.answers), default=0))[
             : self.wish.n_free
         ]
         prompts = [*free(self.wish.n_free, self.wish.seed), *(question.prompt for question in longest)]
         return [Question(prompt, self.wish.answer_tokens) for prompt in prompts]
 
-    def _ask_for_likelihoods(self) -> None:
-        """See whether the server answers at all where they are asked for."""
-        wanted = ASKED.get(self.bench.facts.api)
-        if wanted is None:
-            self.why_no_likelihoods = f"not known how to ask for them over {self.bench.facts.api}"
-        elif (seen := self.bench.probe("Say one word.", 4, body_fields=wanted)).error:
-            self.why_no_likelihoods = f"the server refuses to tell them: {seen.error}"
-        else:
-            self.fields = dict(wanted)
-
-    def why(self) -> str:
-        return self.why_no_likelihoods or "the server tells no log-probabilities"
-
     def _spoken(self, word: str, *, concurrency: int = 1) -> list[Said]:
-        return spoken(self.bench, word, self.free_questions(), self.fields, concurrency=concurrency)
+        return spoken(self.bench, word, self._free_questions(), self.fields, concurrency=concurrency)
 
     # answers at a temperature
 
@@ -265,6 +253,9 @@ class _Going:
             "samples", questions, concurrency=self.wish.concurrency, temperature=TEMPERATURE, seed=None
         )
         texts = [plain(answer.text) for answer in found.answers]
+        if len(texts) < len(questions):
+            self.not_measured.append("consistency: the server stopped answering")
+            return
         self.consistency = consistency(
             [texts[j :: len(grounded)] for j in range(len(grounded))],
             [self.asked[i].judged(self.alone[i].text) for i in grounded],
@@ -288,10 +279,10 @@ class _Going:
         answered = other.ask("alone", self._as_asked(self.asked))
         theirs = self._marks(answered)
         self._say("the other", theirs)
-        said = spoken(other, "free", self.free_questions(), self.fields) if self.spoken else []
+        said = spoken(other, "free", self._free_questions(), self.fields) if self.spoken else []
         counts = [
             (one.n_prompt_tokens, two.n_prompt_tokens)
-            for one, two in zip(self.answered, answered.answers, strict=True)
+            for one, two in zip(self.answered, answered.answers, strict=False)
             if one.n_prompt_tokens is not None and two.n_prompt_tokens is not None
         ]
         facts = summarize(answered.run.trace())
@@ -299,7 +290,7 @@ class _Going:
             target=wish.against,
             engine=dict(facts.engine),
             change=change(("this one", wish.against), self.alone, theirs),
-            agreement=agreement(wish.against, _pairs(self.spoken, said), self.floor, source=self.why()),
+            agreement=agreement(wish.against, _pairs(self.spoken, said), self.floor, source=self.why),
             n_same_prompts=sum(one == two for one, two in counts),
             n_prompts=len(counts),
             differs=_differing(dict(self.facts.engine) if self.facts else {}, dict(facts.engine)),
@@ -315,7 +306,7 @@ class _Going:
         return AccuracyExamination(
             row=self._row(seen),
             concurrency=wish.concurrency,
-            tallies=self._tallies(),
+            tallies=tallies(self.asked, self.alone, self.loaded),
             again=again,
             load=load,
             floor=self.floor,
@@ -381,46 +372,6 @@ class _Going:
             seconds=self.wish.budget_s - self.left_s(),
             n_requests=self.bench.n_requests - self.n_before,
         )
-
-    def _tallies(self) -> list[Tally]:
-        rows = []
-        for task in dict.fromkeys(question.task for question in self.asked):
-            mine = [question for question in self.asked if question.task == task]
-            copies = [question.is_right(question.copy) for question in mine if question.copy is not None]
-            common = commonest(Task(task)) if task != OWN else None
-            rows.append(
-                Tally(
-                    task=task,
-                    n=len(mine),
-                    alone=share_right(self.alone, task),
-                    loaded=share_right(self.loaded, task)
-                    if self.loaded
-                    else number_of(Missing("was not asked under load", 0, "ratio")),
-                    majority=None if common is None else sum(q.is_right(common) for q in mine) / len(mine),
-                    copy=sum(copies) / len(copies) if copies else None,
-                )
-            )
-        return rows
-
-
-def spoken(
-    bench: Bench, word: str, questions: Sequence[Question], fields: dict[str, object], *, concurrency: int = 1
-) -> list[Said]:
-    """What is answered, with its log-probabilities where they are told."""
-    found = bench.ask(word, questions, concurrency=concurrency, body_fields=fields)
-    told = found.run.likelihoods() if fields else {}
-    ids = [int(number) for number in found.run.trace().requests["id"]]
-    return [
-        Said(answer.text, answer.finish == "length", tuple(Token(*each) for each in told.get(number, ())))
-        for answer, number in zip(found.answers, ids, strict=True)
-    ]
-
-
-def _mixed(mine: list[JudgedQuestion], theirs: list[JudgedQuestion]) -> list[JudgedQuestion]:
-    """Both spread over the whole, so that the first few are like all."""
-    places = [*((i / max(1, len(mine)), one) for i, one in enumerate(mine))]
-    places += [(i / max(1, len(theirs)), one) for i, one in enumerate(theirs)]
-    return [one for _, one in sorted(places, key=lambda place: place[0])]
 
 
 def _pairs(ours: Sequence[Said], theirs: Sequence[Said]) -> list[tuple[Said, Said]]:
