@@ -16,6 +16,7 @@ from inferometer.analysis.number import Number
 from inferometer.stats.paired import mcnemar
 
 SURE, SURER = 0.05, 0.01  # p below which a loss, and a mere difference, count
+LEAST_CHANGED, LEAST_CHANGED_RATIO = 5, 0.02  # answers that change when asked twice alone; fewer are let pass
 LEAST_UNDERSTOOD = 0.5  # of the answers that have to be read, right; below, the rest cannot be judged
 INVENTED = Bound(
     0.10,
@@ -105,9 +106,9 @@ def _are_ties(agreement: Agreement | None) -> bool:
 
 def _not_repeated(seen: Evidence) -> Finding | None:
     again = seen.again
-    if again is None or seen.understood.value is None or not again.n_changed:
+    if again is None:
         return None
-    if again.n_changed < 5 or again.n_changed / again.n < 0.02:
+    if again.n_changed < LEAST_CHANGED or again.n_changed / again.n < LEAST_CHANGED_RATIO:
         return None
     return Finding(
         code="answers_not_repeated",
@@ -159,7 +160,7 @@ def _differs(against: Against, floor: Agreement | None) -> Finding | None:
     told = against.agreement
     n_floor, n_places = (floor.n_parted, floor.n_compared) if floor is not None else (0, 0)
     is_beyond = told.over_floor.lo is not None and told.over_floor.lo > 1
-    is_beyond |= not n_floor and n_places > 0 and told.n_parted >= 5
+    is_beyond |= not n_floor and n_places > 0 and told.n_parted >= LEAST_CHANGED
     if not is_beyond:
         return None
     distance = "" if told.divergence.value is None else f", {told.divergence.value:.2g} nats apart"

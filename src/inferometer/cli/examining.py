@@ -133,6 +133,10 @@ def accuracy(
     def work(at: Bench) -> msgspec.Struct:
         return accuracy_of.examine(at, wish if other is None else replace(wish, open_against=opened))
 
+    for each in (config, *([] if other is None else [other])):
+        experiment.check(each)
+        if each.temperature:
+            raise UsageError("answers are compared greedily, so a temperature has no place here", "drop temperature")
     greatest = greatest_of(config)
     return examine(probing.ACCURACY, config, greatest, wish.budget_s, format, work, what="accuracy", is_quiet=is_quiet)
 

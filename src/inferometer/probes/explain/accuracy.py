@@ -14,34 +14,33 @@ Rule: how many questions there are is decided by how long the first few took, so
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from inferometer.analysis.accuracy import (
     AccuracyExamination,
     Against,
     Change,
     Mark,
-    Tally,
     change,
     only_changed_in_second,
     share_right,
 )
 from inferometer.analysis.accuracy_findings import INVENTED, Evidence, findings_of
-from inferometer.analysis.agreement import Agreement, Said, Token, agreement
+from inferometer.analysis.agreement import Agreement, Said, agreement
 from inferometer.analysis.finding import Bound, Row, worst_first
 from inferometer.analysis.hallucination import Consistency, Hallucination, consistency, hallucination
-from inferometer.analysis.number import Number, number_of
+from inferometer.analysis.number import Number
 from inferometer.clock import utc_now
-from inferometer.engines.likelihoods import ASKED
-from inferometer.errors import EngineError, UsageError
+from inferometer.errors import EngineError, RunError, UsageError
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Answered, Asked, Bench, Question
-from inferometer.probes.explain.judged_questions import OWN, JudgedQuestion, commonest, free, made, marks, own
+from inferometer.probes.explain.judged_questions import JudgedQuestion, free, made, marks, mixed, own, tallies
+from inferometer.probes.explain.spoken import likelihood_fields, spoken
 from inferometer.probes.points import Stopped
-from inferometer.stats import Missing
 from inferometer.tasks import Task, plain
 from inferometer.tasks.own import OwnQuestion
 
@@ -51,8 +50,8 @@ CONCURRENCY = 8
 ANSWER_TOKENS = 64
 STARTED_INPUT = 1_024  # prompt tokens that a server which we start has room for
 _N_FIRST = 10  # questions that tell how long one takes
-_N_FREE, _N_LONGEST = 24, 24  # free prompts; questions of the longest answers, beside them
-_N_SAMPLED, _N_SAMPLES, TEMPERATURE = 30, 5, 1.0
+N_FREE = 24  # free prompts, and as many questions of the longest answers beside them
+N_SAMPLED, _N_SAMPLES, TEMPERATURE = 30, 5, 1.0
 _OVERHEAD_S = 1.5  # of a run, beside its requests
 _SHARE_OF_QUESTIONS = 0.6  # of the budget; the rest is for free prompts and samples
 _AT_ONCE = 2.0  # how many times as fast questions are taken to be answered under load, to be on the safe side
@@ -70,6 +69,8 @@ class Wish:
     n_items: int = N_ITEMS
     n_tokens: int | None = None
     answer_tokens: int = ANSWER_TOKENS
+    n_free: int = N_FREE
+    n_sampled: int = N_SAMPLED
     concurrency: int = CONCURRENCY
     own: tuple[OwnQuestion, ...] = ()
     against: str = ""
@@ -100,12 +101,12 @@ def examine(bench: Bench, wish: Wish) -> AccuracyExamination:
 
 @dataclass(slots=True)
 class _Going:
-    """An examination on its way. `alone`, `again`, `loaded`: marks by question."""
+    """An examination on its way. By question: `answered` alone; marks of that, `alone`, of `again` and `loaded`."""
 
     bench: Bench
     wish: Wish
     asked: list[JudgedQuestion] = field(default_factory=list)
-    first: tuple[Answered, ...] = ()
+    answered: tuple[Answered, ...] = ()
     alone: list[Mark] = field(default_factory=list)
     again: list[Mark] = field(default_factory=list)
     loaded: list[Mark] = field(default_factory=list)
@@ -117,8 +118,8 @@ class _Going:
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
     per_question_s: float = 0.0
-    fields: dict[str, object] = field(default_factory=dict)  # that ask for log-probabilities
-    why_no_likelihoods: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)  # that ask for log-probabilities
+    why: str = ""  # there are none
     stopped: str = ""
     n_before: int = 0
     _t_start_s: float = 0.0
@@ -141,17 +142,25 @@ class _Going:
         self.per_question_s = statistics.mean(took)
         self.asked = everything[: self._n_affordable(everything)]
         one = self.bench.ask("alone", self._as_asked(self.asked))
-        self.facts, self.first = summarize(one.run.trace()), one.answers
+        self.facts, self.answered = summarize(one.run.trace()), one.answers
         self.alone = self._marks(one)
         self._say("alone", self.alone)
         n = self.wish.concurrency
         self.loaded = self._marks(self.bench.ask("loaded", self._as_asked(self.asked), concurrency=n))
         self._say(f"{n} at once", self.loaded)
         self.again = self._marks(self.bench.ask("again", self._as_asked(self.asked)))
-        n_cut = sum(answer.finish == "length" for answer in self.first)
-        if n_cut > _MANY_CUT * len(self.first):
+        self._note_trouble()
+
+    def _note_trouble(self) -> None:
+        """What stands between the answers and a judgement."""
+        failed = [answer for answer in self.answered if not answer.is_ok]
+        if failed:
+            told = failed[0].error or failed[0].outcome.name.lower()
+            self.not_measured.append(f"{len(failed)} of {len(self.answered)} answers alone: none came whole ({told})")
+        n_cut = sum(answer.finish == "length" for answer in self.answered)
+        if n_cut > _MANY_CUT * len(self.answered):
             self.not_measured.append(
-                f"what {n_cut} of {len(self.first)} answers come to: they were cut at {self.wish.answer_tokens} "
+                f"what {n_cut} of {len(self.answered)} answers come to: they were cut at {self.wish.answer_tokens} "
                 "tokens; give --answer-tokens"
             )
 
@@ -160,7 +169,7 @@ class _Going:
         tasks = tuple(task for task in wish.tasks if not wish.own or task not in (Task.GROUNDED, Task.UNKNOWN))
         count = self._counter() if wish.n_tokens is not None else None
         mine = made(tasks, wish.n_items, wish.seed, n_tokens=wish.n_tokens, count=count) if tasks else []
-        return _mixed(mine, own(wish.own))
+        return mixed(mine, own(wish.own))
 
     def _counter(self) -> Callable[[str], int]:
         """Raises: UsageError if nobody counts."""
@@ -188,7 +197,9 @@ class _Going:
         return [Question(question.prompt, self.wish.answer_tokens) for question in questions]
 
     def _marks(self, answered: Asked) -> list[Mark]:
-        return marks(self.asked, [(answer.text, answer.is_ok) for answer in answered.answers])
+        """One for each question; a run that ended early, with nothing but failures, did not ask them all."""
+        said = [(answer.text, answer.is_ok) for answer in answered.answers]
+        return marks(self.asked, said + [("", False)] * (len(self.asked) - len(said)))
 
     def _say(self, how: str, found: Sequence[Mark]) -> None:
         self.bench.say(f"{how.ljust(10)}{sum(mark.is_right for mark in found)} of {len(found)} answers right")
@@ -196,51 +207,40 @@ class _Going:
     # where answers part
 
     def free_prompts(self) -> None:
-        free_s = (_N_FREE * self._story_s() + _N_LONGEST * self.per_question_s) * (2 + 1 / _AT_ONCE) + 3 * _OVERHEAD_S
+        free_s = self.wish.n_free * (self._story_s() + self.per_question_s) * (2 + 1 / _AT_ONCE) + 3 * _OVERHEAD_S
         if free_s > self.left_s():
             self.not_measured.append(
                 f"where answers part: needs {free_s:.0f} s, {max(0.0, self.left_s()):.0f} s were left"
             )
             return
-        self._ask_for_likelihoods()
+        self.fields, self.why = likelihood_fields(self.bench)
         self.spoken = self._spoken("free")
-        self.floor = agreement("itself, alone", _pairs(self.spoken, self._spoken("free-again")), source=self.why())
+        self.floor = agreement("itself, alone", _pairs(self.spoken, self._spoken("free-again")), source=self.why)
         busy = self._spoken("free-loaded", concurrency=self.wish.concurrency)
         what = f"itself, {self.wish.concurrency} in flight"
-        self.under_load = agreement(what, _pairs(self.spoken, busy), self.floor, source=self.why())
+        self.under_load = agreement(what, _pairs(self.spoken, busy), self.floor, source=self.why)
 
     def _story_s(self) -> float:
         """As long as the longest of the answers so far, in proportion to its tokens."""
         per_token = [
-            answer.e2e_s / answer.n_output_tokens for answer in self.first if answer.e2e_s and answer.n_output_tokens
+            answer.e2e_s / answer.n_output_tokens for answer in self.answered if answer.e2e_s and answer.n_output_tokens
         ]
         return self.wish.answer_tokens * statistics.median(per_token) if per_token else self.per_question_s
 
-    def free_questions(self) -> list[Question]:
-        longest = sorted(self.asked, key=lambda question: -max(map(len, question.answers), default=0))[:_N_LONGEST]
-        prompts = [*free(_N_FREE, self.wish.seed), *(question.prompt for question in longest)]
+    def _free_questions(self) -> list[Question]:
+        longest = sorted(self.asked, key=lambda question: -max(map(len, question.answers), default=0))[
+            : self.wish.n_free
+        ]
+        prompts = [*free(self.wish.n_free, self.wish.seed), *(question.prompt for question in longest)]
         return [Question(prompt, self.wish.answer_tokens) for prompt in prompts]
 
-    def _ask_for_likelihoods(self) -> None:
-        """See whether the server answers at all where they are asked for."""
-        wanted = ASKED.get(self.bench.facts.api)
-        if wanted is None:
-            self.why_no_likelihoods = f"not known how to ask for them over {self.bench.facts.api}"
-        elif (seen := self.bench.probe("Say one word.", 4, body_fields=wanted)).error:
-            self.why_no_likelihoods = f"the server refuses to tell them: {seen.error}"
-        else:
-            self.fields = dict(wanted)
-
-    def why(self) -> str:
-        return self.why_no_likelihoods or "the server tells no log-probabilities"
-
     def _spoken(self, word: str, *, concurrency: int = 1) -> list[Said]:
-        return spoken(self.bench, word, self.free_questions(), self.fields, concurrency=concurrency)
+        return spoken(self.bench, word, self._free_questions(), self.fields, concurrency=concurrency)
 
     # answers at a temperature
 
     def samples(self) -> None:
-        grounded = [i for i, question in enumerate(self.asked) if question.is_grounded][:_N_SAMPLED]
+        grounded = [i for i, question in enumerate(self.asked) if question.is_grounded][: self.wish.n_sampled]
         if not grounded:
             self.not_measured.append("consistency: no grounded questions were asked")
             return
@@ -253,6 +253,9 @@ class _Going:
             "samples", questions, concurrency=self.wish.concurrency, temperature=TEMPERATURE, seed=None
         )
         texts = [plain(answer.text) for answer in found.answers]
+        if len(texts) < len(questions):
+            self.not_measured.append("consistency: the server stopped answering")
+            return
         self.consistency = consistency(
             [texts[j :: len(grounded)] for j in range(len(grounded))],
             [self.asked[i].judged(self.alone[i].text) for i in grounded],
@@ -262,30 +265,36 @@ class _Going:
     # another target
 
     def other(self) -> None:
-        wish = self.wish
-        if wish.open_against is None:
+        if self.wish.open_against is None:
             return
-        with wish.open_against(self.bench.folder) as other:
-            answered = other.ask("alone", self._as_asked(self.asked))
-            theirs = self._marks(answered)
-            self._say("the other", theirs)
-            said = spoken(other, "free", self.free_questions(), self.fields) if self.spoken else []
-            counts = [
-                (one.n_prompt_tokens, two.n_prompt_tokens)
-                for one, two in zip(self.first, answered.answers, strict=True)
-                if one.n_prompt_tokens is not None and two.n_prompt_tokens is not None
-            ]
-            facts = summarize(answered.run.trace())
-            self.against = Against(
-                target=wish.against,
-                engine=dict(facts.engine),
-                change=change(("this one", wish.against), self.alone, theirs),
-                agreement=agreement(wish.against, _pairs(self.spoken, said), self.floor, source=self.why()),
-                n_same_prompts=sum(one == two for one, two in counts),
-                n_prompts=len(counts),
-                differs=_differing(dict(self.facts.engine) if self.facts else {}, dict(facts.engine)),
-            )
-            self.bench.n_requests += other.n_requests
+        try:
+            with self.wish.open_against(self.bench.folder) as other:
+                self.against = self._compared(other)
+                self.bench.n_requests += other.n_requests
+        except (EngineError, RunError) as error:
+            self.not_measured.append(f"{self.wish.against}: {error}")
+
+    def _compared(self, other: Bench) -> Against:
+        wish = self.wish
+        answered = other.ask("alone", self._as_asked(self.asked))
+        theirs = self._marks(answered)
+        self._say("the other", theirs)
+        said = spoken(other, "free", self._free_questions(), self.fields) if self.spoken else []
+        counts = [
+            (one.n_prompt_tokens, two.n_prompt_tokens)
+            for one, two in zip(self.answered, answered.answers, strict=False)
+            if one.n_prompt_tokens is not None and two.n_prompt_tokens is not None
+        ]
+        facts = summarize(answered.run.trace())
+        return Against(
+            target=wish.against,
+            engine=dict(facts.engine),
+            change=change(("this one", wish.against), self.alone, theirs),
+            agreement=agreement(wish.against, _pairs(self.spoken, said), self.floor, source=self.why),
+            n_same_prompts=sum(one == two for one, two in counts),
+            n_prompts=len(counts),
+            differs=_differing(dict(self.facts.engine) if self.facts else {}, dict(facts.engine)),
+        )
 
     # what it came to
 
@@ -297,7 +306,7 @@ class _Going:
         return AccuracyExamination(
             row=self._row(seen),
             concurrency=wish.concurrency,
-            tallies=self._tallies(),
+            tallies=tallies(self.asked, self.alone, self.loaded),
             again=again,
             load=load,
             floor=self.floor,
@@ -363,46 +372,6 @@ class _Going:
             seconds=self.wish.budget_s - self.left_s(),
             n_requests=self.bench.n_requests - self.n_before,
         )
-
-    def _tallies(self) -> list[Tally]:
-        rows = []
-        for task in dict.fromkeys(question.task for question in self.asked):
-            mine = [question for question in self.asked if question.task == task]
-            copies = [question.is_right(question.copy) for question in mine if question.copy is not None]
-            common = commonest(Task(task)) if task != OWN else None
-            rows.append(
-                Tally(
-                    task=task,
-                    n=len(mine),
-                    alone=share_right(self.alone, task),
-                    loaded=share_right(self.loaded, task)
-                    if self.loaded
-                    else number_of(Missing("was not asked under load", 0, "ratio")),
-                    majority=None if common is None else sum(q.is_right(common) for q in mine) / len(mine),
-                    copy=sum(copies) / len(copies) if copies else None,
-                )
-            )
-        return rows
-
-
-def spoken(
-    bench: Bench, word: str, questions: Sequence[Question], fields: dict[str, object], *, concurrency: int = 1
-) -> list[Said]:
-    """What is answered, with its log-probabilities where they are told."""
-    found = bench.ask(word, questions, concurrency=concurrency, body_fields=fields)
-    told = found.run.likelihoods() if fields else {}
-    ids = [int(number) for number in found.run.trace().requests["id"]]
-    return [
-        Said(answer.text, answer.finish == "length", tuple(Token(*each) for each in told.get(number, ())))
-        for answer, number in zip(found.answers, ids, strict=True)
-    ]
-
-
-def _mixed(mine: list[JudgedQuestion], theirs: list[JudgedQuestion]) -> list[JudgedQuestion]:
-    """Both spread over the whole, so that the first few are like all."""
-    places = [*((i / max(1, len(mine)), one) for i, one in enumerate(mine))]
-    places += [(i / max(1, len(theirs)), one) for i, one in enumerate(theirs)]
-    return [one for _, one in sorted(places, key=lambda place: place[0])]
 
 
 def _pairs(ours: Sequence[Said], theirs: Sequence[Said]) -> list[tuple[Said, Said]]:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from inferometer.analysis.accuracy import Mark
+from inferometer.analysis.accuracy import Mark, Tally, share_right
 from inferometer.analysis.hallucination import Judged, Verdict
+from inferometer.analysis.number import number_of
+from inferometer.stats import Missing
 from inferometer.tasks import (
     Item,
     Split,
@@ -97,6 +99,13 @@ def own(questions: Sequence[OwnQuestion]) -> list[JudgedQuestion]:
     return [JudgedQuestion(OWN, one.prompt, one.answers, one.context, None) for one in questions]
 
 
+def mixed(mine: list[JudgedQuestion], theirs: list[JudgedQuestion]) -> list[JudgedQuestion]:
+    """Both spread over the whole, so that the first few are like all."""
+    places = [*((i / max(1, len(mine)), one) for i, one in enumerate(mine))]
+    places += [(i / max(1, len(theirs)), one) for i, one in enumerate(theirs)]
+    return [one for _, one in sorted(places, key=lambda place: place[0])]
+
+
 def free(n: int, seed: int) -> list[str]:
     """Prompts whose answers may be anything, and long: where two engines part first."""
     rng = Random(f"free/{seed}")
@@ -115,7 +124,7 @@ def marks(questions: Sequence[JudgedQuestion], said: Sequence[tuple[str, bool]])
     """Shapes: said, (text, whether it came whole) by question."""
     owners: dict[str, set[int]] = {}
     for i, question in enumerate(questions):
-        for answer in question.answers:
+        for answer in question.answers if question.task != Task.ARITHMETIC else ():  # sums are too often equal
             owners.setdefault(plain(answer), set()).add(i)
     found = []
     for i, (question, (text, is_ok)) in enumerate(zip(questions, said, strict=True)):
@@ -125,3 +134,24 @@ def marks(questions: Sequence[JudgedQuestion], said: Sequence[tuple[str, bool]])
         of_another &= plain(text) not in question.text.casefold()
         found.append(Mark(question.task, text, is_right_, is_ok, of_another))
     return found
+
+
+def tallies(questions: Sequence[JudgedQuestion], alone: Sequence[Mark], loaded: Sequence[Mark]) -> list[Tally]:
+    """By task. `loaded`: empty where that was not asked."""
+    unasked = number_of(Missing("was not asked under load", 0, "ratio"))
+    rows = []
+    for task in dict.fromkeys(question.task for question in questions):
+        mine = [question for question in questions if question.task == task]
+        copies = [question.is_right(question.copy) for question in mine if question.copy is not None]
+        common = commonest(Task(task)) if task != OWN else None
+        rows.append(
+            Tally(
+                task=task,
+                n=len(mine),
+                alone=share_right(alone, task),
+                loaded=share_right(loaded, task) if loaded else unasked,
+                majority=None if common is None else sum(one.is_right(common) for one in mine) / len(mine),
+                copy=sum(copies) / len(copies) if copies else None,
+            )
+        )
+    return rows
