@@ -67,6 +67,15 @@ def test_a_preemption_in_many_requests_is_nothing():
     assert codes(load=changed(LOAD, preemptions=told(1.0, "preemptions"), per_request=told(0.005, "1/request"))) == []
 
 
+def test_a_full_cache_while_requests_wait_is_enough_where_preemptions_are_not_told():
+    untold = number_of(Missing("the server does not tell", 0, "preemptions"))
+    full = changed(LOAD, kv_used=told(0.97, "ratio"), waiting=told(10.0, "requests"), preemptions=untold)
+    full = changed(full, per_request=number_of(Missing("the server does not tell", 0, "1/request")))
+    assert codes(load=full) == ["cache_too_small"]
+    assert codes(load=changed(full, waiting=told(0.0, "requests"))) == []
+    assert codes(load=changed(full, kv_used=told(0.6, "ratio"))) == [], "what is missing is slots, not room"
+
+
 def test_failures_are_the_caches_only_if_it_is_shared_and_full():
     load = changed(LOAD, failed=number_of(wilson(40, 200, of="requests")), held_most=told(2550.0))
     assert codes(load=load) == ["cache_runs_full"]

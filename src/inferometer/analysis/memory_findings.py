@@ -26,7 +26,7 @@ LEAK_HOURS = 7 * 24.0
 def findings_of(cache: Cache, load: Load, taken: Taken, *, sets_concurrency: bool) -> list[Finding]:
     """Worst first. `sets_concurrency`: the engine can be started for a number of requests at a time."""
     found = [
-        _too_small(cache, load, sets_concurrency=sets_concurrency),
+        _too_small(cache, load, sets_concurrency=sets_concurrency) or _waits_for_room(cache, load),
         _dies_full(cache, load),
         _grows(cache, load, taken),
         _unlike(cache),
@@ -80,6 +80,30 @@ def _too_small(cache: Cache, load: Load, *, sets_concurrency: bool) -> Finding |
         figure=load.per_request,
         bound=Bound(MAX_PREEMPTIONS, "1/request", "preemptions per request that a sustained load may have"),
         remedy=remedy,
+    )
+
+
+def _waits_for_room(cache: Cache, load: Load) -> Finding | None:
+    """The cache is full while requests wait that could run beside the others; whether any was put back is not told."""
+    used, waiting, running = load.kv_used.value, load.waiting.value, load.running.value
+    if used is None or waiting is None or running is None:
+        return None
+    if used < FULL or waiting < 1 or running + waiting < load.concurrency / 2 or load.preemptions.value is not None:
+        return None
+    size = load.tokens_per_request.value or 0.0
+    needed = f"{load.concurrency * size:,.0f} tokens"
+    room = f"room for {cache.n_tokens:,} tokens" if cache.n_tokens else "room for too few tokens"
+    return Finding(
+        code="cache_too_small",
+        challenge="memory",
+        level="bad",
+        claim=f"{waiting:,.0f} requests wait at the most, with {load.concurrency} in flight, while the cache is full",
+        cause=f"the cache for keys and values is too small for this load: {room}, "
+        f"and {load.concurrency} requests of {size:,.0f} tokens hold up to {load.concurrency * size:,.0f}",
+        shown_by=f"the server's gauges: cache {100 * used:.0f} % full, {waiting:,.0f} waiting, {running:,.0f} running",
+        figure=load.kv_used,
+        bound=Bound(FULL, "ratio", "from where requests wait for room or are put back"),
+        remedy=Remedy(f"give the cache room for {needed}", (), "all of them run at a time"),
     )
 
 

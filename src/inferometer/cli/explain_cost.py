@@ -84,13 +84,13 @@ def cost(
     With a URL or --engine: the share of its ceilings that the engine reaches, prefill and decoding apart; energy; and
     the price of a request at the load that is allowed.
     """
-    running = {"--model": model_asked, "--model-file": model_file, "--set": set_, "--api": api}
+    running: dict[str, object] = {"--model": model_asked, "--model-file": model_file, "--set": set_, "--api": api}
     running |= {"--concurrency": concurrency, "--input-tokens": input_tokens, "--output-tokens": output_tokens}
     running |= {"--budget": budget, "--ready-timeout": ready_timeout, "--header": header, "--out": out}
     running |= {"--api-key-env": api_key_env, "--insecure": insecure}
     priced = {"--slo": slo, "--api-price": api_price}
     is_url = model is not None and "://" in model
-    if is_url or engine is not None:
+    if is_url or engine is not None or typer_context.obj:
         from inferometer.cli import footing
 
         static = {"--context": context, "--output": output, "--weights": weights, "--tp": tp if tp != 1 else None}

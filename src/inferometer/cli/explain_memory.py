@@ -111,12 +111,12 @@ def memory(
     """
     static = {"--device": device, "--memory": memory, "--context": context, "--weights": weights, "--share": share}
     static |= {"--other": other, "--tp": tp if tp != 1 else None}
-    running = {"--model": model_asked, "--model-file": model_file, "--set": set_, "--api": api}
+    running: dict[str, object] = {"--model": model_asked, "--model-file": model_file, "--set": set_, "--api": api}
     running |= {"--concurrency": concurrency, "--input-tokens": input_tokens, "--output-tokens": output_tokens}
     running |= {"--budget": budget, "--ready-timeout": ready_timeout, "--header": header, "--out": out}
     running |= {"--api-key-env": api_key_env, "--insecure": insecure}
     is_url = model is not None and "://" in model
-    if is_url or engine is not None:
+    if is_url or engine is not None or typer_context.obj:
         from inferometer.cli import footing
 
         footing.refuse(

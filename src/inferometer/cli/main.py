@@ -103,7 +103,8 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-TAKE_COMMANDS = ("run", "sweep", "limit", "serve", "target", "latency", "scale")  # the last three are of `explain`
+# The last are of `explain`.
+TAKE_COMMANDS = ("run", "sweep", "limit", "serve", "target", "latency", "scale", "memory", "cost", "limits", "accuracy")
 
 
 def _named(words: list[str]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -61,6 +62,7 @@ _PROBE_OUTPUT = "4"
 _PREFILL_SHARE, _ALONE_SHARE, _TOGETHER_SHARE = 0.04, 0.06, 0.12  # of the budget: windows of the runs
 _LEAST_S, _TOGETHER_LEAST_S, _WARMUP_S = 3.0, 12.0, 1.0  # a sensor of energy wants ten seconds
 _SEARCH_LEAST_S = 30.0
+_NOT_RUN = "the load was not carried out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class _Going:
         self._take("together", self.n_together, max(_TOGETHER_LEAST_S, _TOGETHER_SHARE * wish.budget_s))
         self._find_load()
 
-    def _take(self, word: str, concurrency: int, window_s: float, **lengths: str) -> None:
+    def _take(self, word: str, concurrency: int, window_s: float, **lengths: Any) -> None:
         run = self.bench.take(word, concurrency=concurrency, window_s=window_s, warmup_s=_WARMUP_S, **lengths)
         trace = run.trace()
         self.runs[word] = taken = _Taken(trace, summarize(trace))
@@ -285,8 +287,8 @@ class _Going:
         tpot, ttft = run.mean("tpot_s"), run.mean("ttft_sent_s")
         n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
         batch = float(n_in_flight)
-        if isinstance(tpot, Estimate) and isinstance(ttft, Estimate) and n_output > 1:
-            batch = batch_of(n_in_flight, n_output, tpot.value, ttft.value)
+        if n_in_flight > 1 and isinstance(tpot, Estimate) and isinstance(ttft, Estimate) and n_output > 1:
+            batch = max(batch_of(n_in_flight, n_output, tpot.value, ttft.value), 1.0)
         context = n_prompt + n_output / 2
         done = read = 0.0
         if self.served is not None and context >= 1:
@@ -315,14 +317,14 @@ class _Going:
 
     def _energy(self) -> Used:
         if "together" not in self.runs:
-            none = [no_number("the load was not carried out", unit) for unit in ("J/token", "J/request", "W", "W")]
-            return Used(*none)
+            per_token, per_request, power = (no_number(_NOT_RUN, unit) for unit in ("J/token", "J/request", "W"))
+            return Used(per_token, per_request, power, power)
         found = energy(self.runs["together"].trace, self.no_sensor)
         idle: Estimate | Missing = Missing(self.no_sensor or "was not read", 0, "W")
         if self.idle_w is not None:
             idle = exact(self.idle_w, n=1, unit="W", method="over three seconds before the load")
-        numbers = (found.per_output_token, found.per_request, found.power, idle)
-        return Used(*map(number_of, numbers), sensor=found.sensor)
+        per_token, per_request = number_of(found.per_output_token), number_of(found.per_request)
+        return Used(per_token, per_request, number_of(found.power), number_of(idle), found.sensor)
 
     def _priced(self, phases: Sequence[Phase]) -> Priced | None:
         wish, run = self.wish, self.runs.get("together")

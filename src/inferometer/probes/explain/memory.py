@@ -42,43 +42,49 @@ from inferometer.metrics.summary import Summary, summarize
 from inferometer.metrics.window import windows_of
 from inferometer.model import kept, kv
 from inferometer.model.formats import KV_FORMATS
-from inferometer.probes.bench import Bench
+from inferometer.plan.lengths import parse_lengths
+from inferometer.probes.bench import Bench, Question
 from inferometer.probes.explain.described import Described, answers_of, described, log_of
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
 from inferometer.run_folder import Run
-from inferometer.stats import Missing, exact, mean_estimate, wilson
+from inferometer.stats import Estimate, Missing, exact, mean_estimate, wilson
 
 BUDGET_S = 120.0
 N_ROUNDS = 3
 STARTED, ELSEWHERE = 8, 16  # requests in flight, where nobody says how many: as a server that is started here serves
 # Lengths that fill a cache in little time, half prompt and half answer, and not all alike, so that they do not step.
-INPUT_TOKENS = OUTPUT_TOKENS = "uniform:192-320"
-_MOST_TOKENS = 2 * 320
+_MOST_TOKENS, _FEWEST_TOKENS = 2 * 320, 32  # of both together, and of each
+_EVEN = 0.6  # the shortest over the longest
+_LATENCIES = 6  # of a request among many that a window must hold
+_TRIED_TOKENS = 32
 _ROUND_SHARE, _LONG_SHARE = 0.05, 0.35  # of the budget: the window of one run of a round, and of the long run
 _WARMUP_S, _LEAST_S, _LONG_LEAST_S = 1.0, 3.0, 18.0
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryWish:
-    """`description`: of the model, if it was given; `kv_format`: of the cache, likewise; `concurrency`: in flight."""
+    """`description`: of the model, if it was given; `kv_format`: of the cache, likewise; `concurrency`: in flight;
+    `n_rounds`: of one and of many in flight, for what batching gains."""
 
     description: Description | None = None
     kv_format: str | None = None
     concurrency: int | None = None
     budget_s: float = BUDGET_S
+    n_rounds: int = N_ROUNDS
 
 
-def lengths_of(config: Experiment, context_tokens: int | None) -> tuple[str, str]:
-    """Of prompts and answers: as asked for by the person, else such that they fill a cache, and fit the context."""
+def lengths_of(config: Experiment, context_tokens: int | None, shrunk: float = 1.0) -> tuple[str, str]:
+    """Of prompts and answers: as asked for by the person, else such that they fill a cache, and fit the context.
+    `shrunk`: to this share, for an engine that is too slow for them."""
     default = Experiment()
     given = (config.input_tokens, config.output_tokens)
     if given != (default.input_tokens, default.output_tokens):
         return given
-    if context_tokens is None or context_tokens >= _MOST_TOKENS + 64:
-        return INPUT_TOKENS, OUTPUT_TOKENS
-    most = max((context_tokens - 64) // 2, 16)
-    return f"uniform:{most // 2}-{most}", f"uniform:{most // 2}-{most}"
+    room = _MOST_TOKENS if context_tokens is None else min(_MOST_TOKENS, context_tokens - 64)
+    most = max(round(shrunk * room) // 2, _FEWEST_TOKENS)
+    spec = f"uniform:{round(_EVEN * most)}-{most}"
+    return spec, spec
 
 
 def examine(bench: Bench, wish: MemoryWish) -> MemoryExamination:
@@ -100,6 +106,8 @@ class _Going:
     before_bytes: float | None = None
     after_bytes: float | None = None
     rounds: list[Round] = field(default_factory=list)
+    request_s: float = 0.0
+    n_preempted: float | None = None
     long: Trace | None = None
     summary: Summary | None = None
     t_start_s: float = 0.0
@@ -120,17 +128,29 @@ class _Going:
         self._ask(Sources(answers, self._page(), log_of(bench)))
         self.before_bytes = self._held_bytes()
         window_s = max(_LEAST_S, _ROUND_SHARE * self.wish.budget_s)
-        for i in range(N_ROUNDS):
+        self._try()
+        for i in range(self.wish.n_rounds):
             if i >= 2 and self._left_s() < self._long_s() + 2 * window_s:
                 break
             one = self._throughput(self._take(f"one-{i + 1}", 1, window_s))
             many = self._throughput(self._take(f"many-{i + 1}", self.n_many, window_s))
             self.rounds.append(Round(one, many))
             bench.say(f"round     {_told(one)} with one in flight, {_told(many)} with {self.n_many}")
+        n_before = self._n_preemptions()
         run = self._take("long", self.n_many, self._long_s())
+        n_after = self._n_preemptions()
+        if n_before is not None and n_after is not None and n_after >= n_before:
+            self.n_preempted = n_after - n_before
         self.long = run.trace()
         self.summary = summarize(self.long)
         self.after_bytes = self._held_bytes()
+
+    def _n_preemptions(self) -> float | None:
+        """Of its counter, now."""
+        try:
+            return self.bench.gauges().get("n_preemptions")
+        except (EngineError, MetricsError):  # what it does not tell is listed as such
+            return None
 
     def _left_s(self) -> float:
         return self.wish.budget_s - (self.bench.used_s() - self.t_start_s)
@@ -138,8 +158,17 @@ class _Going:
     def _long_s(self) -> float:
         return max(_LONG_LEAST_S, _LONG_SHARE * self.wish.budget_s)
 
+    def _try(self) -> None:
+        """How long a request takes among as many as will be in flight, so that shorter ones are sent if it is long."""
+        _, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens)
+        questions = [Question(f"Request {i} of many.", _TRIED_TOKENS) for i in range(self.n_many)]
+        asked = self.bench.ask("tried", questions, concurrency=self.n_many, forces_length=True)
+        spent_s = [answer.e2e_s for answer in asked.answers if answer.e2e_s is not None]
+        self.request_s = max(spent_s, default=0.0) * parse_lengths(outputs).mean / _TRIED_TOKENS
+
     def _take(self, word: str, concurrency: int, window_s: float) -> Run:
-        inputs, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens)
+        shrunk = min(1.0, window_s / (_LATENCIES * self.request_s)) if self.request_s else 1.0
+        inputs, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens, shrunk)
         return self.bench.take(
             word,
             concurrency=concurrency,
@@ -274,14 +303,15 @@ class _Going:
         sizes = told(answered, "n_prompt_tokens") + told(answered, "n_output_tokens")
         sizes = sizes[~np.isnan(sizes)]
         not_read = Missing(str(summary.gauges.get("not_measured") or "the server does not tell"), 0, "")
-        preempted = server.get("server_preemptions", replace(not_read, unit="preemptions"))
-        per_request = (
-            replace(preempted, unit="1/request")
-            if isinstance(preempted, Missing)
-            else exact(
-                preempted.value / max(len(answered), 1), n=len(answered), unit="1/request", method=preempted.method
-            )
-        )
+        n_sent = len(trace.requests)
+        preempted: Estimate | Missing = replace(not_read, unit="preemptions")
+        if self.n_preempted is not None:
+            method = "rise of its counter from before the first request to after the last"
+            preempted = exact(self.n_preempted, n=n_sent, unit="preemptions", method=method)
+        per_request: Estimate | Missing = replace(not_read, unit="1/request")
+        if self.n_preempted is not None:
+            rate = self.n_preempted / max(n_sent, 1)
+            per_request = exact(rate, n=n_sent, unit="1/request", method="preemptions over requests, warm-up included")
         return Load(
             concurrency=self.n_many,
             held_mean=number_of(in_cache.mean),
