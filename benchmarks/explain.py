@@ -62,7 +62,8 @@ def _latency(setting: Setting, wish: dict[str, Any], name: str) -> Any:
     tells = "queue and prefill" if wish.get("tells", True) else "nothing"
     long_s = 60.0 if name == "throttles" else 15.0
     longest = min(8_000, round(800 / setting.law.b))
-    return virtual.examine(virtual.Engine(setting, tells=tells), 8, longest=longest, long_s=long_s).row
+    concurrency = min(setting.slots, 16)  # as the command chooses it
+    return virtual.examine(virtual.Engine(setting, tells=tells), concurrency, longest=longest, long_s=long_s).row
 
 
 def _scale(setting: Setting, wish: dict[str, Any]) -> Any:
