@@ -8,7 +8,7 @@ import pytest
 from tests.analysis.points import number
 from tests.metrics.traces import CONTENT, make_trace, request
 
-from inferometer.analysis.overload import overload_of
+from inferometer.analysis.overload import overload_of, sheds
 from inferometer.kinds import Outcome
 from inferometer.plan.schedule import open_loop, parse_arrivals
 from inferometer.stats import Estimate
@@ -76,6 +76,8 @@ def test_refusals_are_told_from_failures():
     assert found.counts["failed"] == 0
     assert found.refusal.value == pytest.approx(0.001)
     assert found.says == "too many requests"
+    assert sheds(make_trace(*served(due_instants(), most_waiting=5)))
+    assert not sheds(make_trace(*served(due_instants())))
     assert isinstance(found.recovery.figure, Estimate)
     assert found.recovery.value < 1.0, "nothing much stood in its queue"
 

@@ -56,6 +56,10 @@ def test_an_engine_that_scales_and_sheds_is_left_alone():
 def test_failures_below_the_plateau_come_first():
     points = [point(1, 10), point(2, 19), point(4, 20, error=Number(0.4, 0.35, 0.45, 100, "ratio"))]
     assert codes(points) == ["fails_under_load"]
+    plateau, load = scale.plateau_of(points)
+    fields = (points, None, scale.speedup_of(points, plateau), plateau, load, None, None, None)
+    (shed,) = findings_of(*fields, sheds=True)
+    assert (shed.code, shed.level) == ("sheds_under_load", "fair")
 
 
 def test_one_at_a_time_is_told_by_who_waits():

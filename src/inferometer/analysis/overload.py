@@ -118,6 +118,13 @@ def is_shed(rows: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(by_status | (told & by_words))
 
 
+def sheds(trace: Trace) -> bool:
+    """Whoever was not answered was turned away in such words."""
+    rows = trace.requests[is_counted(trace.requests)]
+    failed = rows[is_failed(rows)]
+    return len(failed) > 0 and bool(is_shed(failed).all())
+
+
 def recovery_of(after: Array, t_until_ns: int, band_s: float, n_quiet: int) -> Estimate | Missing:
     """Seconds from the end of the surge to the first request that is as fast as those before it, and stays so.
 

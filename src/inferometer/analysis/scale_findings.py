@@ -31,9 +31,12 @@ def findings_of(
     running: float | None,
     overload: Overload | None,
     prefix: Prefix | None,
+    *,
+    sheds: bool = False,
 ) -> list[Finding]:
-    """All of them, in the order of a growing load."""
-    found = [*_failures(points), *_alone(points, speedup, running)]
+    """All of them, in the order of a growing load. `sheds`: what fails at the last load is turned away in words that a
+    client understands."""
+    found = [*_failures(points, sheds=sheds), *_alone(points, speedup, running)]
     if not found:
         found += [*_falls(points, law, plateau, plateau_load), *_slots(points, plateau_load, running)]
     if overload is not None:
@@ -48,15 +51,16 @@ def _finding(code: str, level: Level, claim: str, cause: str, shown_by: str, fig
 # --- a growing load ------------------------------------------------------------------------------------------------
 
 
-def _failures(points: Sequence[Point]) -> Iterator[Finding]:
+def _failures(points: Sequence[Point], *, sheds: bool) -> Iterator[Finding]:
     point = next((point for point in points if curve.is_failing(point)), None)
     if point is None:
         return
     before = max((each.load for each in points if each.load < point.load), default=None)
+    code, level, what = ("sheds_under_load", "fair", "are turned away") if sheds else ("fails_under_load", "bad", "fail")
     yield _finding(
-        "fails_under_load",
-        "bad",
-        f"with {point.load:g} requests in flight {_share(point.error)} of them fail",
+        code,
+        level,  # type: ignore[arg-type]
+        f"with {point.load:g} requests in flight {_share(point.error)} of them {what}",
         "it takes fewer requests at a time than it is asked for, and turns the others away",
         f"outcomes of the run {point.folder}",
         point.error,

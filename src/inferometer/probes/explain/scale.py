@@ -16,7 +16,7 @@ from inferometer.analysis import scale as scaling
 from inferometer.analysis.curve import Point
 from inferometer.analysis.finding import worst_first
 from inferometer.analysis.number import Number, number_of
-from inferometer.analysis.overload import Overload, overload_of, ratio_to
+from inferometer.analysis.overload import Overload, overload_of, ratio_to, sheds
 from inferometer.analysis.scale import Context, Prefix, ScaleExamination
 from inferometer.analysis.scale_findings import findings_of
 from inferometer.clock import utc_now
@@ -56,6 +56,7 @@ class _Going:
     alone: Run | None = None
     n_before: int = 0
     overhead_s: float = _OVERHEAD_S
+    sheds: bool = False  # at the last load, in words that a client understands
     _t_start_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -112,6 +113,7 @@ class _Going:
         summary = summarize(run.trace())
         self.facts, self.alone = self.facts or summary, self.alone or run
         self.points.append(curve.point_of(summary, load, self._name(run), kind="concurrency"))
+        self.sheds = curve.is_failing(self.points[-1]) and sheds(run.trace())
         running = summary.server.get("server_requests_running_max")
         if isinstance(running, Estimate):
             self.running = max(self.running or 0.0, running.value)
@@ -125,7 +127,8 @@ class _Going:
 
     def surge(self, plateau: Number, load: float) -> Overload | None:
         most = plateau.value
-        if not most or (self.points and curve.is_failing(self.points[-1])):
+        is_failing = bool(self.points) and curve.is_failing(self.points[-1])
+        if not most or (is_failing and not self.sheds):
             reason = plateau.missing if not most else "it fails at a load that was to find what it bears"
             self.not_measured.append(f"overload: {reason}")
             return None
@@ -137,7 +140,7 @@ class _Going:
         if needed_s > self.left_s() and self.left_s() < needed_s / 2:
             self.not_measured.append(f"overload: needs {needed_s:.0f} s, {max(0.0, self.left_s()):.0f} s were left")
             return None
-        is_plateau = scaling.is_saturated(self.points, self.running)
+        is_plateau = is_failing or scaling.is_saturated(self.points, self.running)
         factor = _SURGE_FACTOR / _GENTLE
         law = f"surge:{factor:.4g},{quiet_s:.3f}s,{quiet_s + surge_s:.3f}s"
         window_s = quiet_s + surge_s + after_s
@@ -199,7 +202,8 @@ class _Going:
         return min(round(_TIMES_LONGER * n_short), most)
 
     def _long(self, word: str, n_long: int, load: int, window_s: float, **fields: Any) -> Run:
-        warmup_s = 1.2 * _TIMES_LONGER * self._latency_s(1)
+        usual = next((point.e2e_mean.value for point in self.points if point.load == load), None)
+        warmup_s = _SETTLED * (usual or self._latency_s(load))
         return self.bench.take(
             word, concurrency=load, window_s=window_s, warmup_s=warmup_s, input_tokens=str(n_long), **fields
         )
@@ -244,7 +248,7 @@ def _result(
     speedup = scaling.speedup_of(points, plateau)
     law = curve.law_of(points)
     known = None if isinstance(law, Missing) else law
-    found = findings_of(points, known, speedup, plateau, load, going.running, overload, prefix)
+    found = findings_of(points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds)
     seconds = going.budget_s - going.left_s()
     row = scaling.row_of(
         plateau,
