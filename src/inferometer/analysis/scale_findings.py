@@ -56,7 +56,9 @@ def _failures(points: Sequence[Point], *, sheds: bool) -> Iterator[Finding]:
     if point is None:
         return
     before = max((each.load for each in points if each.load < point.load), default=None)
-    code, level, what = ("sheds_under_load", "fair", "are turned away") if sheds else ("fails_under_load", "bad", "fail")
+    code, level, what = (
+        ("sheds_under_load", "fair", "are turned away") if sheds else ("fails_under_load", "bad", "fail")
+    )
     yield _finding(
         code,
         level,  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from inferometer.config import Experiment
 from inferometer.embedded import models
 from inferometer.engines.knobs import written
 from inferometer.engines.registry import engine_named
-from inferometer.errors import UsageError
+from inferometer.errors import Cancelled, UsageError
 from inferometer.probes.bench import Bench, bench
 from inferometer.probes.explain import accuracy as accuracies
 from inferometer.probes.explain import cost as costs
@@ -27,7 +27,7 @@ from inferometer.probes.explain import latency as latencies
 from inferometer.probes.explain import limits as limits_of
 from inferometer.probes.explain import memory as memories
 from inferometer.probes.explain import scale as scaling
-from inferometer.probes.explain.verify import Known, verify
+from inferometer.probes.explain.verify import N_ROUNDS, Known, verify
 from inferometer.probes.explain.whole import Explaining, Part
 from inferometer.probes.points import MOST_STARTED
 from inferometer.run_folder import write_atomically
@@ -75,7 +75,7 @@ def challenges_of(text: str | None) -> tuple[Challenge, ...]:
 
 def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -> int:
     """Returns the exit code. Raises: UsageError, EngineError, RunError; what ended it early, after its report."""
-    if wish.verifies and (config.url is not None or config.command):
+    if wish.verifies and (config.url is not None or (config.command and config.engine is None)):
         raise UsageError(
             "--verify starts the server anew with other settings, which is not ours to do with this one",
             "name the engine: --engine NAME --model MODEL, or leave --verify out",
@@ -92,7 +92,10 @@ def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -
     finally:
         observer.close()
     if known is not None and going.cause is None:
-        _verify(going, known, config, is_quiet=is_quiet)
+        try:
+            _verify(going, known, config, is_quiet=is_quiet)
+        except Cancelled as stopped:  # what was examined is printed all the same
+            going.cause = stopped
     folder = going.bench.folder
     write_atomically(folder / explanation.PAGE, probing.explanation_page(going.result(), folder).encode())
     code = probing.report(probing.EXPLANATION, folder, format.value)
@@ -136,7 +139,7 @@ def _verify(going: Explaining, known: Known, config: Experiment, *, is_quiet: bo
         return
     folder: Path = going.bench.folder
     trial = trial_of(finding, going.results)
-    observers = Observers(is_quiet, 10)
+    observers = Observers(is_quiet, 2 * N_ROUNDS)
     t_start_s = going.bench.used_s()
     try:
         going.verified.append(verify(finding, trial, known, config, folder, observers))

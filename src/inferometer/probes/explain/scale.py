@@ -20,7 +20,6 @@ from inferometer.analysis.overload import Overload, overload_of, ratio_to, sheds
 from inferometer.analysis.scale import Context, Prefix, ScaleExamination
 from inferometer.analysis.scale_findings import findings_of
 from inferometer.clock import utc_now
-from inferometer.errors import Cancelled
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Bench
 from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Stopped
@@ -233,7 +232,7 @@ def examine(bench: Bench, budget_s: float = BUDGET_S) -> ScaleExamination:
         overload = going.surge(plateau, load)
         prefix, context = going.lengths(load)
     except Stopped as ended:
-        if not going.points or isinstance(ended.cause, Cancelled):
+        if not going.points:
             raise
         stopped = str(ended)
         going.not_measured.append(f"what was to follow: {stopped}")

@@ -29,6 +29,7 @@ from inferometer.stats import Missing
 from inferometer.stats.trials import n_to_resolve
 
 FOLDER = "verify"
+N_ROUNDS = n_to_resolve(1, is_paired=False)  # as few as can decide one comparison
 WINDOW_S, WARMUP_S = 6.0, 2.0
 _SPARE = 3  # rounds that may be measured again, if one was spoiled
 _NOTHING = number_of(Missing("was not measured", 0, "ratio"))
@@ -87,12 +88,11 @@ def _measured(
     configs: tuple[Experiment, Experiment], folder: Path, observer_of: Callable[[str], Observer]
 ) -> tuple[Side, Side]:
     """As many rounds as one comparison needs, those that were spoiled measured again while there are spare ones."""
-    n_rounds = n_to_resolve(1, is_paired=False)
     kept: tuple[list[Member], list[Member]] = ([], [])
     turns = rounds(
         configs,
         folder,
-        n_rounds,
+        N_ROUNDS,
         n_spare=_SPARE,
         rng=np.random.default_rng(secrets.randbits(64)),
         name=folder.parent.name,
@@ -103,7 +103,7 @@ def _measured(
         if all(member.summary.counts["ok"] for member in members):
             for side, member in zip(kept, members, strict=True):
                 side.append(member)
-        if len(kept[0]) == n_rounds:
+        if len(kept[0]) == N_ROUNDS:
             break
     return Side("as examined", tuple(kept[0])), Side("with the remedy", tuple(kept[1]))
 

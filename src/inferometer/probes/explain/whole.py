@@ -16,21 +16,24 @@ import msgspec
 
 from inferometer.analysis import explanation
 from inferometer.analysis.explanation import Explanation, Verified
-from inferometer.analysis.finding import Challenge, Row
+from inferometer.analysis.finding import CHALLENGES, Challenge, Row
 from inferometer.clock import utc_now
-from inferometer.errors import EngineError, InferometerError, RunError, UsageError
+from inferometer.errors import BY_USER, Cancelled, EngineError, InferometerError, RunError, UsageError
 from inferometer.probes.bench import Bench
-from inferometer.probes.points import carried_out
+from inferometer.probes.points import Stopped, carried_out
 from inferometer.probes.results import write_result
 
 BUDGET_S = 600.0
 
 
 class Examination(Protocol):
-    """What every examination leaves."""
+    """What every examination leaves. `stopped`: why it ended early, "": it did not."""
 
     @property
     def row(self) -> Row: ...
+
+    @property
+    def stopped(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,15 @@ class Explaining:
         self.results[part.challenge] = found
         n_requests, took_s = self.bench.n_requests - n_before, self.bench.used_s() - t_start_s
         self.rows[part.challenge] = _row_of(found, took_s, n_requests)
+        if found.stopped == BY_USER:  # it kept what it had; what was to follow is not wanted
+            raise Stopped(Cancelled(BY_USER))
 
     def result(self) -> Explanation:
         facts, stopped = self.bench.facts, str(self.cause or "")
+        unasked = set(CHALLENGES) - {part.challenge for part in self.parts}
+        rows = {each: explanation.not_examined(each, "it was not asked for") for each in unasked} | self.rows
         return Explanation(
-            rows=explanation.rows_of(self.rows, reason=stopped or "it was not come to"),
+            rows=explanation.rows_of(rows, reason=stopped or "it was not come to"),
             folders={challenge: challenge for challenge in self.results},
             budget_s=self.bench.budget_s,
             seconds=self.bench.used_s(),
