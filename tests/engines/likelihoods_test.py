@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from inferometer.engines.likelihoods import likelihoods
+
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
 
 def event(logprobs):
@@ -49,3 +54,22 @@ def test_what_tells_none_or_is_no_answer_has_none():
     assert likelihoods(b"[DONE]") == []
     assert likelihoods(b'{"logprobs": nonsense') == []
     assert likelihoods(b'{"choices": 3, "logprobs": 1}') == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llama-server-0c1e570-completion-oai-token-ids-prompt",
+        "vllm-0.32.0-chat-stream-logprobs",
+        "vllm-0.32.0-completion-token-ids-prompt",
+    ],
+)
+def test_real_answers_tell_every_token_with_the_likeliest_in_its_place(name):
+    body = (TRANSCRIPTS / f"{name}.http").read_bytes()
+    found = [each for line in body.splitlines() for each in likelihoods(line.removeprefix(b"data: "))]
+    assert len(found) >= 3
+    for token, logprob, top in found:
+        assert token
+        assert logprob < 0
+        assert (token, logprob) == top[0], "greedy: it is the likeliest itself"
+        assert [p for _, p in top] == sorted((p for _, p in top), reverse=True)
