@@ -103,7 +103,7 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-TAKE_COMMANDS = ("run", "sweep", "limit", "serve", "latency")  # the last is of `explain`
+TAKE_COMMANDS = {"run", "sweep", "limit", "serve", "latency"}  # the last is of `explain`
 
 
 def main() -> None:
@@ -113,8 +113,8 @@ def main() -> None:
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
-        verb = words[1:2] if words[:1] == ["explain"] else words[:1]
-        if verb not in ([name] for name in TAKE_COMMANDS) or not command:
+        name = words[1:2] if words[:1] == ["explain"] else words[:1]
+        if not set(name) & TAKE_COMMANDS or not command:
             print(
                 "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain latency` and the command of a "
                 "server to be started, or between `serve ENGINE` and the engine's own flags",
