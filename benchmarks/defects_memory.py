@@ -28,7 +28,7 @@ from inferometer.probes.bench import bench
 from inferometer.probes.explain.memory import MemoryWish, examine
 
 RIGHT = {"small-cache": "cache_too_small", "leaks-memory": "memory_grows"}
-TELL_PREEMPTIONS_OR_USE = ("vllm", "lmdeploy", "tensorrt-llm")  # of those emulated: who tells neither cannot be caught
+COUNTS_PREEMPTIONS = ("vllm",)  # of those emulated; others tell use and queue, if their page is read often enough
 HEALTHY = (
     ("vllm", {}),
     ("vllm", {"slots": 32}),
@@ -84,7 +84,7 @@ def found_in(case: Case) -> tuple[Case, list[str], str]:
 
 
 def cases_of(n_seeds: int) -> list[Case]:
-    engines = {"small-cache": TELL_PREEMPTIONS_OR_USE, "leaks-memory": ("vllm", "llama.cpp", "sglang", "tgi")}
+    engines = {"small-cache": COUNTS_PREEMPTIONS, "leaks-memory": ("vllm", "llama.cpp", "sglang", "tgi")}
     planted = [
         Case(engines[defect][seed % len(engines[defect])], defect, seed) for defect in RIGHT for seed in range(n_seeds)
     ]

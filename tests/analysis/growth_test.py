@@ -39,5 +39,6 @@ def test_what_is_built_up_once_is_none():
 def test_a_short_run_and_an_engine_that_cannot_be_seen():
     assert "window of 15 s, has 6 s" in growth(run(lambda t: 5e7, n_s=6)).per_request.reason
     trace = run(lambda t: 5e7)
+    assert "needs 100 requests" in growth(run(lambda t: 5e7, per_s=2)).per_request.reason
     assert isinstance(growth(trace, source="gpu-0").per_request, Missing)
     assert "cannot be seen" in growth(trace, source="gpu-0").per_request.reason

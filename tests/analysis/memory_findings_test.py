@@ -98,6 +98,8 @@ def test_growth_that_a_cache_explains_or_that_takes_weeks_is_none():
     assert codes(CACHE, LOAD, changed(LEAK, growth_per_s=1e4)) == []
     slots = changed(CACHE, bytes_per_token=2000, slots=4)
     assert codes(slots, LOAD, LEAK) == ["memory_grows"], "slots are there from the start"
+    small = changed(CACHE, bytes_per_token=2000, predicted_bytes=5e6)
+    assert codes(small, LOAD, LEAK) == ["memory_grows"], "100 requests grew by more than the whole cache"
     (unknown,) = findings_of(changed(CACHE, bytes_per_token=None), LOAD, LEAK, sets_concurrency=True)
     assert "not known here" in unknown.cause
 

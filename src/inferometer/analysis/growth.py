@@ -21,6 +21,7 @@ from inferometer.units import NS_PER_S
 EARLY = 1 / 3  # of a window: left out
 SLICE_S = 2.0  # memory is sampled once a second
 MIN_SLICES = 5
+MIN_REQUESTS = 100  # real engines go on making buffers for shapes that they have not seen for some dozens
 _UNIT = "B/request"
 
 
@@ -52,7 +53,10 @@ def growth(trace: Trace, *, source: str = "engine", gauge: str = "private_bytes"
     held = np.interp(edges, t_ns, values)
     ended = trace.requests["t_end_ns"][is_ok(trace.requests) & (trace.requests["t_end_ns"] != NEVER)]
     n_ended = np.histogram(ended, edges)[0].astype(np.float64)
-    found = ratio_estimate(np.diff(held), n_ended, unit=_UNIT, n=int(n_ended.sum()), of="growth of private memory")
+    n = int(n_ended.sum())
+    if n < MIN_REQUESTS:
+        return Growth(Missing(f"needs {MIN_REQUESTS} requests in the later part of the run, has {n}", n, _UNIT))
+    found = ratio_estimate(np.diff(held), n_ended, unit=_UNIT, n=n, of="growth of private memory")
     return Growth(found, float(held[0]), float(held[-1]), float(held[-1] - held[0]) / window.span_s)
 
 

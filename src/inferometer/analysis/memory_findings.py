@@ -136,7 +136,7 @@ def _grows(cache: Cache, load: Load, taken: Taken) -> Finding | None:
     growth, hours = taken.growth.figure, taken.hours_left
     if not isinstance(growth, Estimate) or growth.lo <= BOOKS_BYTES or hours is None or hours > LEAK_HOURS:
         return None
-    explained = _touched(cache, load)
+    explained = _touched(cache, load, growth.n)
     if explained is not None and growth.lo <= explained:
         return None
     other = (
@@ -164,16 +164,18 @@ def _grows(cache: Cache, load: Load, taken: Taken) -> Finding | None:
     )
 
 
-def _touched(cache: Cache, load: Load) -> float | None:
+def _touched(cache: Cache, load: Load, n_requests: int) -> float | None:
     """Bytes per request by which a cache grows that the system gives out only when it is first written to: none where
-    it was given out in slots from the start, what a request holds where it is a pool; None: not known."""
+    it was given out in slots from the start, what a request holds where it is a pool, and no more in all than the pool
+    has; None: not known."""
     if cache.slots is not None:
         return 0.0
     size = load.tokens_per_request.value
     if cache.bytes_per_token is None or size is None:
         return None
     block = cache.block_tokens or 1
-    return (size + block) * cache.bytes_per_token
+    held = (size + block) * cache.bytes_per_token
+    return held if cache.predicted_bytes is None else min(held, cache.predicted_bytes / max(n_requests, 1))
 
 
 def _unlike(cache: Cache) -> Finding | None:

@@ -302,7 +302,8 @@ class _Going:
         answered = rows[is_ok(rows)]
         sizes = told(answered, "n_prompt_tokens") + told(answered, "n_output_tokens")
         sizes = sizes[~np.isnan(sizes)]
-        not_read = Missing(str(summary.gauges.get("not_measured") or "the server does not tell"), 0, "")
+        told_why = summary.gauges.get("not_measured") or summary.gauges.get("last_error")
+        not_read = Missing(str(told_why or "the server does not tell"), 0, "")
         n_sent = len(trace.requests)
         preempted: Estimate | Missing = replace(not_read, unit="preemptions")
         if self.n_preempted is not None:
