@@ -65,7 +65,9 @@ def _drifted(drift: Number) -> Iterator[Finding]:
         "the first load, measured again after the surge",
         drift,
         bound=Bound(LEAST_DRIFT, "ratio", "of its speed that an engine should still have", _OURS),
-        remedy=Remedy("find what slows it down first: explain latency", expected="a curve whose points belong together"),
+        remedy=Remedy(
+            "find what slows it down first: explain latency", expected="a curve whose points belong together"
+        ),
     )
 
 

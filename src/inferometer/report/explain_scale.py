@@ -135,7 +135,9 @@ def _recovery(number: Number) -> str:
 def _drift(found: ScaleExamination, width: int) -> list[str]:
     if found.drift is None:
         return []
-    return filled("again", [f"one alone, at the end: {times_text(found.drift)} of its throughput"], width=width, indent=INDENT)
+    return filled(
+        "again", [f"one alone, at the end: {times_text(found.drift)} of its throughput"], width=width, indent=INDENT
+    )
 
 
 def _prefix(prefix: Prefix | None, width: int) -> list[str]:

@@ -259,7 +259,9 @@ def _result(
     speedup = scaling.speedup_of(points, plateau)
     law = curve.law_of(points)
     known = None if isinstance(law, Missing) else law
-    found = findings_of(points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds, drift=going.drift)
+    found = findings_of(
+        points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds, drift=going.drift
+    )
     seconds = going.budget_s - going.left_s()
     row = scaling.row_of(
         plateau,
