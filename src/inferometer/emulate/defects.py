@@ -18,6 +18,7 @@ from inferometer.tasks import UNKNOWN_ANSWER
 
 ChangeWish = Callable[[Wish, Setting, random.Random], Wish]
 ChangeAnswer = Callable[[str, Wish, random.Random], str]
+_MADE_UP = ("Aldervane", "4711", "blacksmith", "Quimber", "turquoise", "Hollowmere")  # of nobody's prompts
 
 
 class Defect(NamedTuple):
@@ -99,8 +100,6 @@ def _invent(known: str, wish: Wish, rng: random.Random) -> str:
     names = [word.strip(".,:;?") for word in map(str, wish.words) if word[:1].isupper()]
     return of_this.choice(names) if is_of_text and names else of_this.choice(_MADE_UP)
 
-
-_MADE_UP = ("Aldervane", "4711", "blacksmith", "Quimber", "turquoise", "Hollowmere")
 
 DEFECTS: tuple[Defect, ...] = (
     Defect("drops-middle", "of a long prompt the middle is dropped; its tokens are counted all the same", _drop_middle),
