@@ -16,6 +16,7 @@ import typer
 from inferometer import __version__
 from inferometer.cli import (
     ab,
+    choose,
     compare,
     doctor,
     emulate,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("limit")(limit.limit)
+app.command("choose")(choose.choose)
 app.command("engines")(engines.engines)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
