@@ -45,6 +45,7 @@ SCRIPTS = (
     ("launch", "launch.py", [], ["--pairs=2"]),
     ("report", "report.py", [], ["--chunks=200000"]),
     ("page", "page.py", [], ["--requests=20000"]),
+    ("comparison-page", "comparison_page.py", [], ["--requests=20000"]),
 )
 TIMEOUT_S = 1800
 

@@ -98,9 +98,9 @@ def samples_of(trace: Trace, duration_s: int) -> Array:
     return samples[np.argsort(samples["t_ns"], kind="stable")]
 
 
-def enlarge(run: Run, n_requests: int, n_tokens: int) -> int:
+def enlarge(run: Run, n_requests: int, n_tokens: int, *, seed: int = 1) -> int:
     """Put tables of the size asked for in place of the run's own. Returns how many chunks there are."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     requests = requests_of(n_requests, n_tokens, rng)
     chunks = chunks_of(requests, n_tokens, rng)
     fill(requests, chunks)

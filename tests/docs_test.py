@@ -38,6 +38,7 @@ from inferometer.metrics.slo_presets import presets
 from inferometer.model.families import FAMILIES, PLAIN
 from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS
 from inferometer.model.kv import bytes_per_token
+from inferometer.plan.workloads import PRESETS as WORKLOADS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -147,6 +148,13 @@ def test_the_presets_of_limits_are_listed(page_block):
     for name, preset in presets().items():
         rows.append(f"| `{name}` | `{preset.limits.text}` | {preset.attainment:.0%} | {preset.source} |")
     page_block("reference/cli.md", "presets", "\n".join(rows) + "\n")
+
+
+def test_the_workloads_are_listed(page_block):
+    rows = ["| workload | prompts | answers | from |", "|---|---|---|---|"]
+    for one in WORKLOADS:
+        rows.append(f"| `{one.name}` | `{one.input_tokens}` | `{one.output_tokens}` | {one.source} |")
+    page_block("guides/choose.md", "workloads", "\n".join(rows) + "\n")
 
 
 def test_every_verb_has_its_section():

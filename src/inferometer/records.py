@@ -32,6 +32,7 @@ SCHEMA_VERSION = 2
 NEVER = -1  # an instant that did not come
 NOT_TOLD = -1  # a count nobody told us
 
+_READ_BYTES = 32_000_000  # of columns that are read together: each query costs some milliseconds
 _MERGE_MEMORY = "300MB"  # for making one file of the parts; DuckDB would take most of the machine's
 
 Array = npt.NDArray[Any]
@@ -89,6 +90,10 @@ CHUNK = np.dtype(
 
 SAMPLE = np.dtype([("t_ns", "i8"), ("source", "O"), ("gauge", "O"), ("value", "f8")])
 
+# What metrics read of a request. Without texts and bookkeeping a row is copied in a stroke, which a report does often.
+_UNMEASURED = ("session", "turn", "conn", "status", "n_bytes", "chunk_start", "n_chunks", "finish", "error")
+MEASURED = np.dtype([(name, REQUEST[name]) for name in REQUEST.names or () if name not in _UNMEASURED], align=True)
+
 TABLES = {"requests": REQUEST, "chunks": CHUNK, "samples": SAMPLE}
 _ENUMS: dict[str, type[IntEnum]] = {"phase": Phase, "outcome": Outcome, "kind": ChunkKind}
 
@@ -109,6 +114,16 @@ class Trace:
     def trials(self) -> list[int]:
         """Numbers of the repeats that have main-phase requests."""
         return [int(t) for t in np.unique(self.requests["trial"][self.requests["phase"] == Phase.MAIN])]
+
+
+def measured(requests: Array) -> Array:
+    """Rows of REQUEST as rows of MEASURED."""
+    if requests.dtype == MEASURED:
+        return requests
+    rows = np.empty(len(requests), MEASURED)
+    for name in MEASURED.names or ():
+        rows[name] = requests[name]
+    return rows
 
 
 def empty_requests(n_requests: int) -> Array:
@@ -139,7 +154,7 @@ def write_table(rows: Array, path: Path) -> None:
     Raises: RunError if it cannot be written.
     """
     partial = path.with_name(path.name + ".partial")
-    with _explained(path), duckdb.connect() as con:
+    with _explained(path), _connected() as con:
         _copy_rows(con, rows, partial)
         partial.replace(path)
 
@@ -152,7 +167,7 @@ def write_parts(parts: Iterable[Array], path: Path) -> None:
     """
     folder = path.with_name(path.name + ".parts")
     partial = path.with_name(path.name + ".partial")
-    with _explained(path), duckdb.connect() as con:
+    with _explained(path), _connected() as con:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
         folder.mkdir()
         try:
@@ -165,6 +180,13 @@ def write_parts(parts: Iterable[Array], path: Path) -> None:
             partial.replace(path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connected() -> duckdb.DuckDBPyConnection:
+    """DuckDB, in memory. Its bar of progress, shown after two seconds, would go to standard output: into the result."""
+    con = duckdb.connect()
+    con.execute("SET enable_progress_bar = false")
+    return con
 
 
 def _copy_rows(con: duckdb.DuckDBPyConnection, rows: Array, path: Path) -> None:
@@ -195,7 +217,8 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
-    """The inverse of `write_table`. Column by column: beside the rows there is never more than one of them in memory.
+    """The inverse of `write_table`, of the columns that `dtype` has. A few columns at a time: beside the rows there are
+    never more than these in memory.
 
     Columns that an older schema does not have are NOT_TOLD.
     Raises: FormatError if the file is not a Parquet table with these columns.
@@ -203,21 +226,35 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
     names = dtype.names or ()
     table = f"read_parquet({_sql_text(str(path))})"
     try:
-        with duckdb.connect() as con:
+        with _connected() as con:
             [n_rows] = con.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
             rows = np.zeros(n_rows, dtype)
             written = {name for name, *_ in con.execute(f"DESCRIBE FROM {table}").fetchall()}
-            for name in names:
-                if name in _SINCE_2 - written:
-                    rows[name] = NOT_TOLD
-                    continue
-                column = _as_numbers(name) if name in _ENUMS else f'"{name}"'
-                rows[name] = con.execute(f"SELECT {column} FROM {table}").fetchnumpy()[name]
+            missing = _SINCE_2 - written
+            for name in missing.intersection(names):
+                rows[name] = NOT_TOLD
+            for group in _groups([name for name in names if name not in missing], dtype, n_rows):
+                columns = ", ".join(_as_numbers(name) if name in _ENUMS else f'"{name}"' for name in group)
+                found = con.execute(f"SELECT {columns} FROM {table}").fetchnumpy()
+                for name in group:
+                    rows[name] = found[name]
     except RuntimeError as error:
         raise _unveiled(error) from error
     except duckdb.Error as error:
         raise FormatError(f"{path} is not a readable table: {str(error).splitlines()[0]}") from error
     return rows
+
+
+def _groups(names: Sequence[str], dtype: np.dtype[Any], n_rows: int) -> Iterator[list[str]]:
+    """Columns to be read together: as many as fit into _READ_BYTES, but one at least."""
+    group: list[str] = []
+    for name in names:
+        if group and n_rows * sum(dtype[each].itemsize for each in (*group, name)) > _READ_BYTES:
+            yield group
+            group = []
+        group.append(name)
+    if group:
+        yield group
 
 
 def _unveiled(error: RuntimeError) -> BaseException:

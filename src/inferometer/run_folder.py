@@ -26,13 +26,14 @@ import numpy as np
 
 from inferometer import clock, records
 from inferometer.drive.decode import Asked, Decoded, decode
-from inferometer.drive.texts import texts
+from inferometer.drive.texts import texts, told
+from inferometer.engines.likelihoods import Likelihood, likelihoods
 from inferometer.engines.registry import dialects
 from inferometer.errors import FormatError, RunError, UsageError
 from inferometer.kinds import Phase
 from inferometer.plan.plan import Plan, load
 from inferometer.recorder import all_paths
-from inferometer.records import SCHEMA_VERSION, TABLES, Array, Trace
+from inferometer.records import MEASURED, SCHEMA_VERSION, TABLES, Array, Trace
 
 MANIFEST = "manifest.json"
 PLAN = "plan.jsonl"
@@ -147,10 +148,20 @@ class Run:
 
         Raises: RunError if content was not kept.
         """
+        return texts(all_paths(self.path / RECORDER), dialects()[self._dialect_with_content()])
+
+    def likelihoods(self) -> dict[int, list[Likelihood]]:
+        """Log-probabilities of each answer, by its id; none where none were asked for or told.
+
+        Raises: RunError if content was not kept.
+        """
+        return told(all_paths(self.path / RECORDER), dialects()[self._dialect_with_content()], likelihoods)
+
+    def _dialect_with_content(self) -> str:
         manifest = self.manifest()
         if not manifest.get("wire", {}).get("keeps_content", True):
             raise RunError(f"{self.path} holds no answers: it was told to keep no content")
-        return texts(all_paths(self.path / RECORDER), dialects()[manifest["dialect"]])
+        return str(manifest["dialect"])
 
     def write_tables(self) -> Decoded:
         """Recorder to Parquet."""
@@ -160,8 +171,11 @@ class Run:
         records.write_table(decoded.samples, self.path / "samples.parquet")
         return decoded
 
-    def trace(self) -> Trace:
-        """All records with the manifest as `meta`; a run that never finished is decoded first and marked as cut off."""
+    def trace(self, *, is_whole: bool = True) -> Trace:
+        """All records with the manifest as `meta`; a run that never finished is decoded first and marked as cut off.
+
+        `is_whole`: with all columns of the requests, not only those that metrics read.
+        """
         meta = self.manifest()
         if not (self.path / RECORDER).exists():
             reason = meta.get("stop_reason") or "it ended before the first request was sent"
@@ -172,7 +186,8 @@ class Run:
             if is_cut_off:
                 meta |= {"is_cut_off": True, "n_torn_bytes": decoded.tail.n_torn_bytes}
                 meta["windows"] = _windows_seen(decoded)
-        tables = {name: records.read_table(self.path / f"{name}.parquet", dtype) for name, dtype in TABLES.items()}
+        dtypes = TABLES if is_whole else TABLES | {"requests": MEASURED}
+        tables = {name: records.read_table(self.path / f"{name}.parquet", dtype) for name, dtype in dtypes.items()}
         return Trace(tables["requests"], tables["chunks"], tables["samples"], meta)
 
     def _where_to_look(self) -> str:

@@ -7,10 +7,14 @@ import math
 
 import numpy as np
 import pytest
+from tests.analysis.points import point
 
 from inferometer.analysis.compare import Comparison, rows_of
-from inferometer.analysis.gate import judge, knee_warning, parse_conditions
+from inferometer.analysis.curve import Sweep, law_of, throughputs_by_law
+from inferometer.analysis.gate import judge, knee_of, knee_warning, parse_conditions, unlike
 from inferometer.errors import UsageError
+from inferometer.stats import Missing
+from inferometer.stats.usl import usl
 
 
 def test_conditions():
@@ -102,3 +106,36 @@ def test_a_gate_that_can_judge_nothing_is_undecided():
 def test_the_knee():
     assert knee_warning(8, 10, "requests/s") == ""
     assert "95 % of the 10" in knee_warning(9.5, 10, "requests/s")
+
+
+def sweep_of(kind, points, **more):
+    facts = {"engine": {"model": "reader"}, "plan": {"input_tokens": "128"}, "host": {}, "versions": {}, "created": ""}
+    loads = [each.load for each in points]
+    return Sweep(kind, False, loads, points, "", 60.0, **(facts | more))
+
+
+def test_the_knee_of_a_sweep_over_concurrency_is_a_load_and_a_throughput():
+    points = [point(load, usl(load, 10, 0.2, 0.001)) for load in (1, 2, 4, 8, 16, 32)]
+    sweep = sweep_of("concurrency", points, law=law_of(points))
+    knee = knee_of(sweep, "concurrency")
+    assert knee.value == pytest.approx(3.8, abs=0.05)
+    per_s = knee_of(sweep, "rate")
+    assert per_s.value == pytest.approx(float(throughputs_by_law(sweep.law, np.array([knee.value]))[0]))
+    assert per_s.unit == "1/s"
+
+
+def test_the_knee_of_a_sweep_over_rates_is_the_highest_that_was_sustained():
+    sweep = sweep_of("rate", [point(2, 2.0), point(4, 4.0), point(8, 5.0, limit="the queue grows")])
+    assert knee_of(sweep, "rate").value == 4
+    assert "requests in flight" in knee_of(sweep, "concurrency").reason
+
+
+def test_a_sweep_that_saw_no_knee_tells_none():
+    assert isinstance(knee_of(sweep_of("rate", [point(2, 2.0)]), "rate"), Missing)
+    assert knee_of(sweep_of("concurrency", [point(1, 1.0)], no_law="needs 6 loads"), "rate").reason == "needs 6 loads"
+
+
+def test_a_sweep_of_another_load_is_told():
+    sweep = sweep_of("rate", [point(2, 2.0)])
+    assert unlike(sweep, {"input_tokens": "128"}, {"model": "reader"}) == ""
+    assert unlike(sweep, {"input_tokens": "64"}, {"model": "reader"}) == "input_tokens 128 and 64"

@@ -8,6 +8,11 @@ import io
 import json
 
 import pytest
+from tests.analysis.points import point
+
+from inferometer.analysis.curve import Sweep, law_of
+from inferometer.probes.results import write_result
+from inferometer.stats.usl import usl
 
 ANYHOW = ("--ignore", "validity")  # a busy machine spoils short runs; what is compared is known all the same
 LOAD = ("--concurrency", "2", "--requests", "6", "--warmup", "0", "--output-tokens", "4")
@@ -114,6 +119,29 @@ def test_a_gate_warns_of_the_knee(module_shell, folder):
     assert "sits on the knee" in module_shell(*words).json["warnings"][0]
 
 
+def test_a_gate_reads_the_knee_from_a_sweep(module_shell, folder, refused):
+    facts = {"engine": {}, "plan": {}, "host": {}, "versions": {}, "created": ""}
+    points = [point(load, usl(load, 10, 0.4, 0.001)) for load in (1, 2, 4, 8, 16, 32)]
+    sweep = Sweep("concurrency", False, [], points, "", 60.0, law=law_of(points), **facts)
+    (folder / "swept").mkdir()
+    write_result(folder / "swept" / "sweep.json", sweep)
+    words = ("gate", "fast", "--baseline", "slow", "--fail", "ttft_p50>+10%", *ANYHOW)
+    warnings = module_shell(*words, "--sweep", "swept", "--format", "json").json["warnings"]
+    assert "sits on the knee: 2 requests in flight" in warnings[0]
+    assert "the sweep and the run differ" in warnings[1]
+    refused(module_shell(*words, "--sweep", "inferometer-runs"), 2, "no folder of a sweep", "inferometer sweep")
+    refused(module_shell(*words, "--sweep", "swept", "--knee", "2"), 2, "--knee and --sweep both say")
+
+
+def test_a_comparison_as_a_page_and_as_a_table(module_shell, folder):
+    words = ("compare", "fast", "slow", "--metrics", "ttft_p50", *ANYHOW)
+    done = module_shell(*words, "--format", "html", "--out", "page.html")
+    assert (done.exit_code, done.stdout) == (0, ""), done.stderr
+    assert "WORSE" in (folder / "page.html").read_text()
+    (row,) = csv.DictReader(io.StringIO(module_shell(*words, "--format", "csv").stdout))
+    assert (row["candidate"], row["metric"], row["statistic"], row["verdict"]) == ("B", "ttft_s", "p50", "worse")
+
+
 def test_a_gate_that_makes_no_sense_is_no_failure(module_shell, folder, refused):
     refused(module_shell("gate", "slow", "--baseline", "fast", "--fail", "ttft_p50>5%"), 2, "not a condition")
     refused(module_shell("gate", "other", "--baseline", "fast", "--fail", "ttft_p50>+5%"), 2, "cannot be compared")
@@ -167,6 +195,15 @@ def test_each_side_comes_first_in_about_half_of_the_rounds(turns, module_shell):
 def test_what_ab_measured_can_be_compared_again(turns, module_shell):
     again = module_shell("compare", "turns/A", "turns/B", "--metrics", "ttft_p50", *ANYHOW, "--format", "json")
     assert again.json["rows"][0]["ratio"] == turns.json["rows"][0]["ratio"]
+
+
+def test_repeats_of_the_targets_files_are_rounds(shell, refused):
+    for name, repeats in (("a", 3), ("b", 3), ("c", 4)):
+        (shell.folder / f"{name}.toml").write_text(f'url = "http://127.0.0.1:1"\nrepeats = {repeats}\n')
+    refused(shell("ab", "a.toml", "b.toml"), 2, "3 rounds cannot resolve 5 metrics")
+    refused(shell("ab", "a.toml", "c.toml"), 2, "ask for 3 and 4 repeats", "give --repeats")
+    refused(shell("ab", "a.toml", "c.toml", "--repeats", "2"), 2, "2 rounds cannot resolve")
+    refused(shell("ab", "a.toml", "b.toml", "--config", "c.toml"), 2, "both hold options")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from tests.analysis.points import point
 
+from inferometer.analysis.curve import Sweep
 from inferometer.metrics.slo_presets import presets
+from inferometer.probes.results import write_result
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,53 @@ def test_a_file_that_says_how_many_requests(shell, tripwire, refused):
     done = shell("sweep", tripwire.url, "--concurrency", "1,2", "--config", "load.toml")
     refused(done, 2, "how many requests and runs a load takes", "drop requests and repeats")
     assert not tripwire.is_touched()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["sweep", "--concurrency", "4,1,2"], {"loads": [1, 2, 4], "n_runs": 4, "law": "requests in flight"}),
+        (["sweep", "--rate", "2,3", "--for", "10s"], {"loads": [2, 3], "n_runs": 3, "n_requests": 50}),
+        (["limit", "--slo", "chat"], {"slo": "ttft<200ms,tpot<50ms by 99 % of requests", "loads": []}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_dry_run_tells_loads_and_touches_nothing(shell, tripwire, words, told):
+    verb, *flags = words
+    document = shell(verb, tripwire.url, *flags, "--dry-run", "--format", "json").json
+    assert document["schema"] == "inferometer/probe-dry-run/1"
+    assert {name: document[name] for name in told} == told
+    assert shell(verb, tripwire.url, *flags, "--dry-run").stdout.startswith("DRY RUN  nothing was sent\n")
+    assert not tripwire.is_touched()
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_limits_of_a_file_are_searched_for(shell, tripwire, refused):
+    (shell.folder / "load.toml").write_text('slo = "ttft<250ms"\n')
+    done = shell("limit", tripwire.url, "--config", "load.toml", "--dry-run", "--format", "json")
+    assert done.json["slo"] == "ttft<250ms by 95 % of requests"
+    done = shell("limit", tripwire.url, "--config", "load.toml", "--slo", "code", "--dry-run", "--format", "json")
+    assert done.json["slo"].startswith("ttft<"), "a flag wins over the file"
+    assert "250ms" not in done.json["slo"]
+    (shell.folder / "wrong.toml").write_text('slo = "ttft_p99<250ms"\n')
+    refused(shell("limit", tripwire.url, "--config", "wrong.toml"), 2, "limit on a run as a whole")
+
+
+def test_a_sweep_that_was_kept_is_told_in_every_format(shell, refused):
+    (shell.folder / "sweep").mkdir()
+    write_result(shell.folder / "sweep" / "sweep.json", sweep_of_two())
+    assert shell("report", "sweep", "--format", "markdown").stdout.startswith("**NO LAW** none fitted: needs 6 loads")
+    assert shell("report", "sweep", "--format", "csv").stdout.count("\n") == 3
+    done = shell("report", "sweep", "--format", "html", "--out", "page.html")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert (shell.folder / "page.html").read_text().startswith("<!doctype html>")
+    refused(shell("report", "sweep", "--slo", "ttft<1s"), 2, "for the report of a run", "folder of one point")
+
+
+def sweep_of_two():
+    points = [point(1, 10.0), point(2, 18.0)]
+    facts = {"engine": {}, "plan": {}, "host": {}, "versions": {}, "created": "2026-11-30T10:00:00+00:00"}
+    return Sweep("concurrency", False, [1.0, 2.0], points, "", 60.0, no_law="needs 6 loads", **facts)
 
 
 def test_a_folder_that_is_damaged_or_newer(shell, refused):

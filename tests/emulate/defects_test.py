@@ -10,11 +10,21 @@ from msgspec import structs
 
 from inferometer.emulate.batch import Batch, Sequence
 from inferometer.emulate.catalogue import EMULATIONS, make_setting
-from inferometer.emulate.defects import DEFECTS, change_batch, change_wish, n_threads
-from inferometer.emulate.emulation import Wish
+from inferometer.emulate.defects import (
+    DEFECTS,
+    bytes_left,
+    change_answer,
+    change_batch,
+    change_wish,
+    change_wish_beside,
+    n_threads,
+)
+from inferometer.emulate.emulation import Live, Wish
+from inferometer.emulate.gauges import Gauges
 from inferometer.emulate.law import ServiceLaw
 from inferometer.emulate.prefixes import PrefixCache
 from inferometer.errors import UsageError
+from inferometer.host.sample import EngineSampler
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -26,6 +36,16 @@ def wish_of(n_words, n_most=16):
 
 def changed(wish, *names, seed=0, context=1000):
     return change_wish(wish, make_setting("vllm", context=context, seed=seed, defects=names))
+
+
+def live_with(defect, n_beside, seed=0):
+    """A server with so many other requests in it."""
+    setting = make_setting("vllm", seed=seed, defects=[defect])
+    cache = PrefixCache(0)
+    batch = Batch(setting.law, n_slots=setting.slots, kv_tokens=setting.kv_tokens, prefixes=cache)
+    for _ in range(n_beside):
+        batch.arrive(Sequence(10, 10, 0))
+    return Live(setting, batch, Gauges(), cache)
 
 
 def test_without_a_defect_nothing_is_changed():
@@ -108,6 +128,32 @@ def test_few_threads_are_fewer_than_the_slots():
     assert n_threads(make_setting("vllm"), 20) == 20
 
 
+def test_small_cache_holds_little_more_than_one_request():
+    rooms = {
+        make_setting("vllm", slots=16, context=1000, seed=seed, defects=["small-cache"]).kv_tokens for seed in range(20)
+    }
+    assert len(rooms) > 10
+    assert 1000 <= min(rooms) < max(rooms) <= 1300
+
+
+def test_leaks_memory_leaves_some_of_every_request_behind():
+    left = {bytes_left(make_setting("vllm", seed=seed, defects=["leaks-memory"])) for seed in range(20)}
+    assert len(left) > 10
+    assert 65_536 <= min(left) < max(left) <= 262_144
+    assert bytes_left(make_setting("vllm")) == 0
+
+
+def test_what_leaks_is_really_held(emulated):
+    client = emulated("vllm", defects=["leaks-memory"])
+    sampler = EngineSampler([client.engine.pid])
+    before = dict(sampler.read())["private_bytes"]
+    for _ in range(40):
+        client.ask(COMPLETIONS, {"prompt": "one two", "max_tokens": 2})
+    grown = dict(sampler.read())["private_bytes"] - before
+    sampler.close()
+    assert grown > 40 * 0.9 * bytes_left(client.engine.setting)
+
+
 @pytest.mark.parametrize("engine", [emulation.name for emulation in EMULATIONS])
 def test_every_engine_can_have_every_defect(engine):
     names = {defect.name for defect in DEFECTS}
@@ -122,3 +168,33 @@ def test_an_unknown_defect_is_refused_with_a_list():
 def test_defects_are_listed(page_block):
     rows = ["| defect | what happens |", "|---|---|", *(f"| `{one.name}` | {one.says} |" for one in DEFECTS)]
     page_block("guides/rehearse.md", "defects of emulated engines", "\n".join(rows) + "\n")
+
+
+def test_pauses_are_drawn_from_the_seed_and_the_last_may_come_first():
+    assert len({batch_with("pauses", seed=seed).pauses.length_ns for seed in range(20)}) == 20
+    assert batch_with().pauses is None
+    assert batch_with("last-come-first").serves_last_first
+
+
+def test_differs_under_load_loses_a_part_of_some_prompts_and_only_beside_others():
+    live = live_with("differs-under-load", n_beside=0)
+    wish = wish_of(300)
+    assert change_wish_beside(wish, live) is wish
+    live = live_with("differs-under-load", n_beside=8)
+    lengths = []
+    for live.n_asked in range(200):
+        changed_one = change_wish_beside(wish, live)
+        assert replace(changed_one, words=wish.words) == wish, "counts are those of all that came"
+        lengths.append(len(changed_one.words))
+    assert len(set(lengths)) == 2
+    assert 0.1 < sum(length < 300 for length in lengths) / 200 < 0.7
+
+
+def test_invents_answers_answers_what_is_not_known_and_the_same_the_same():
+    setting = make_setting("vllm", seed=3, defects=["invents-answers"])
+    wishes = [replace(wish_of(40), words=(*wish_of(40).words, f"Soga{i}")) for i in range(100)]
+    said = [change_answer("unknown", wish, setting) for wish in wishes]
+    assert said == [change_answer("unknown", wish, setting) for wish in wishes]
+    assert 0.2 < sum(answer != "unknown" for answer in said) / 100 <= 1.0
+    assert {change_answer("Garval", wish, setting) for wish in wishes} == {"Garval"}
+    assert change_answer(None, wishes[0], setting) is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a run in a real browser: phone and wide screen, light and dark, printed, by keyboard.
+"""Every kind of page in a real browser: phone and wide screen, light and dark, printed, by keyboard.
 
 Needs Chromium (`apt-get install chromium`); without it these tests fail rather than pass unseen. With
 INFEROMETER_SHOTS=folder each page is also left there as a picture, to be looked at.
@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import probe_results
 import pytest
+from choice_test import choice, none_to_choose
 from chromium import Chromium
 from traces import closed_loop, open_loop
 
@@ -22,7 +24,7 @@ from inferometer.metrics.shapes import shapes_of
 from inferometer.metrics.slo import parse_limits
 from inferometer.metrics.summary import summarize
 from inferometer.records import SAMPLE, Trace, empty_requests
-from inferometer.report.html import render
+from inferometer.report import html
 from inferometer.units import NS_PER_S
 
 pytestmark = pytest.mark.slow
@@ -72,15 +74,33 @@ TRACES = {
 }
 
 
-@pytest.fixture(scope="module", params=TRACES)
-def page(request, tmp_path_factory) -> Path:
-    """The file of one page after the other; names in it do what they can."""
-    trace = TRACES[request.param]()
+def of_a_run(name: str) -> str:
+    trace = TRACES[name]()
     meta = dict(trace.meta) | {"engine": ENGINE | {"notes": [EVIL], "argv": ["serve", "x" * 200]}, "host": {EVIL: EVIL}}
     trace = Trace(trace.requests, trace.chunks, trace.samples, meta)
     limits = parse_limits(LIMITS)
+    return html.render(summarize(trace, limits), shapes_of(trace, limits), meta, run_name=EVIL)
+
+
+PROBES = {
+    "sweep": lambda: html.sweep(probe_results.sweep(), folder=EVIL),
+    "sweep-rates": lambda: html.sweep(probe_results.sweep_over_rates(), folder=EVIL),
+    "limit": lambda: html.limit(probe_results.limit(), folder=EVIL),
+    "choice": lambda: html.choice(choice(weights={"throughput": 0.75, "ttft": 0.25}), folder=EVIL),
+    "choice-none": lambda: html.choice(none_to_choose(), folder=EVIL),
+    "limit-none": lambda: html.limit(probe_results.no_limit(), folder=EVIL),
+}
+
+
+@pytest.fixture(scope="module", params=[*TRACES, *PROBES, "comparison"])
+def page(request, tmp_path_factory) -> Path:
+    """The file of one page after the other; names in it do what they can."""
+    if request.param == "comparison":
+        document = html.comparison(request.getfixturevalue("compared"))
+    else:
+        document = PROBES[request.param]() if request.param in PROBES else of_a_run(request.param)
     path = tmp_path_factory.mktemp("page") / f"{request.param}.html"
-    path.write_text(render(summarize(trace, limits), shapes_of(trace, limits), meta, run_name=EVIL), encoding="utf-8")
+    path.write_text(document, encoding="utf-8")
     return path
 
 

@@ -13,37 +13,9 @@ import pytest
 
 from inferometer.analysis.compare import HEADLINE, Comparison, rows_of
 from inferometer.analysis.gate import judge, parse_conditions
-from inferometer.analysis.side import Member, Side
 from inferometer.report import comparison, comparison_json, comparison_markdown, gate, history
 from inferometer.report.history import Line, plot
 from inferometer.stats import LEVEL, Estimate, Missing
-
-A = [0.0310, 0.0311, 0.0309, 0.0312, 0.0310]
-FACTORS = ([1.08, 1.081, 1.079, 1.08, 1.082], [0.9, 1.3, 1.05, 1.2, 0.95], [1.001, 0.999, 1, 1.002, 1], [0.9] * 5)
-
-
-@pytest.fixture
-def compared(make_summary):
-    """Worse, undecided, the same, better, and one that cannot be told; the model's name is hostile."""
-    engine = {
-        "title": "llama.cpp",
-        "version": "b1",
-        "model": "org/evil\x1b[31m|<b>\n@model",
-        "settings": {"threads": 2},
-    }
-    sides = []
-    for letter in "AB":
-        runs = tuple(
-            Member(f"runs/{letter}/{i}", make_summary(engine=engine), {"created": f"{i}", "revision": "1f2e3d"})
-            for i in range(5)
-        )
-        sides.append(Side(f"side {letter}", runs))
-    a = {quantity: np.array(A) for quantity in HEADLINE}
-    b = {quantity: np.array(A) * factor for quantity, factor in zip(HEADLINE, FACTORS, strict=False)}
-    b[HEADLINE[4]] = Missing("needs a window of 3 mean latencies, has 1.2", 0, "tokens/s")
-    rows = rows_of([a, b], rng=np.random.default_rng(1), is_paired=False)
-    ignored, notes = ("model: model a and b",), ("all of A was measured before B",)
-    return Comparison(tuple(sides), rows, 0.05, False, 4, ignored, notes)
 
 
 def test_text(golden, compared):

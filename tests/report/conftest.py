@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inferometer.analysis.compare import HEADLINE, Comparison, rows_of
+from inferometer.analysis.side import Member, Quantity, Side
 from inferometer.metrics import METRICS
+from inferometer.metrics.estimates import ByTrial
 from inferometer.metrics.reason import Reason
-from inferometer.metrics.slo import parse_limits
+from inferometer.metrics.slo import WITH_FAILURES, parse_limits
 from inferometer.metrics.summary import InFlight, LimitResults, Summary
 from inferometer.metrics.verdict import Verdict, judge_metric
 from inferometer.records import Trace
@@ -25,6 +28,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "met
 from traces import open_loop  # noqa: E402
 
 INF = math.inf
+TRIALS = [0.0310, 0.0311, 0.0309, 0.0312, 0.0310]
+FACTORS = ([1.08, 1.081, 1.079, 1.08, 1.082], [0.9, 1.3, 1.05, 1.2, 0.95], [1.001, 0.999, 1, 1.002, 1], [0.9] * 5)
 MakeSummary = Callable[..., Summary]
 RANK = "type 7 over requests; binomial rank interval"
 DEPENDENT = f"{RANK}, dependent: worth 212 of 491"
@@ -142,7 +147,7 @@ def _counts(given: Mapping[str, int]) -> dict[str, int]:
     return counts | {"prompt_length_off": 0, "output_length_off": 0} | dict(given)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_summary() -> MakeSummary:
     """`make_summary(metrics={...}, counts={...}, reasons=[...], slo="...", ...)`; what is not given is a usual run."""
 
@@ -271,3 +276,41 @@ def open_trace() -> Trace:
     trace = open_loop(400)
     trace.requests["n_prompt_tokens"] = np.random.default_rng(1).integers(16, 256, 400)
     return trace
+
+
+@pytest.fixture(scope="session")
+def compared(make_summary: MakeSummary) -> Comparison:
+    """Worse, undecided, the same, better, and one that cannot be told; the model's name is hostile."""
+    engine = {
+        "title": "llama.cpp",
+        "version": "b1",
+        "model": "org/evil\x1b[31m|<b>\n@model",
+        "settings": {"threads": 2},
+    }
+    a: dict[Quantity, Any] = {quantity: np.array(TRIALS) for quantity in HEADLINE}
+    b: dict[Quantity, Any] = {q: np.array(TRIALS) * f for q, f in zip(HEADLINE, FACTORS, strict=False)}
+    b[HEADLINE[4]] = Missing("needs a window of 3 mean latencies, has 1.2", 0, "tokens/s")
+    sides = []
+    for letter, values in zip("AB", (a, b), strict=True):
+        runs = tuple(
+            Member(
+                f"runs/{letter}/{i}",
+                make_summary(engine=engine, by_trial=_one_trial(values, i)),
+                {"created": f"{i}", "revision": "1f2e3d"},
+            )
+            for i in range(5)
+        )
+        sides.append(Side(f"side {letter}", runs))
+    rows = rows_of([a, b], rng=np.random.default_rng(1), is_paired=False)
+    ignored, notes = ("model: model a and b",), ("all of A was measured before B",)
+    return Comparison(tuple(sides), rows, 0.05, False, 4, ignored, notes)
+
+
+def _one_trial(values: Mapping[Quantity, Any], i: int) -> dict[str, ByTrial]:
+    """What a run says of its only trial."""
+    found: dict[str, dict[str, Estimate | Missing]] = {}
+    for quantity, trials in values.items():
+        number = trials if isinstance(trials, Missing) else row(491, quantity.of.unit, x=(trials[i],) * 3)["x"]
+        statistics = found.setdefault(quantity.metric, {})
+        statistics[quantity.statistic] = statistics[quantity.statistic + WITH_FAILURES] = number
+    return {metric: ByTrial((statistics,), 491) for metric, statistics in found.items()}

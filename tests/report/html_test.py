@@ -6,14 +6,11 @@ How it looks in a browser is in browser_test.py.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from html.parser import HTMLParser
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from outline import Outline, saved
 
 from inferometer.metrics.shapes import Scatter, Shapes, shapes_of
 from inferometer.metrics.shapes.scatter import MAX_POINTS, scatter
@@ -28,39 +25,6 @@ from inferometer.report.html.figure import Data
 
 NOTHING = Shapes({}, None, None, None, None)
 EVIL = "<script>alert(1)</script>\"'><img src=http://evil.test/x onerror=alert(2)>\x1b[31m\u202e]]>"
-
-
-class Outline(HTMLParser):
-    """Tags, ids, links and text of a document; fails on a tag that is not closed where it should be."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def all_of(self, name: str) -> list[str]:
-        return [value or "" for key, value in self.attributes if key == name]
 
 
 def page(summary, shapes=NOTHING, manifest=None) -> Outline:
@@ -183,14 +147,6 @@ def test_limits_far_away_are_named_rather_than_drawn(suspect, open_trace):
 
 
 # --- data ----------------------------------------------------------------------------------------------------------
-
-
-def saved(outline: Outline) -> dict[str, list[list[str]]]:
-    """What each link to data saves, by file name, as rows."""
-    names = outline.all_of("download")
-    links = [link for link in outline.all_of("href") if link.startswith("data:")]
-    texts = [unquote(link.partition(",")[2]) for link in links]
-    return {name: list(csv.reader(io.StringIO(text))) for name, text in zip(names, texts, strict=True)}
 
 
 def test_each_figure_can_be_saved(suspect, open_trace):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from inferometer.report import probe_plan
 from inferometer.report.plan_text import DryRun, render, to_json
+from inferometer.report.probe_plan import ProbeDryRun
 from inferometer.units import format_span
 
 PLAN = DryRun(
@@ -88,3 +90,35 @@ def test_every_field_is_documented():
 )
 def test_spans_are_said_as_people_say_them(seconds, text):
     assert format_span(seconds) == text
+
+
+PROBE = ProbeDryRun(
+    probe="sweep",
+    target="http://127.0.0.1:8000",
+    model="",
+    api="chat",
+    loads=(1.0, 2.0, 4.0),
+    law="requests in flight",
+    n_runs=4,
+    least_s=252.0,
+    longest_s=5_400.0,
+    n_requests=70,
+    slo="",
+    input_tokens="128",
+    output_tokens="uniform:32-64",
+    shared_prefix=0,
+    timeout_s=60.0,
+    out="runs/sweep",
+    notes=("it ends earlier where more load brings nothing",),
+)
+SEARCH = replace(
+    PROBE, probe="limit", loads=(), law="one request at a time", n_runs=None, n_requests=None, slo="ttft<1s"
+)
+
+
+@pytest.mark.parametrize(("name", "plan"), [("sweep", PROBE), ("limit", SEARCH)])
+def test_dry_run_of_a_probe(golden, name, plan):
+    text = probe_plan.render(plan, width=80)
+    golden(f"dry-run-{name}-80.txt", text)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert json.loads(probe_plan.to_json(plan))["loads"] == list(plan.loads)

@@ -1,124 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The screens of a sweep and of a limit search."""
+"""The screens, documents and tables of a sweep and of a limit search."""
 
 from __future__ import annotations
 
-from tests.analysis.points import number, point
+import csv
+import io
 
-from inferometer.analysis.curve import Sweep, drift_of, law_of, marked
-from inferometer.analysis.limit import LimitSearch, LoadRow, LookRow
-from inferometer.analysis.number import Number
+import probe_results
+import pytest
+
+from inferometer.analysis.limit import share_of
 from inferometer.report import limit as limit_report
+from inferometer.report import probe_markdown, probe_table
 from inferometer.report import sweep as sweep_report
-from inferometer.stats.usl import usl
-
-ENGINE = {"title": "llama.cpp", "version": "b6712", "model": "reader"}
-PLAN = {"input_tokens": "128", "output_tokens": "uniform:32-64"}
-FACTS = {"engine": ENGINE, "plan": PLAN, "host": {}, "versions": {}, "created": "2026-11-30T10:00:00+00:00"}
-LOADS = (1, 2, 4, 8, 16, 32)
 
 
-def checked(golden, name, text, width):
+@pytest.mark.parametrize(
+    ("name", "render", "found", "folder"),
+    [
+        ("sweep-100.txt", sweep_report.render, probe_results.sweep(), "runs/sweep"),
+        ("sweep-rate-100.txt", sweep_report.render, probe_results.sweep_over_rates(), "runs/sweep"),
+        ("limit-100.txt", limit_report.render, probe_results.limit(), "runs/limit"),
+        ("limit-none-100.txt", limit_report.render, probe_results.no_limit(), "runs/limit"),
+    ],
+)
+def test_screens(golden, name, render, found, folder):
+    text = render(found, folder=folder, width=100)
     golden(name, text)
     assert text.isascii()
-    assert all(len(line) <= width for line in text.splitlines() if not line.startswith(("folder", "next")))
+    assert all(len(line) <= 100 for line in text.splitlines() if not line.startswith(("folder", "next")))
 
 
-def test_a_sweep(golden):
-    points = [point(load, usl(load, 10, 0.2, 0.001)) for load in LOADS]
-    points[0] = point(1, 10, verdict="suspect", reasons=["ramp"])
-    points[3] = point(8, usl(8, 10, 0.2, 0.001), short="57 requests, needs 80")
-    points = marked(points)
-    again = point(1, 8.5, is_repeat=True)
-    sweep = Sweep(
-        kind="concurrency",
-        is_auto=False,
-        loads=[float(load) for load in LOADS],
-        points=[*points, again],
-        slo="ttft<500ms",
-        seconds=252.0,
-        law=law_of(points),
-        drift=drift_of(points[0], again),
-        **FACTS,
-    )
-    checked(golden, "sweep-100.txt", sweep_report.render(sweep, folder="runs/sweep", width=100), 100)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sweep.md", probe_markdown.sweep(probe_results.sweep())),
+        ("sweep-rate.md", probe_markdown.sweep(probe_results.sweep_over_rates())),
+        ("limit.md", probe_markdown.limit(probe_results.limit())),
+        ("limit-none.md", probe_markdown.limit(probe_results.no_limit())),
+    ],
+)
+def test_markdown(golden, name, text):
+    golden(name, text)
 
 
-def test_a_sweep_over_rates_that_ended_at_saturation(golden):
-    points = [
-        point(2, 2.0),
-        point(4, 3.6, limit="the queue grows: requests in flight rise by 12.0", resource="memory: the cache is full"),
-    ]
-    sweep = Sweep(
-        kind="rate",
-        is_auto=False,
-        loads=[2.0, 4.0, 8.0],
-        points=points,
-        slo="",
-        seconds=64.0,
-        stopped="4/s is more than it sustains",
-        no_law="it is one of requests in flight",
-        **FACTS,
-    )
-    checked(golden, "sweep-rate-100.txt", sweep_report.render(sweep, folder="runs/sweep", width=100), 100)
+def test_a_row_for_each_point_exact_and_empty_where_nothing_is_known():
+    first, second, third = csv.DictReader(io.StringIO(probe_table.sweep_csv(probe_results.sweep_over_rates())))
+    assert float(first["request_throughput_per_s_lo"]) == pytest.approx(1.98)
+    assert (second["ttft_s_p99"], second["ttft_s_p99_hi"]) == ("0.2", "")
+    assert third["request_throughput_per_s"] == ""
+    assert third["resource"] == "memory: the cache is full"
 
 
-def test_a_limit(golden):
-    looks = [
-        LookRow(12.0, "points/007-r12", "narrow", 1_020, 61.0, 0.971, {"ttft<500ms": 30}, "", 88.0, []),
-        LookRow(13.0, "points/008-r13", "narrow", 1_105, 22.0, 0.88, {"ttft<500ms": 133}, "", 88.0, ["late_sends"]),
-    ]
-    loads = [
-        LoadRow(11.0, 3, 2_805, 0.992, "holds"),
-        LoadRow(12.0, 1, 1_020, 0.971, "undecided"),
-        LoadRow(13.0, 1, 1_105, 0.88, "fails"),
-    ]
-    found = LimitSearch(
-        kind="rate",
-        slo="ttft<500ms,tpot<50ms",
-        preset="",
-        source="",
-        attainment=0.95,
-        confidence=0.95,
-        safe_share=0.9,
-        limit=number(12.3, "1/s", half=0.035),
-        safe=11.0,
-        holds=11.0,
-        fails=13.0,
-        binding="ttft<500ms",
-        alone_share=number(1.0, "ratio"),
-        stopped="",
-        budget_s=900,
-        seconds=641,
-        loads=loads,
-        looks=looks,
-        notes=["1 of 2 runs are invalid: late_sends"],
-        **FACTS,
-    )
-    checked(golden, "limit-100.txt", limit_report.render(found, folder="runs/limit", width=100), 100)
+def test_a_row_for_each_look():
+    rows = list(csv.DictReader(io.StringIO(probe_table.limit_csv(probe_results.limit()))))
+    assert [row["load"] for row in rows] == ["4.0", "11.0", "12.0", "13.0"]
+    assert (rows[3]["missed ttft<500ms"], rows[3]["reasons"]) == ("133", "late_sends")
 
 
-def test_no_limit(golden):
-    found = LimitSearch(
-        kind="concurrency",
-        slo="ttft<200ms,tpot<50ms",
-        preset="chat",
-        source="an example",
-        attainment=0.99,
-        confidence=0.95,
-        safe_share=0.9,
-        limit=Number(None, None, None, 0, "requests", missing="requests one at a time miss ttft<200ms"),
-        safe=None,
-        holds=None,
-        fails=None,
-        binding="",
-        alone_share=number(0.4, "ratio"),
-        stopped="requests one at a time miss ttft<200ms: no load can meet it",
-        budget_s=900,
-        seconds=8,
-        loads=[],
-        looks=[],
-        notes=[],
-        **FACTS,
-    )
-    checked(golden, "limit-none-100.txt", limit_report.render(found, folder="runs/limit", width=100), 100)
+def test_the_share_at_a_load_is_as_sure_as_its_requests_are_worth():
+    """1,105 requests that are worth 22: Wilson's interval of 22."""
+    found = share_of(probe_results.limit().looks[3:])
+    assert found.value == pytest.approx(972 / 1105)
+    assert (found.lo, found.hi) == (pytest.approx(0.6856, abs=1e-3), pytest.approx(0.9608, abs=1e-3))
+
+
+def test_the_curve_goes_through_the_limit():
+    found = probe_results.limit()
+    loads, shares = found.curve
+    assert float(shares[abs(loads - 12.3).argmin()]) == pytest.approx(found.attainment, abs=0.002)
+    assert (shares[1:] < shares[:-1]).all()

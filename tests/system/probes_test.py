@@ -30,6 +30,9 @@ def test_a_sweep_leaves_runs_and_a_result(shell, truth):
     assert len(set(seeds)) == 3
     assert shell("report", "sweep").stdout == done.stdout
     assert shell("report", "sweep", "--format", "json").json == result
+    listed = shell("history", "sweep", "--metric", "ttft_p50", "--format", "json").json["runs"]
+    told = [point["ttft_p50"]["value"] for point in result["points"]]
+    assert [run["number"]["value"] for run in listed] == told, "points are runs, and have their numbers"
 
 
 def test_ctrl_c_keeps_the_points_that_are_there(shell, truth):

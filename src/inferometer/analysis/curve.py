@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Literal
 
 import msgspec
@@ -15,8 +16,8 @@ import numpy as np
 
 from inferometer.analysis.number import Number, number_of
 from inferometer.metrics.summary import Summary
-from inferometer.stats import Estimate, Missing, z_critical
-from inferometer.stats.usl import UslFit, fit_usl
+from inferometer.stats import Estimate, FloatArray, Missing, z_critical
+from inferometer.stats.usl import UslFit, fit_usl, usl
 
 SCHEMA = "inferometer/sweep/1"
 FILE = "sweep.json"
@@ -87,6 +88,29 @@ class Sweep(msgspec.Struct, frozen=True):
     no_law: str = ""
     drift: Number | None = None
     schema: str = SCHEMA
+
+    @property
+    def once(self) -> list[Point]:
+        """The points in ascending order of load, without the first one again."""
+        return [point for point in self.points if not point.is_repeat]
+
+    @property
+    def busiest(self) -> Point | None:
+        """The one that answered most, of those that can be used."""
+        usable = [point for point in self.once if point.verdict != "invalid" and point.request_throughput.value]
+        return max(usable, key=lambda point: point.request_throughput.value or 0.0, default=None)
+
+    @property
+    def sustained(self) -> Point | None:
+        """The highest load of an open loop that the server bore, and all lower ones with it."""
+        borne = list(takewhile(lambda point: not point.limit, self.once))
+        return borne[-1] if borne else None
+
+    @property
+    def is_drifting(self) -> bool:
+        """The first load came out differently at the end: the points do not belong together."""
+        told = None if self.drift is None else self.drift.figure
+        return isinstance(told, Estimate) and not told.lo <= 1 <= told.hi
 
 
 def point_of(summary: Summary, load: float, folder: str, *, kind: Kind, is_repeat: bool = False) -> Point:
@@ -205,6 +229,12 @@ def _standard_error(number: Number) -> float:
     if number.lo is None or number.hi is None:
         return 0.2 * value  # no interval: of little weight
     return math.hypot(_LEAST_ERROR * value, (number.hi - number.lo) / 2 / z_critical(number.level))
+
+
+def throughputs_by_law(law: Law, loads: FloatArray) -> FloatArray:
+    """What the fitted law says of any loads. Shapes: loads float64[n]. Returns: float64[n]."""
+    gamma, alpha, beta = (number.value or 0.0 for number in (law.gamma, law.alpha, law.beta))
+    return np.array([usl(load, gamma, alpha, beta) for load in loads.tolist()])
 
 
 def _law(fit: UslFit) -> Law:

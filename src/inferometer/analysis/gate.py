@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from inferometer.analysis.compare import ALPHA, Comparison, Row
+from inferometer.analysis.curve import Kind, Sweep, throughputs_by_law
 from inferometer.analysis.side import Quantity, parse_quantity
 from inferometer.errors import UsageError
-from inferometer.stats import Estimate, Missing
+from inferometer.stats import Estimate, Missing, exact
 from inferometer.stats.trials import holm
 
 _CONDITION = re.compile(r"\s*([A-Za-z0-9_.]+)\s*([<>])\s*([+-])\s*(\d+(?:\.\d+)?)\s*%\s*", re.ASCII)
@@ -138,6 +139,36 @@ def knee_warning(load: float, knee: float, unit: str) -> str:
         return ""
     safe = SAFE_SHARE_OF_KNEE * knee
     return (
-        f"the gate sits on the knee: {load:g} {unit} is {100 * load / knee:.0f} % of the {knee:g} at which this server "
-        f"saturates; latencies there differ from run to run without cause. Gate at {safe:.3g} or less"
+        f"the gate sits on the knee: {load:g} {unit} is {100 * load / knee:.0f} % of the {knee:.4g} at which this "
+        f"server saturates; latencies there differ from run to run without cause. Gate at {safe:.3g} or less"
     )
+
+
+def knee_of(sweep: Sweep, kind: Kind) -> Estimate | Missing:
+    """Where a server saturates, as a load of that kind: the knee of a closed loop, in an open loop the throughput that
+    the law has there; of a sweep over rates the highest rate that was sustained, if one was not."""
+    unit = "requests" if kind == "concurrency" else "1/s"
+    if sweep.kind == "rate":
+        if kind != "rate":
+            return Missing("it is over rates, and the gate is on requests in flight", 0, unit)
+        borne, n = sweep.sustained, len(sweep.once)
+        if borne is None or not any(point.limit for point in sweep.once):
+            most = f"{borne.load:g}/s" if borne is not None else "any rate"
+            return Missing(f"no saturation seen up to {most}", n, unit)
+        return exact(borne.load, n=n, unit=unit, method="highest rate that was sustained")
+    if sweep.law is None:
+        return Missing(sweep.no_law or "it has no law", len(sweep.once), unit)
+    knee = sweep.law.knee_load.figure
+    if isinstance(knee, Missing) or kind == "concurrency":
+        return knee
+    lo, value, hi = throughputs_by_law(sweep.law, np.array([knee.lo, knee.value, knee.hi])).tolist()
+    return Estimate(
+        value, min(lo, value), max(hi, value), knee.level, knee.n, unit, f"throughput at the knee; {knee.method}"
+    )
+
+
+def unlike(sweep: Sweep, plan: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
+    """What a sweep has another way than a run, so that its knee is not the run's; "": nothing."""
+    told = [(name, sweep.plan.get(name), plan.get(name)) for name in ("input_tokens", "output_tokens", "shared_prefix")]
+    told.append(("model", sweep.engine.get("model"), engine.get("model")))
+    return ", ".join(f"{name} {theirs} and {ours}" for name, theirs, ours in told if theirs != ours)

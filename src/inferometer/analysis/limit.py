@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from inferometer.analysis.number import Number
+from inferometer.stats import Estimate, FloatArray, Missing
+from inferometer.stats.shares import wilson
+from inferometer.stats.threshold import shares_at
 
 SCHEMA = "inferometer/limit/1"
 FILE = "limit.json"
+NEAR = 1.25  # looks within this factor of the limit are fitted: further away no curve is logistic
+_N_DRAWN = 81  # points of a curve
 
 
 class LookRow(msgspec.Struct, frozen=True):
@@ -42,7 +49,8 @@ class LimitSearch(msgspec.Struct, frozen=True):
     """`limit`: where the share of requests within all limits falls to `attainment`. `safe`: the highest load that was
     shown to hold it, at most `safe_share` of the limit; `holds`, `fails`: the highest and lowest shown to.
     `binding`: the limit that most requests near it missed. `alone_share`: of requests one at a time. `notes`: what
-    stands between these numbers and the truth. `stopped`: why it ended early, "": it did not."""
+    stands between these numbers and the truth. `stopped`: why it ended early, "": it did not. `slope`: of the fitted
+    curve at the limit, per e-fold of load; None: nothing was fitted."""
 
     kind: Literal["rate", "concurrency"]
     slo: str
@@ -68,4 +76,25 @@ class LimitSearch(msgspec.Struct, frozen=True):
     plan: dict[str, Any]
     host: dict[str, Any]
     versions: dict[str, Any]
+    slope: float | None = None
     schema: str = SCHEMA
+
+    def attained(self, load: float) -> Estimate | Missing:
+        """The share of requests within all limits over all looks at a load, with the interval that they are worth."""
+        looks = [look for look in self.looks if look.load == load]
+        return share_of(looks)
+
+    @property
+    def curve(self) -> tuple[FloatArray, FloatArray] | None:
+        """Loads near the limit, and the share that the fitted curve says of each; None where nothing was fitted."""
+        if self.limit.value is None or self.slope is None:
+            return None
+        loads = np.geomspace(self.limit.value / NEAR, self.limit.value * NEAR, _N_DRAWN)
+        return loads, shares_at(loads, self.limit.value, self.slope, self.attainment)
+
+
+def share_of(looks: Sequence[LookRow]) -> Estimate | Missing:
+    """Of some looks together."""
+    n_met = round(sum(look.n * (look.share or 0.0) for look in looks))
+    n, n_worth = sum(look.n for look in looks), sum(look.n_worth for look in looks)
+    return wilson(n_met, n, n_eff=n_worth, of="requests")

@@ -20,6 +20,7 @@ from inferometer.metrics.registry import METRICS, Metric, base_name
 from inferometer.metrics.rows import is_counted, is_ok
 from inferometer.metrics.slo import WITH_FAILURES, resolve
 from inferometer.metrics.summary import Summary, summarize
+from inferometer.metrics.tokens import indexed
 from inferometer.records import Array, Trace
 from inferometer.stats import Estimate, FloatArray, Missing
 
@@ -65,6 +66,7 @@ class Member:
     @staticmethod
     def of(path: str, trace: Trace) -> Member:
         """Raises: UsageError if the run's own limits cannot be read."""
+        trace = indexed(trace)
         answered = trace.requests[is_counted(trace.requests) & is_ok(trace.requests)]
         return Member(path, summarize(trace), trace.meta, _filled(answered))
 

@@ -63,7 +63,6 @@ def _cut_silently(window: Window, reach: Sequence[Part]) -> list[Finding]:
             bound=_advertised(window),
             remedy=Remedy(
                 "raise the context of the server, or count tokens before sending and cut the prompt yourself",
-                settings=() if window.advertised is None else (f"context={window.advertised}",),
                 expected="prompts up to the new context arrive whole",
                 source="its own count of tokens",
             ),
@@ -140,7 +139,7 @@ def _brought_down(window: Window) -> list[Finding]:
     beyond = window.beyond
     if beyond is None or beyond.what != "lost":
         return []
-    return [
+    return [  # that the server is not merely slow was asked with a short prompt
         Finding(
             code="no_answer_when_too_long",
             challenge="limits",
@@ -194,10 +193,8 @@ def _short_effective(window: Window, reach: Sequence[Part], effective: Effective
     if effective is None or window.longest is None:
         return []
     failing = next((one for one in effective.lengths if one.verdict == "fails"), None)
-    lost = [part.n_tokens for part in reach if part.verdict == "lost"]
-    whole_up_to = min(window.longest, min(lost, default=window.longest + 1) - 1)
-    if failing is None or failing.n_tokens > whole_up_to or effective.threshold is None:
-        return []
+    if failing is None or effective.threshold is None or any(part.verdict == "lost" for part in reach):
+        return []  # what never reaches the model says nothing of it
     read = sorted({part.part for part in reach if part.verdict in ("read", "reaches")})
     figure, share = effective.length, failing.share
     held = f"up to {figure.value:,.0f} tokens" if figure.value is not None else "at short lengths only"

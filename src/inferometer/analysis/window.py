@@ -17,7 +17,8 @@ import msgspec
 
 FIRST = 1_024  # tokens of the first prompt where nothing is known
 GROWTH = 4
-MOST_IF_TOLD, MOST_IF_NOT = 12, 30  # requests of a search
+MOST_TOKENS = 1 << 22  # a server that takes four million is not asked for more
+MOST = 30  # requests of a search; a number that is told and true ends it within 12
 _MOST_HINTS = 3  # numbers of one refusal that are believed
 _LEAST, _MOST_DIGITS = 64, 9  # of a number that could be a limit
 _NUMBER = re.compile(r"\d+")
@@ -63,7 +64,7 @@ def next_size(advertised: int | None, trials: Sequence[Trial], *, grain: int = 1
     """Tokens of the prompt to try now; None when the search is over. `grain`: tokens by which prompts can grow."""
     low, high = bounds(trials)
     tried = {trial.n_sent for trial in trials}
-    if len(trials) >= most_requests(advertised, trials) or (high is not None and high.n_sent - low <= grain):
+    if len(trials) >= MOST or (high is not None and high.n_sent - low <= grain):
         return None
     if high is not None and high.what == "lost":
         return None  # what brought it down once is not sent again
@@ -73,14 +74,9 @@ def next_size(advertised: int | None, trials: Sequence[Trial], *, grain: int = 1
             if low < size and (ceiling is None or size < ceiling) and size not in tried:
                 return size
     if ceiling is None:
-        return low * GROWTH if low else FIRST
+        size = low * GROWTH if low else FIRST
+        return size if size <= MOST_TOKENS else None
     return (low + ceiling) // 2
-
-
-def most_requests(advertised: int | None, trials: Sequence[Trial]) -> int:
-    """How many requests a search may take: few, once the server has told a number to check."""
-    told = advertised is not None or any(_numbers(trial) for trial in trials)
-    return MOST_IF_TOLD if told else MOST_IF_NOT
 
 
 def bounds(trials: Sequence[Trial]) -> tuple[int, Trial | None]:
@@ -96,14 +92,17 @@ def conclude(advertised: int | None, trials: Sequence[Trial], *, grain: int = 1,
     low, high = bounds(trials)
     is_exact = high is not None and low > 0 and high.n_sent - low <= grain
     if not is_exact and not why:
-        why = f"{len(trials)} requests did not decide it"
+        why = f"{len(trials)} requests did not decide it" if high is not None else f"none was seen up to {low:,} tokens"
     return Window(advertised, low or None, high, is_exact, len(trials), list(trials), "" if is_exact else why)
 
 
 def _hints(advertised: int | None, trials: Sequence[Trial]) -> list[int]:
     """Lengths that the server itself speaks of, the latest first."""
     told = [hint for trial in reversed(trials) for hint in _numbers(trial)]
-    return [*told, *([advertised] if advertised is not None else [])]
+    # The very length that was sent may be the limit, or no more than what was sent: it is believed once, and last.
+    refused = [trial for trial in trials if trial.what == "refused"]
+    own = [one.n_sent for one in refused[:1] if one.n_sent in numbers_in(one.said, below=one.n_sent + 1)]
+    return [*told, *([advertised] if advertised is not None else []), *own]
 
 
 def _numbers(trial: Trial) -> list[int]:

@@ -10,6 +10,7 @@ import typer
 from inferometer.cli import flags
 from inferometer.cli.options import ComparisonFormat, ComparisonFormatOption, Ignore, Metrics, Tolerance
 
+N_ROUNDS = 8
 TargetA = Annotated[
     str,
     typer.Argument(
@@ -17,13 +18,22 @@ TargetA = Annotated[
     ),
 ]
 TargetB = Annotated[str, typer.Argument(metavar="TARGET_B", help="The same.", show_default=False)]
-Rounds = Annotated[int, typer.Option("--repeats", metavar="K", min=1, help="Rounds: runs of each target.")]
+Rounds = Annotated[
+    int | None,
+    typer.Option(
+        "--repeats",
+        metavar="K",
+        min=1,
+        help=f"Rounds: runs of each target. Default: `repeats` of the targets' files, or {N_ROUNDS}.",
+        show_default=False,
+    ),
+]
 
 
 def ab(
     target_a: TargetA,
     target_b: TargetB,
-    repeats: Rounds = 8,
+    repeats: Rounds = None,
     metrics: Metrics = None,
     tolerance: Tolerance = "5%",
     ignore: Ignore = None,
@@ -36,18 +46,27 @@ def ab(
     requests: flags.Requests = None,
     for_: flags.For = None,
     warmup: flags.Warmup = None,
+    workers: flags.Workers = None,
     input_tokens: flags.InputTokens = None,
     output_tokens: flags.OutputTokens = None,
     shared_prefix: flags.SharedPrefix = None,
+    tokenizer: flags.Tokenizer = None,
     count_tokens: flags.CountTokens = None,
+    no_stream: flags.NoStream = None,
     temperature: flags.Temperature = None,
     seed: flags.Seed = None,
     slo: flags.Slo = None,
     timeout: flags.Timeout = None,
+    stall_timeout: flags.StallTimeout = None,
     ready_timeout: flags.ReadyTimeout = None,
+    header: flags.Header = None,
     api_key_env: flags.ApiKeyEnv = None,
+    insecure: flags.Insecure = None,
     keep_caches: flags.KeepCaches = None,
+    scrape_every: flags.ScrapeEvery = None,
     out: flags.Out = None,
+    no_content: flags.NoContent = None,
+    config: flags.Config = None,
     quiet: flags.Quiet = False,
     format: ComparisonFormatOption = ComparisonFormat.TEXT,
 ) -> None:
@@ -55,24 +74,25 @@ def ab(
 
     Each turn is a run of its own; an engine that is named is started anew. From 8 rounds on they are compared in pairs.
     """
-    given = {name: value for name, value in locals().items() if name not in _OWN} | {"for": for_}
+    given = flags.load_of(locals(), without=_OWN)
     from inferometer.cli import comparing, targets, turns
     from inferometer.secrecy import redact_url
     from inferometer.units import parse_percent
 
     ignored = comparing.kinds_of(ignore)
+    configs = targets.experiment_of(target_a, given, config), targets.experiment_of(target_b, given, config)
     order = turns.Order(
         (redact_url(target_a), redact_url(target_b)),
-        (targets.experiment_of(target_a, given), targets.experiment_of(target_b, given)),
-        repeats,
+        configs,
+        repeats or targets.rounds_of(configs) or N_ROUNDS,
         ignored,
         comparing.quantities_of(metrics),
         parse_percent(tolerance),
     )
     targets.refuse_unlike(*order.configs, ignored)
-    comparing.refuse_too_few(repeats, order.quantities)
+    comparing.refuse_too_few(order.n_rounds, order.quantities)
     found, folder = turns.measure(order, out, is_quiet=quiet)
     comparing.print_comparison(found, format.value, next_command=turns.next_command(found, order, folder))
 
 
-_OWN = ("target_a", "target_b", "repeats", "metrics", "tolerance", "ignore", "out", "quiet", "format", "for_")
+_OWN = ("target_a", "target_b", "repeats", "metrics", "tolerance", "ignore", "out")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inferometer.cli.options import ComparisonFormat, ComparisonFormatOption, Ignore, Metrics, RunsIn, Tolerance
+from inferometer.cli.options import Ignore, Metrics, OutFile, ReportFormat, ReportFormatOption, RunsIn, Tolerance
 
 Sides = Annotated[
     list[str],
@@ -21,7 +21,8 @@ def compare(
     tolerance: Tolerance = "5%",
     ignore: Ignore = None,
     runs: RunsIn = "inferometer-runs",
-    format: ComparisonFormatOption = ComparisonFormat.TEXT,
+    format: ReportFormatOption = ReportFormat.TEXT,
+    out: OutFile = None,
 ) -> None:
     """Compare runs: a permutation test over trials, each ratio with its interval, one verdict per metric.
 
@@ -29,11 +30,13 @@ def compare(
     Everything is held against A. Five trials a side are needed, eight in pairs as `ab` makes them.
     """
     from inferometer.cli import comparing
+    from inferometer.cli.output import refuse_page_on_terminal
     from inferometer.errors import UsageError
     from inferometer.units import parse_percent
 
     if len(sides) < 2:
         raise UsageError("there is nothing to compare with", "give two or more: inferometer compare A B")
+    refuse_page_on_terminal(format.value, out)
     ignored, quantities = comparing.kinds_of(ignore), comparing.quantities_of(metrics)
     found = comparing.compared(
         [comparing.side_of(side, runs) for side in sides],
@@ -41,4 +44,4 @@ def compare(
         quantities=quantities,
         tolerance=parse_percent(tolerance),
     )
-    comparing.print_comparison(found, format.value)
+    comparing.print_comparison(found, format.value, out=out)

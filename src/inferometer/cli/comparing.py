@@ -14,9 +14,10 @@ from inferometer.analysis.comparable import KINDS, Difference, differences
 from inferometer.analysis.compare import HEADLINE, Comparison, TooFew, can_pair, compare, family_of
 from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
 from inferometer.cli.options import wants_colour, width
+from inferometer.cli.output import put
 from inferometer.errors import RunError, UsageError
 from inferometer.report import comparison as text
-from inferometer.report import comparison_json, comparison_markdown
+from inferometer.report import comparison_json, comparison_markdown, comparison_table, html
 from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
 SEED = 0  # of the labellings drawn where there are too many: the same runs give the same answer
@@ -28,7 +29,9 @@ def side_of(word: str, parent: str) -> Side:
 
     Raises: UsageError if it means none, FormatError if one cannot be read, RunError if one measured nothing.
     """
-    return Side(word, tuple(Member.of(str(run.path), run.trace()) for run in archive.runs_of(word, parent)))
+    return Side(
+        word, tuple(Member.of(str(run.path), run.trace(is_whole=False)) for run in archive.runs_of(word, parent))
+    )
 
 
 def kinds_of(text: str | None) -> tuple[str, ...]:
@@ -109,12 +112,18 @@ def refuse_too_few(n_rounds: int, quantities: Sequence[Quantity]) -> None:
         )
 
 
-def print_comparison(found: Comparison, format: str, *, next_command: str = "") -> None:
-    """On stdout."""
-    if format == "json":
-        sys.stdout.write(comparison_json.to_json(found).decode())
-    elif format == "markdown":
-        sys.stdout.write(comparison_markdown.render(found))
-    else:
-        is_colour = wants_colour(sys.stdout)
-        sys.stdout.write(text.render(found, width=width(), is_colour=is_colour, next_command=next_command))
+def print_comparison(found: Comparison, format: str, *, next_command: str = "", out: str | None = None) -> None:
+    """On stdout, or into the file `out`. Raises: RunError if it cannot be written."""
+    match format:
+        case "json":
+            document = comparison_json.to_json(found).decode()
+        case "markdown":
+            document = comparison_markdown.render(found)
+        case "csv":
+            document = comparison_table.to_csv(found)
+        case "html":
+            document = html.comparison(found)
+        case _:
+            is_colour = out is None and wants_colour(sys.stdout)
+            document = text.render(found, width=width(), is_colour=is_colour, next_command=next_command)
+    put(document, out)

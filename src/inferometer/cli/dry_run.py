@@ -8,7 +8,9 @@ import math
 from inferometer import experiment
 from inferometer.config import Experiment, Warmup
 from inferometer.experiment.starting import Start
+from inferometer.probes.outlook import Outlook
 from inferometer.report.plan_text import DryRun
+from inferometer.report.probe_plan import ProbeDryRun
 from inferometer.run_folder import DEFAULT_PARENT
 from inferometer.secrecy import redact_argv, redact_url
 from inferometer.units import format_bytes
@@ -84,3 +86,28 @@ def _target(config: Experiment, start: Start | None) -> str:
     if config.command:
         return "a server started by: " + " ".join(redact_argv(list(config.command)))
     return redact_url(config.url or "")
+
+
+def probe_estimate(config: Experiment, outlook: Outlook, *, probe: str, slo: str) -> ProbeDryRun:
+    """Of a sweep or a limit search. Raises: UsageError for what could not be carried out."""
+    start = experiment.check(config, is_dry=True)
+    obstacles = [f"not now: {obstacle}" for obstacle in start.obstacles] if start is not None else []
+    return ProbeDryRun(
+        probe=probe,
+        target=_target(config, start),
+        model=config.model or "",
+        api=config.api or "chat (or completions)",
+        loads=outlook.loads,
+        law=outlook.law,
+        n_runs=outlook.n_runs,
+        least_s=outlook.least_s,
+        longest_s=outlook.longest_s,
+        n_requests=outlook.n_requests,
+        slo=slo,
+        input_tokens=config.input_tokens,
+        output_tokens=config.output_tokens,
+        shared_prefix=config.shared_prefix,
+        timeout_s=config.timeout_s,
+        out=config.out or f"a new folder under ./{DEFAULT_PARENT}",
+        notes=(*outlook.notes, *obstacles),
+    )

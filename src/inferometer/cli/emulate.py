@@ -27,6 +27,9 @@ def emulate(
         str, typer.Option(metavar="LAW", help="Milliseconds of an iteration: a=8,b=0.05,c=0.2,d=0.0001,noise=0.1.")
     ] = "",
     seed: Annotated[int, typer.Option(metavar="N", help="Of what the model says, and of noise.")] = 0,
+    mind: Annotated[
+        str, typer.Option(metavar="NAME", help="words: random ones (default); reader: answers our own tasks right.")
+    ] = "words",
     without_traps: Annotated[
         list[str] | None, typer.Option("--without", metavar="TRAP", help="Leave out a trap; may be repeated.")
     ] = None,
@@ -59,6 +62,7 @@ def emulate(
         kv_tokens=kv_tokens,
         law=read_law(service_law),
         seed=seed,
+        mind=mind,
         with_traps=with_traps or (),
         without_traps=without_traps or (),
         defects=defects or (),

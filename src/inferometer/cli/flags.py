@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -91,7 +91,12 @@ Workers = Annotated[
 ]
 Arrivals = Annotated[
     str | None,
-    _option("--arrivals", metavar="LAW", help="poisson (default), constant or gamma:CV; with --rate.", panel=LOAD),
+    _option(
+        "--arrivals",
+        metavar="LAW",
+        help="poisson (default), constant, gamma:CV or surge:X,FROM,UNTIL; with --rate.",
+        panel=LOAD,
+    ),
 ]
 Requests = Annotated[int | None, _option("--requests", metavar="N", help="Stop after N measured requests.", panel=LOAD)]
 For = Annotated[str | None, _option("--for", metavar="TIME", help="Measure for so long. Default 30s.", panel=LOAD)]
@@ -213,12 +218,16 @@ _NOT_FIELDS = ("context", "config", "format", "quiet", "dry_run", "for_", "set_"
 
 def fields_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a verb as fields of an Experiment, under the names of their flags."""
-    fields = {name: value for name, value in parameters.items() if name not in _NOT_FIELDS}
+    whom = {"command": parameters["context"].obj or None, "set": parameters["set_"]}
+    return load_of(parameters) | whom
+
+
+def load_of(parameters: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The same of a verb that is told whom to measure in another way. `without`: parameters that are no fields."""
+    fields = {name: value for name, value in parameters.items() if name not in (*_NOT_FIELDS, *without)}
     no_stream, no_content = parameters["no_stream"], parameters["no_content"]
     return fields | {
-        "command": parameters["context"].obj or None,
         "for": parameters.get("for_"),
-        "set": parameters["set_"],
         "is_streamed": None if no_stream is None else not no_stream,
         "keeps_content": None if no_content is None else not no_content,
     }

@@ -27,12 +27,23 @@ Knee = Annotated[
     ),
 ]
 
+Sweep = Annotated[
+    str | None,
+    typer.Option(
+        "--sweep",
+        metavar="DIR",
+        help="Folder of a sweep of this server, which tells the knee in place of --knee.",
+        show_default=False,
+    ),
+]
+
 
 def gate(
     run: RunSide,
     baseline: Baseline,
     fail: Fail,
     knee: Knee = None,
+    sweep: Sweep = None,
     ignore: Ignore = None,
     runs: RunsIn = "inferometer-runs",
     format: ComparisonFormatOption = ComparisonFormat.TEXT,
@@ -53,7 +64,7 @@ def gate(
         quantities=tuple(condition.quantity for condition in conditions),
         tolerance=TOLERANCE,
     )
-    judged = gating.judge(found, conditions, knee)
+    judged = gating.judge(found, conditions, knee, sweep)
     gating.print_gate(judged, format.value)
     if judged.is_failed:
         sys.exit(GateFailed.exit_code)

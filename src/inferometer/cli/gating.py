@@ -5,26 +5,60 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from inferometer.analysis import curve
 from inferometer.analysis import gate as analysis
 from inferometer.analysis.compare import Comparison
 from inferometer.cli.options import wants_colour, width
 from inferometer.errors import UsageError
+from inferometer.probes.results import read_result
 from inferometer.report import gate as report
+from inferometer.stats import Missing
 
 
-def judge(found: Comparison, conditions: Sequence[analysis.Condition], knee: float | None) -> analysis.Gate:
-    """Raises: UsageError if the run's load is in no unit that a knee could have."""
-    warnings = [] if knee is None else [_knee_warning(found, knee)]
+def judge(
+    found: Comparison, conditions: Sequence[analysis.Condition], knee: float | None, sweep: str | None
+) -> analysis.Gate:
+    """`sweep`: the folder of one that tells the knee. Raises: UsageError if there is no telling whether the run's load
+    sits on a knee; FormatError."""
+    if knee is not None and sweep is not None:
+        raise UsageError("--knee and --sweep both say where the server saturates", "give one of them")
+    warnings = []
+    if knee is not None:
+        load, unit, _ = _load(found, "--knee")
+        warnings = [analysis.knee_warning(load, knee, unit)]
+    elif sweep is not None:
+        warnings = _by_sweep(found, sweep)
     return analysis.judge(found, conditions, [text for text in warnings if text])
 
 
-def _knee_warning(found: Comparison, knee: float) -> str:
+def _by_sweep(found: Comparison, folder: str) -> list[str]:
+    path = Path(folder) / curve.FILE
+    if not path.is_file():
+        raise UsageError(f"{folder} is no folder of a sweep: it has no {curve.FILE}", "make one: inferometer sweep")
+    result = read_result(path, curve.Sweep, curve.SCHEMA)
+    load, unit, kind = _load(found, "--sweep")
+    knee = analysis.knee_of(result, kind)
+    if isinstance(knee, Missing):
+        raise UsageError(
+            f"the sweep in {folder} tells no knee: {knee.reason}", "sweep further up, or say where it is with --knee"
+        )
+    summary = found.sides[1].members[0].summary
+    other = analysis.unlike(result, summary.plan, summary.engine)
+    return [
+        analysis.knee_warning(load, knee.value, unit),
+        f"the sweep and the run differ, and so may their knees: {other}" if other else "",
+    ]
+
+
+def _load(found: Comparison, flag: str) -> tuple[float, str, curve.Kind]:
     plan = found.sides[1].members[0].summary.plan
-    for name, unit in (("rate_per_s", "requests/s"), ("concurrency", "requests in flight")):
-        if plan.get(name):
-            return analysis.knee_warning(float(plan[name]), knee, unit)
-    raise UsageError("--knee has no meaning for a burst", "leave it out, or gate on a rate or a concurrency")
+    if plan.get("rate_per_s"):
+        return float(plan["rate_per_s"]), "requests/s", "rate"
+    if plan.get("concurrency"):
+        return float(plan["concurrency"]), "requests in flight", "concurrency"
+    raise UsageError(f"{flag} has no meaning for a burst", "leave it out, or gate on a rate or a concurrency")
 
 
 def print_gate(gate: analysis.Gate, format: str) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from inferometer.cli import flags
 from inferometer.cli.options import Format, FormatOption
-from inferometer.errors import UsageError
 from inferometer.units import parse_duration_s
 
 
@@ -92,6 +91,7 @@ def limit(
     no_content: flags.NoContent = None,
     config: flags.Config = None,
     quiet: flags.Quiet = False,
+    dry_run: flags.DryRun = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
     """Search the highest load at which a share of the requests meets all limits, and one that is shown to be safe.
@@ -99,17 +99,15 @@ def limit(
     The engine is started once; every look at a load is a run, in the folder of the search.
     """
     given = flags.fields_of(locals())
-    if slo is None:
-        raise UsageError("limit has no limits to search for", "give them: --slo 'ttft<500ms,tpot<50ms', or --slo chat")
     from inferometer.cli import probing
-    from inferometer.metrics.slo_presets import parse_objective
 
-    objective = parse_objective(slo, attainment)
     budget_s = None if budget is None else parse_duration_s(budget)
-    given |= {"slo": objective.limits.text, "rate": 1.0 if of is Of.RATE else None}
-    given |= {"concurrency": 1 if of is Of.CONCURRENCY else None}
+    is_closed = of is Of.CONCURRENCY
+    given |= {"rate": None if is_closed else 1.0, "concurrency": 1 if is_closed else None}
     for name in ("attainment", "budget", "of"):
         del given[name]
-    common = probing.resolve(given, config)
-    is_closed = of is Of.CONCURRENCY
+    common, objective = probing.resolve_objective(given, config, attainment)
+    if dry_run:
+        probing.print_limit_plan(common, objective, format, is_closed=is_closed, budget_s=budget_s)
+        return
     sys.exit(probing.limit(common, objective, format, is_closed=is_closed, budget_s=budget_s, is_quiet=quiet))

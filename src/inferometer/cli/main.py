@@ -16,6 +16,7 @@ import typer
 from inferometer import __version__
 from inferometer.cli import (
     ab,
+    choose,
     compare,
     doctor,
     emulate,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("limit")(limit.limit)
+app.command("choose")(choose.choose)
 app.command("engines")(engines.engines)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
@@ -103,7 +105,14 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-TAKE_COMMANDS = {"run", "sweep", "limit", "serve", "latency"}  # the last is of `explain`
+# The last are of `explain`.
+TAKE_COMMANDS = ("run", "sweep", "limit", "serve", "target", "latency", "scale", "memory", "cost", "limits", "accuracy")
+
+
+def _named(words: list[str]) -> str:
+    """The verb, and of `explain` the one of its own that is meant."""
+    verb = words[0] if words else ""
+    return explain.meant(words[1:])[0] if verb == "explain" else verb
 
 
 def main() -> None:
@@ -113,11 +122,10 @@ def main() -> None:
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
-        name = words[1:2] if words[:1] == ["explain"] else words[:1]
-        if not set(name) & TAKE_COMMANDS or not command:
+        if _named(words) not in TAKE_COMMANDS or not command:
             print(
-                "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain latency` and the command of a "
-                "server to be started, or between `serve ENGINE` and the engine's own flags",
+                "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain` and the command of a server to "
+                "be started, or between `serve ENGINE` and the engine's own flags",
                 file=sys.stderr,
             )
             sys.exit(UsageError.exit_code)

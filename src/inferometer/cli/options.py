@@ -29,7 +29,7 @@ class ReportFormat(StrEnum):
 
 
 class ComparisonFormat(StrEnum):
-    """Of what holds runs against each other."""
+    """Of what holds runs against each other; `compare` has those of a report."""
 
     TEXT = "text"
     JSON = "json"
@@ -38,6 +38,11 @@ class ComparisonFormat(StrEnum):
 
 ComparisonFormatOption = Annotated[
     ComparisonFormat, typer.Option("--format", help="text, json or markdown.", rich_help_panel="Output")
+]
+ReportFormatOption = Annotated[ReportFormat, typer.Option("--format", help="text, json, markdown, html or csv.")]
+OutFile = Annotated[
+    str | None,
+    typer.Option("--out", metavar="FILE", help="Write it there instead of printing it.", show_default=False),
 ]
 RunsIn = Annotated[str, typer.Option("--runs", metavar="DIR", help="Where labelled runs are looked for.")]
 Metrics = Annotated[

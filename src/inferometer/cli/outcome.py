@@ -10,16 +10,15 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferometer import experiment
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format, wants_colour, width
+from inferometer.cli.output import keep_report, put
 from inferometer.config import Experiment
 from inferometer.errors import Cancelled, EngineError, GateFailed, RunError, UsageError
-from inferometer.run_folder import REPORT, Run, write_atomically
-from inferometer.units import format_bytes
+from inferometer.run_folder import Run
 
 if TYPE_CHECKING:
     from inferometer.metrics.slo import Limits
@@ -62,9 +61,9 @@ def report_as(run: Run, key: str, format: str, out: str | None) -> None:
         raise UsageError(f"--as has no --format {format}", "choose from text, json, markdown")
     found = elsewhere.report_as(tools[key], run.trace())
     if format == "json":
-        _put(page.to_json(found).decode(), out)
+        put(page.to_json(found).decode(), out)
     else:
-        _put(page.to_markdown(found) if format == "markdown" else page.render(found, width=width()), out)
+        put(page.to_markdown(found) if format == "markdown" else page.render(found, width=width()), out)
 
 
 def print_dry_run(config: Experiment, format: Format) -> None:
@@ -93,27 +92,15 @@ def _print(run: Run, format: str, slo: str | None, *, out: str | None = None, is
     from inferometer.metrics.slo import limits_of, parse_limits
     from inferometer.metrics.summary import summarize
     from inferometer.metrics.tokens import indexed
-    from inferometer.report import json as json_report
 
-    trace = indexed(run.trace())
+    trace = indexed(run.trace(is_whole=False))
     limits = limits_of(trace) if slo is None else parse_limits(slo)
     summary = summarize(trace, limits)
     if is_kept:
-        write_atomically(run.path / REPORT, json_report.to_json(summary))
+        keep_report(run, summary)
     document = _document(run, format, trace, limits, summary, is_colour=out is None and wants_colour(sys.stdout))
-    _put(document, out)
+    put(document, out)
     return _exit_code(summary, run)
-
-
-def _put(document: str, out: str | None) -> None:
-    """Print it, or write it to the file `out`. Raises: RunError if it cannot be written."""
-    if out is None:
-        sys.stdout.write(document)
-        sys.stdout.flush()
-    else:
-        data = document.encode()
-        write_atomically(Path(out), data)
-        print(f"{out}: {format_bytes(len(data))}", file=sys.stderr)
 
 
 def _document(run: Run, format: str, trace: Trace, limits: Limits, summary: Summary, *, is_colour: bool) -> str:

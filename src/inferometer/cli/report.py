@@ -9,15 +9,18 @@ from typing import Annotated
 
 import typer
 
-from inferometer.cli.options import ReportFormat
+from inferometer.analysis.finding import CHALLENGES
+from inferometer.cli.options import OutFile, ReportFormat, ReportFormatOption
 from inferometer.errors import UsageError
 
-PROBES = ("sweep.json", "limit.json", "limits.json")  # by which the folder of one is known
+# By which the folder of one is known. The first counts: an explanation holds those of its rows in folders below it.
+PROBES = ("explain.json", "sweep.json", "limit.json", "choice.json", *(f"{name}.json" for name in CHALLENGES))
 
 
 def report(
     path: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Folder of a run, sweep or limit search.", show_default=False)
+        str,
+        typer.Argument(metavar="FOLDER", help="Folder of a run, sweep, limit or choice.", show_default=False),
     ],
     slo: Annotated[
         str | None,
@@ -32,30 +35,25 @@ def report(
             show_default=False,
         ),
     ] = None,
-    format: Annotated[
-        ReportFormat, typer.Option("--format", help="text, json, markdown, html or csv.")
-    ] = ReportFormat.TEXT,
-    out: Annotated[
-        str | None,
-        typer.Option("--out", metavar="FILE", help="Write it there instead of printing it.", show_default=False),
-    ] = None,
+    format: ReportFormatOption = ReportFormat.TEXT,
+    out: OutFile = None,
 ) -> None:
-    """Print the report of a run, sweep or limit search from its folder.
+    """Print the report of a run, sweep, limit search or choice from its folder.
 
     Of a run that was killed: everything up to the last completed pass.
     """
     from inferometer.cli import outcome
+    from inferometer.cli.output import refuse_page_on_terminal
     from inferometer.run_folder import Run
 
+    refuse_page_on_terminal(format.value, out)
     if (kind := _probe_of(path)) is not None:
         from inferometer.cli import probing
 
-        for name, value in (("--slo", slo), ("--as", as_), ("--out", out)):
+        for name, value in (("--slo", slo), ("--as", as_)):
             if value is not None:
                 raise UsageError(f"{name} is for the report of a run", "give it the folder of one point")
-        sys.exit(probing.report(probing.KINDS[kind], Path(path), format.value))
-    if format is ReportFormat.HTML and out is None and sys.stdout.isatty():
-        raise UsageError("a page of HTML is nothing for a terminal", "give it a file: --out report.html")
+        sys.exit(probing.report(probing.KINDS[kind], Path(path), format.value, out))
     run = Run.open(path)
     if as_ is not None:
         outcome.report_as(run, as_, format.value, out)

@@ -68,6 +68,7 @@ def sweep(
     no_content: flags.NoContent = None,
     config: flags.Config = None,
     quiet: flags.Quiet = False,
+    dry_run: flags.DryRun = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
     """Measure throughput against latency over a ladder of loads, up to saturation, with the engine started once.
@@ -84,4 +85,7 @@ def sweep(
     given["concurrency"] = int(first) if ladder.kind == "concurrency" else None
     given["rate"] = first if ladder.kind == "rate" else None
     common = probing.resolve(given, config)
+    if dry_run:
+        probing.print_sweep_plan(common, ladder, format)
+        return
     sys.exit(probing.sweep(common, ladder, format, is_quiet=quiet))

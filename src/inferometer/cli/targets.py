@@ -6,7 +6,7 @@ http://127.0.0.1:8000     llamacpp,threads=2,kv_type=q8_0     embedded,model=ran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -18,19 +18,23 @@ EMBEDDED = "embedded"
 _OF_THE_TARGET = ("model", "revision", "api")  # what stands beside the knobs of an engine
 # What two targets may differ in: who is asked, not what. All else is the load, and has to be the same.
 _WHO = ("url", "command", "engine", "settings", "revision", "model", "api", "header", "api_key_env", "insecure")
-_MAY_DIFFER = (*_WHO, "ready_timeout_s", "label", "out")
+_MAY_DIFFER = (*_WHO, "ready_timeout_s", "label", "out", "repeats")  # the last is the number of rounds, of both
 
 
-def experiment_of(target: str, flags: Mapping[str, Any]) -> Experiment:
-    """The experiment that measures a target under the load that the flags give.
+def experiment_of(target: str, flags: Mapping[str, Any], config: str | None = None) -> Experiment:
+    """The experiment that measures a target under the load that the flags give, or the file `config`.
 
     Raises: UsageError for what cannot be carried out.
     """
     given = dict(flags)
     if target.endswith(".toml"):
+        if config is not None:
+            raise UsageError(
+                f"{target} and --config {config} both hold options", "put the load into the targets' files"
+            )
         return configuration.resolve(given, target)
     if "://" in target:
-        return configuration.resolve(given | {"url": target})
+        return configuration.resolve(given | {"url": target}, config)
     name, *settings = (part.strip() for part in target.split(","))
     for setting in settings:
         key, sign, value = setting.partition("=")
@@ -42,7 +46,17 @@ def experiment_of(target: str, flags: Mapping[str, Any]) -> Experiment:
             raise UsageError(f"{target!r}: the embedded engine has no {key}", f"take llamacpp,{setting} and a model")
         else:
             given["set"] = [*(given.get("set") or ()), setting]
-    return configuration.resolve(given | ({} if name == EMBEDDED else {"engine": name}))
+    return configuration.resolve(given | ({} if name == EMBEDDED else {"engine": name}), config)
+
+
+def rounds_of(configs: Sequence[Experiment]) -> int | None:
+    """How many rounds `repeats` of the targets' files asks for; None: they do not say. Raises: UsageError if they
+    differ."""
+    told = {config.repeats for config in configs if config.repeats > 1}
+    if len(told) > 1:
+        both = " and ".join(map(str, sorted(told)))
+        raise UsageError(f"the files of the two targets ask for {both} repeats", "give --repeats, or both the same")
+    return next(iter(told), None)
 
 
 def refuse_unlike(a: Experiment, b: Experiment, ignored: tuple[str, ...]) -> None:

@@ -21,13 +21,13 @@ from inferometer.analysis.compare import Comparison
 from inferometer.analysis.side import Member, Quantity, Side
 from inferometer.cli import comparing
 from inferometer.cli.live import Live, Silent, make_observer
+from inferometer.cli.output import keep_report
 from inferometer.clock import utc_now
 from inferometer.config import Experiment
 from inferometer.errors import RunError, UsageError
 from inferometer.experiment.conduct import check
 from inferometer.experiment.rounds import SIDES, Round, rounds
-from inferometer.report import json as json_report
-from inferometer.run_folder import DEFAULT_PARENT, REPORT, Run, write_atomically
+from inferometer.run_folder import DEFAULT_PARENT, Run
 from inferometer.units import format_span
 
 LEFT_OUT = "left-out"
@@ -128,7 +128,7 @@ def _take(each: Round, found: Found, order: Order, folder: Path) -> None:
 def _member_of(run: Run) -> Member:
     """The run summarised; its report is kept in its folder, as `run` does."""
     member = Member.of(str(run.path), run.trace())
-    write_atomically(run.path / REPORT, json_report.to_json(member.summary))
+    keep_report(run, member.summary)
     return member
 
 

@@ -7,9 +7,10 @@ import difflib
 from collections.abc import Iterable
 
 from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
-from inferometer.emulate.defects import DEFECTS
+from inferometer.emulate.defects import DEFECTS, change_setting
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
+from inferometer.emulate.mind import MINDS
 from inferometer.errors import UsageError
 
 EMULATIONS: tuple[Emulation, ...] = (
@@ -42,6 +43,7 @@ def make_setting(
     kv_tokens: int | None = None,
     law: ServiceLaw | None = None,
     seed: int = 0,
+    mind: str = "words",
     with_traps: Iterable[str] = (),
     without_traps: Iterable[str] = (),
     defects: Iterable[str] = (),
@@ -55,8 +57,10 @@ def make_setting(
     if kv_tokens < context:
         raise UsageError(f"--kv-tokens {kv_tokens} is less than the context of {context} tokens", "lower --context")
     traps = emulation.default_traps | _known(emulation, "--with", with_traps)
+    if mind not in MINDS:
+        raise UsageError(f"--mind: there is no mind {mind!r}{_guess(mind, MINDS)}", f"choose {' or '.join(MINDS)}")
     traps -= _known(emulation, "--without", without_traps)
-    return Setting(
+    setting = Setting(
         engine=engine,
         model=model or emulation.model,
         context=context,
@@ -65,9 +69,11 @@ def make_setting(
         law=law or ServiceLaw(),
         traps=traps,
         seed=seed,
+        mind=mind,
         defects=_known_defects(defects),
         throttled_after_s=throttled_after_s,
     )
+    return change_setting(setting)
 
 
 def _known(emulation: Emulation, option: str, names: Iterable[str]) -> frozenset[str]:

@@ -38,7 +38,7 @@ class Fact:
 class Facts:
     """devices: on which it runs, best first, each with what is to be known about that.
     apis: of its server; metrics: what it tells about itself. proven_on: on what this tool was tried with it, in a word
-    or two (REAL, RECORDED, EMULATED); proven: the same in a sentence.
+    or two (REAL, RECORDED, EMULATED); proven: the same in a sentence. is_only_maintained: no new models or features.
     """
 
     devices: dict[str, Fact]
@@ -52,3 +52,4 @@ class Facts:
     upkeep: Fact
     proven_on: str
     proven: str
+    is_only_maintained: bool = False

@@ -7,14 +7,19 @@ Rule: what was not sampled is None or empty, never 0. Where several processes dr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from inferometer.metrics.rows import Mask
 from inferometer.metrics.window import Window
 from inferometer.records import Array
 from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
+
+IntArray = npt.NDArray[np.int64]
 
 
 def counted(samples: Array, source: str, gauge: str, windows: Sequence[Window]) -> float | None:
@@ -52,13 +57,33 @@ def of_worst(
 
 def sources_of(samples: Array, source: str) -> list[str]:
     """The source itself and, where several processes drive, those of the others."""
-    return sorted(name for name in set(samples["source"]) if name == source or name.startswith(f"{source}-"))
+    names = {name for name, _ in _rows_of(samples)}
+    return sorted(name for name in names if name == source or name.startswith(f"{source}-"))
 
 
 def series(samples: Array, source: str, gauge: str) -> tuple[FloatArray, FloatArray]:
     """Instants (ns) and values of a gauge. Shapes: float64[n] each."""
-    rows = samples[(samples["source"] == source) & (samples["gauge"] == gauge)]
-    return rows["t_ns"].astype(np.float64), rows["value"]
+    rows = _rows_of(samples).get((source, gauge), _NONE)
+    return np.asarray(samples["t_ns"])[rows].astype(np.float64), np.asarray(samples["value"])[rows]
+
+
+class Samples(np.ndarray[Any, Any]):
+    """A table of samples that remembers where the rows of each gauge are: a report asks for a hundred of them."""
+
+    @cached_property
+    def rows_of(self) -> dict[tuple[str, str], IntArray]:
+        """By source and gauge, in their order."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for i, key in enumerate(zip(self["source"].tolist(), self["gauge"].tolist(), strict=True)):
+            found.setdefault(key, []).append(i)
+        return {key: np.array(rows) for key, rows in found.items()}
+
+
+def _rows_of(samples: Array) -> dict[tuple[str, str], IntArray]:
+    return (samples if isinstance(samples, Samples) else samples.view(Samples)).rows_of
+
+
+_NONE = np.zeros(0, np.int64)
 
 
 def within(samples: Array, source: str, gauge: str, windows: Sequence[Window]) -> FloatArray:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from inferometer.kinds import TOKEN_BEARING
 from inferometer.metrics.rows import Mask
-from inferometer.records import Trace
+from inferometer.metrics.samples import Samples
+from inferometer.records import Trace, measured
 from inferometer.stats import FloatArray
 from inferometer.units import NS_PER_S
 
@@ -100,15 +101,15 @@ class Indexed(Trace):
 
 
 def indexed(trace: Trace) -> Indexed:
-    """The same trace, able to keep derived columns."""
+    """The same trace, able to keep derived columns, its requests with what metrics read of them."""
     if isinstance(trace, Indexed):
         return trace
-    return Indexed(trace.requests, trace.chunks, trace.samples, trace.meta)
+    return Indexed(measured(trace.requests), trace.chunks, trace.samples.view(Samples), trace.meta)
 
 
 def token_chunks(trace: Trace) -> TokenChunks:
     """The chunks that carry text, reasoning or tool calls."""
-    return indexed(trace).token_chunks
+    return trace.token_chunks if isinstance(trace, Indexed) else _token_chunks(trace)
 
 
 def token_counts(trace: Trace) -> TokenCounts:
@@ -116,7 +117,7 @@ def token_counts(trace: Trace) -> TokenCounts:
 
     Answers without usage (failed, cut off) take the average tokens per event of the answers that have it.
     """
-    return indexed(trace).token_counts
+    return trace.token_counts if isinstance(trace, Indexed) else _token_counts(trace, _token_chunks(trace))
 
 
 def row_of_id(trace: Trace) -> IntArray:

@@ -54,7 +54,8 @@ def trials_of(trace: Trace, is_met: Mask | None = None) -> list[Trial]:
     trials = []
     for window in windows_of(trace):
         rows = due_order[trace.requests["trial"][due_order] == window.trial]
-        requests = trace.requests[rows]
+        is_all = len(rows) == len(due_order) and bool((np.diff(rows) == 1).all())
+        requests = trace.requests if is_all else trace.requests[rows]
         trials.append(
             Trial(
                 number=window.trial,

@@ -78,11 +78,18 @@ class Spans:
 
     def sums(self, window: Window, n_slices: int) -> FloatArray:
         """What was done in each of n_slices equal slices of the window. Shapes: float64[n_slices]."""
-        lengths = np.maximum(self.t_end_ns - self.t_start_ns, 1)
-        weights = np.ones(len(lengths)) if self.weights is None else self.weights
-        edges = window.edges_ns(n_slices)
-        done = [float(np.clip((edge - self.t_start_ns) / lengths, 0.0, 1.0) @ weights) for edge in edges]
-        return np.diff(done)
+        return np.diff([self._done(edge) for edge in window.edges_ns(n_slices).tolist()])
+
+    def _done(self, t_ns: float) -> float:
+        """What was done until then: all of what had ended, and of what was under way a part."""
+        has_begun = self.t_start_ns < t_ns
+        has_ended = has_begun & (self.t_end_ns <= t_ns)
+        under_way = np.flatnonzero(has_begun & ~has_ended)
+        starts, ends = self.t_start_ns[under_way], self.t_end_ns[under_way]
+        parts = (t_ns - starts) / np.maximum(ends - starts, 1)
+        if self.weights is None:
+            return float(np.count_nonzero(has_ended) + parts.sum())
+        return float(self.weights[has_ended].sum() + parts @ self.weights[under_way])
 
 
 def n_latencies(window: Window, requests: Array) -> float:

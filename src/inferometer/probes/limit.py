@@ -22,8 +22,8 @@ from inferometer.drive.progress import Observer
 from inferometer.errors import EngineError, InferometerError
 from inferometer.metrics.slo import Limits
 from inferometer.metrics.slo_presets import Objective
-from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, carried_out, points
+from inferometer.metrics.summary import Summary
+from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Keep, Points, Stopped, carried_out, points
 from inferometer.probes.results import write_result
 from inferometer.probes.search import (
     SAFE_SHARE,
@@ -41,7 +41,8 @@ from inferometer.stats import LEVEL, Estimate, Missing
 from inferometer.units import format_span
 
 BUDGET_S = 900.0
-_ALONE_S, _ALONE_WARMUP_S = 5.0, 1.0
+FOLDER = "limit"  # of a search that is part of an examination
+ALONE_S, ALONE_WARMUP_S = 5.0, 1.0
 _SINCE_DUE = ("ttft_s", "ttfat_s", "e2e_s")  # limits on these bound how long a request may wait
 # Reasons for which a run says nothing of the server: the load was not the one asked for, or its stamps are not true.
 _CLIENT = ("late_sends", "not_delivered", "client_stalled", "client_starved")
@@ -49,10 +50,10 @@ _WORDS = {"above": "holds", "below": "fails", "undecided": "undecided"}
 
 
 def run(
-    config: Experiment, objective: Objective, observer: Observer, *, is_closed: bool, budget_s: float
+    config: Experiment, objective: Objective, observer: Observer, keep: Keep, *, is_closed: bool, budget_s: float
 ) -> tuple[Path, LimitSearch, InferometerError | None]:
     """Search; the folder, what was found, and what ended it early, if anything did. `is_closed`: for the highest
-    concurrency instead of the highest rate.
+    concurrency instead of the highest rate. `keep`: is given each run with its summary.
 
     Raises: UsageError, EngineError, RunError before the first look.
     """
@@ -60,10 +61,21 @@ def run(
     greatest = (
         replace(config, rate=None, concurrency=most) if is_closed else replace(config, rate=1.0, concurrency=None)
     )
-    with points(config, observer, what="limit", greatest=greatest) as taker:
+    with points(config, observer, what="limit", greatest=greatest, keep=keep) as taker:
         going = _Going(objective, taker, observer, is_closed, budget_s, most)
         stopped = going.go()
         return taker.folder, going.result(), stopped
+
+
+def on_points(taker: Points, objective: Objective, *, budget_s: float) -> LimitSearch:
+    """The highest rate, of a server that is there; what ended the search early stands in it."""
+    folder = taker.folder / FOLDER
+    folder.mkdir()
+    inner = replace(taker, folder=folder)
+    going = _Going(objective, inner, taker.observer, False, budget_s, MOST_ELSEWHERE)
+    going.go()
+    taker.n_taken = inner.n_taken
+    return going.result()
 
 
 @dataclass(slots=True)
@@ -101,10 +113,10 @@ class _Going:
 
     def _look_alone(self) -> Aim:
         """One request at a time. Raises: Stopped if nothing comes of it."""
-        taken = self.taker.take(concurrency=1, window_s=_ALONE_S, warmup_s=_ALONE_WARMUP_S)
+        taken = self.taker.take(concurrency=1, window_s=ALONE_S, warmup_s=ALONE_WARMUP_S)
         self.spent_s += taken.seconds
-        trace = taken.run.trace()
-        alone = self.alone = summarize(trace, self.objective.limits)
+        trace, alone = taken.summarized(self.objective.limits)
+        self.alone = alone
         self.alone_share = number_of(alone.metrics["attainment_ratio"]["value"])
         e2e = alone.metrics["e2e_s"]["mean"]
         if isinstance(e2e, Missing):
@@ -132,8 +144,8 @@ class _Going:
         load = {"concurrency": int(ask.load)} if self.is_closed else {"rate": ask.load}
         taken = self.taker.take(**load, window_s=ask.window_s, warmup_s=ask.warmup_s)
         self.spent_s += taken.seconds
-        trace = taken.run.trace()
-        reasons = summarize(trace, self.objective.limits).verdict.reasons
+        trace, summary = taken.summarized(self.objective.limits)
+        reasons = summary.verdict.reasons
         spoilt = any(reason.level == "invalid" and reason.code in _CLIENT for reason in reasons)
         look = replace(look_at(trace, self.objective.limits, ask.load), is_spoiled=spoilt)
         self.rows.append(
@@ -190,6 +202,7 @@ class _Going:
             plan=dict(alone.plan) if alone else {},
             host=dict(alone.host) if alone else {},
             versions=dict(alone.versions) if alone else {},
+            slope=found.slope if found else None,
         )
 
     def _loads(self) -> list[LoadRow]:

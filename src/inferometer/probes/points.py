@@ -20,12 +20,18 @@ from inferometer.drive.progress import Observer
 from inferometer.errors import BY_USER, Cancelled, EngineError, InferometerError, RunError
 from inferometer.experiment.subject import Subject
 from inferometer.host.ask import ServerFacts
+from inferometer.metrics.slo import Limits
+from inferometer.metrics.summary import Summary, summarize
+from inferometer.records import Trace
 from inferometer.run_folder import Run
 from inferometer.units import NS_PER_S
 
 POINTS = "points"
 # Of a server that is started here without a word on how many it serves at a time; more than any two cores need.
 MOST_STARTED, MOST_ELSEWHERE = 64, 1_024
+
+
+Keep = Callable[[Run, Summary], None]  # what is done with each run once it is summarised
 
 
 class Stopped(Exception):
@@ -50,10 +56,19 @@ def carried_out(work: Callable[[], None]) -> InferometerError | None:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A run that was carried out, and how long it took, all in all."""
+    """A run that was carried out, and how long it took, all in all. `keep`: is given it once it is summarised."""
 
     run: Run
     seconds: float
+    keep: Keep | None = None
+
+    def summarized(self, limits: Limits | None = None) -> tuple[Trace, Summary]:
+        """Its records and what they say, which is kept."""
+        trace = self.run.trace()
+        summary = summarize(trace, limits)
+        if self.keep is not None:
+            self.keep(self.run, summary)
+        return trace, summary
 
 
 @dataclass(slots=True)
@@ -64,6 +79,7 @@ class Points:
     folder: Path
     subject: Subject
     observer: Observer
+    keep: Keep | None = None
     n_taken: int = 0
 
     def take(
@@ -95,7 +111,7 @@ class Points:
         clock = Clock()
         t_start_ns = clock.now_ns()
         config = replace(config, out=str(self.folder / POINTS / name))
-        quietly = _Quietly(self.observer)
+        quietly = Quietly(self.observer)
         try:
             run = experiment.run_against(self.subject, config, quietly, facts=facts, is_staggered=is_staggered)
         except (EngineError, RunError) as error:  # the load before may have been the server's last
@@ -104,12 +120,12 @@ class Points:
             raise Stopped(error) from error
         seconds = (clock.now_ns() - t_start_ns) / NS_PER_S
         server = self.subject.server
-        if (stopped := _why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:
+        if (stopped := why_stopped(run, is_dead=server is not None and not server.is_running)) is not None:
             raise Stopped(stopped)
-        return Taken(run, seconds)
+        return Taken(run, seconds, self.keep)
 
 
-def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
+def why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
     """Not a run that ended for nothing but failures: more than the server bears looks like that, and is a result."""
     manifest: dict[str, Any] = run.manifest()
     if manifest.get("is_interrupted"):
@@ -121,7 +137,7 @@ def _why_stopped(run: Run, *, is_dead: bool) -> InferometerError | None:
     return kind(f"the run {run.path.name} ended early: {reason}", f"see inferometer report {run.path}")
 
 
-class _Quietly:
+class Quietly:
     """Passes on how a run goes, but not what is the same for every one of many."""
 
     def __init__(self, observer: Observer) -> None:
@@ -138,13 +154,16 @@ class _Quietly:
 
 
 @contextmanager
-def points(config: Experiment, observer: Observer, *, what: str, greatest: Experiment) -> Iterator[Points]:
+def points(
+    config: Experiment, observer: Observer, *, what: str, greatest: Experiment, keep: Keep | None = None
+) -> Iterator[Points]:
     """The folder made, the server started for the `greatest` load that may come, and stopped in the end.
 
-    `what`: a word for the name of the folder. Raises: UsageError, EngineError.
+    `what`: a word for the name of the folder; `keep`: is given each run with its summary.
+    Raises: UsageError, EngineError.
     """
     experiment.check(config)
     folder = Run.create(config.out, f"{experiment.name_of(config).rpartition('-')[0]}-{what}").path
     observer.say(f"folder    {folder}")
     with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, observer) as subject:
-        yield Points(config, folder, subject, observer)
+        yield Points(config, folder, subject, observer, keep)

@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from inferometer.analysis.limit import NEAR
 from inferometer.analysis.look import Look
 from inferometer.stats import LEVEL, Estimate, Missing
 from inferometer.stats.sequential import Evidence, evidence
@@ -27,7 +28,6 @@ from inferometer.stats.threshold import Threshold, find_threshold
 
 MAX_LOADS = 16  # whose verdicts share the error that is allowed; loads that come after them have none
 SAFE_SHARE = 0.9  # of the limit
-NEAR = 1.25  # looks within this factor of the limit are fitted: further away no curve is logistic
 MIN_LONG = 6  # long looks before an estimate is believed: fewer do not show how much looks differ
 MAX_PROOFS = 8  # looks at one load to show that it is safe
 _SCOUT_REQUESTS, _LONG_REQUESTS = 30, 200
@@ -35,7 +35,7 @@ _SCOUT_ALPHA = 0.2  # a wrong turn costs a look, no more
 _MAX_HALVINGS, _MAX_DOUBLINGS = 8, 16
 _MIN_WARMUP_S = 3.0
 _OVERLOAD = 0.05  # that a long look is to bring to light
-_LOOKS_IN_BUDGET = 10  # long looks are made shorter rather than fewer
+LOOKS_IN_BUDGET = 10  # long looks are made shorter rather than fewer
 _MAX_STEP = 0.06  # how far beside the estimate a look may be taken, in the logarithm
 
 
@@ -109,6 +109,7 @@ class Found:
     binding: str
     stopped: str
     taken: tuple[Taken, ...]
+    slope: float | None = None  # of the curve at the limit, per e-fold of load
 
     @property
     def seconds(self) -> float:
@@ -229,13 +230,18 @@ def ask_for(aim: Aim, load: float, stage: Stage, *, draw: int) -> Ask:
     until_late_s = aim.wait_s / _OVERLOAD
     window_s = max(_LONG_REQUESTS / n_per_s, 8 * until_late_s, 20 * aim.alone_s)
     warmup_s = max(_MIN_WARMUP_S, 2 * until_late_s, 3 * aim.alone_s)
-    share = min(1.0, aim.budget_s / _LOOKS_IN_BUDGET / (window_s + warmup_s))
+    share = min(1.0, aim.budget_s / LOOKS_IN_BUDGET / (window_s + warmup_s))
     return Ask(load, share * window_s, share * warmup_s, draw, stage)
 
 
 def budget_needed_s(aim: Aim) -> float:
     """For long looks as long as they ought to be, where the limits alone decide that."""
-    return _LOOKS_IN_BUDGET * 10 * aim.wait_s / _OVERLOAD
+    return budget_for_wait_s(aim.wait_s)
+
+
+def budget_for_wait_s(wait_s: float) -> float:
+    """The same, by the longest limit that counts from due alone."""
+    return LOOKS_IN_BUDGET * 10 * wait_s / _OVERLOAD
 
 
 def aim_step(aim: Aim) -> float:
@@ -337,7 +343,8 @@ def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
     if not any(each.ask.stage == "narrow" for each in _sound(taken)):
         reason = f"needs long looks in which the client was on time, has none: {stopped or _OUT_OF_TIME}"
         return Found(Missing(reason, 0, aim.unit), None, holds, fails, "", stopped, tuple(taken))
-    limit = fitted(aim, taken).value
+    fit = fitted(aim, taken)
+    limit = fit.value
     return Found(
         limit,
         holding(aim, taken, most=SAFE_SHARE * limit.value * (1 + 1e-9)),
@@ -346,4 +353,5 @@ def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
         binding_of(aim, taken, limit.value),
         stopped,
         tuple(taken),
+        fit.slope,
     )

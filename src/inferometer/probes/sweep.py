@@ -21,8 +21,8 @@ from inferometer.clock import utc_now
 from inferometer.config import DEFAULT_FOR_S, Experiment
 from inferometer.drive.progress import Observer
 from inferometer.errors import EngineError, InferometerError, UsageError
-from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Points, Stopped, carried_out, points
+from inferometer.metrics.summary import Summary
+from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Keep, Points, Stopped, carried_out, points
 from inferometer.probes.results import write_result
 from inferometer.stats import Missing
 from inferometer.stats.usl import MIN_LOADS, MIN_SPAN
@@ -31,7 +31,8 @@ AUTO = "auto"
 MAX_LOADS = 64
 AUTO_SHARES = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)  # of what it can do at most: denser where latency begins to rise
 PLATEAU = 32  # requests in flight by which that is found
-_MARGIN = 1.2  # a point is planned longer than the least, for the reckoning is from the point before
+WARMUP_LATENCIES = 1.5  # that a warm-up lasts, for every slot to be in its second request
+MARGIN = 1.2  # a point is planned longer than the least, for the reckoning is from the point before
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,11 @@ def _loads(text: str, flag: str, pattern: str) -> tuple[float, ...]:
     return tuple(sorted({float(part) for part in parts}))
 
 
-def run(config: Experiment, ladder: Ladder, observer: Observer) -> tuple[Path, Sweep, InferometerError | None]:
-    """Carry the sweep out. Returns the folder, what came of it, and what ended it early, if anything did.
+def run(
+    config: Experiment, ladder: Ladder, observer: Observer, keep: Keep
+) -> tuple[Path, Sweep, InferometerError | None]:
+    """Carry the sweep out. Returns the folder, what came of it, and what ended it early, if anything did. `keep`: is
+    given each run with its summary.
 
     Raises: UsageError, EngineError, RunError before the first point.
     """
@@ -79,7 +83,7 @@ def run(config: Experiment, ladder: Ladder, observer: Observer) -> tuple[Path, S
     greatest = int(max(ladder.loads, default=most))
     needed = greatest if ladder.kind == "concurrency" else (PLATEAU if ladder.is_auto else None)
     largest = replace(config, rate=None, concurrency=needed) if needed is not None else config
-    with points(config, observer, what="sweep", greatest=largest) as taker:
+    with points(config, observer, what="sweep", greatest=largest, keep=keep) as taker:
         going = _Going(config, ladder, taker, observer, most)
         stopped = going.go()
         return taker.folder, going.result(), stopped
@@ -138,7 +142,7 @@ class _Going:
         base_s = self.config.for_s or DEFAULT_FOR_S
         taken = self.taker.take(concurrency=PLATEAU, window_s=base_s, warmup_s=self._warmup_s(PLATEAU))
         self.seconds += taken.seconds
-        found = summarize(taken.run.trace()).metrics["request_throughput_per_s"]["value"]
+        found = taken.summarized()[1].metrics["request_throughput_per_s"]["value"]
         if isinstance(found, Missing) or found.value <= 0:
             reason = found.reason if isinstance(found, Missing) else "nothing was answered"
             remedy = f"see inferometer report {taken.run.path}"
@@ -151,7 +155,7 @@ class _Going:
         load_of = {"concurrency": int(load)} if kind == "concurrency" else {"rate": load}
         taken = self.taker.take(**load_of, window_s=self._window_s(load), warmup_s=self._warmup_s(load))
         self.seconds += taken.seconds
-        summary = summarize(taken.run.trace())
+        _, summary = taken.summarized()
         self.first = self.first or summary
         folder = str(taken.run.path.relative_to(self.taker.folder))
         point = point_of(summary, load, folder, kind=kind, is_repeat=is_repeat)
@@ -167,12 +171,12 @@ class _Going:
         throughput = self.done[-1].request_throughput.value or 0.0
         n_needed = curve.REQUESTS_PER_SLOT * load if self.ladder.kind == "concurrency" else 0.0
         needed_s = n_needed / throughput if throughput else 0.0
-        return max(base_s, _MARGIN * max(needed_s, curve.MIN_LATENCIES * self._latency_s(load)))
+        return max(base_s, MARGIN * max(needed_s, curve.MIN_LATENCIES * self._latency_s(load)))
 
     def _warmup_s(self, load: float) -> float:
         """As asked, or long enough for every slot to be in its second request."""
         asked = self.config.warmup.duration_s if self.config.warmup is not None else 0.0
-        return max(asked, 1.5 * self._latency_s(load))
+        return max(asked, WARMUP_LATENCIES * self._latency_s(load))
 
     def _latency_s(self, load: float) -> float:
         """What a request will take at most: in a closed loop by Little's law, if throughput rises no further."""

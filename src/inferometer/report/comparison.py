@@ -91,8 +91,12 @@ def settle_text(row: Row) -> str:
 
 
 def change(row: Row) -> tuple[str, str]:
-    """The ratio as people say it, with digits that show its interval: `("-6.0 %", "[-7.9, -4.2]")`."""
-    ratio = row.ratio
+    """The ratio of a row as people say it."""
+    return change_of(row.ratio)
+
+
+def change_of(ratio: Estimate | Missing) -> tuple[str, str]:
+    """With digits that show its interval: `("-6.0 %", "[-7.9, -4.2]")`."""
     if isinstance(ratio, Missing):
         return UNKNOWN, ""
     if ratio.value == 0 or math.isinf(ratio.value):
@@ -135,12 +139,18 @@ def side_lines(comparison: Comparison, width: int) -> list[str]:
     lines = []
     for i, side in enumerate(comparison.sides):
         lines += wrapped(letter(i), f"{side_text(side)}; {served_text(side)}", width=width, indent=INDENT)
+    asked = asked_parts(comparison)
+    return [*lines, *(filled("asked", asked, width=width, indent=INDENT) if asked else [])]
+
+
+def asked_parts(comparison: Comparison) -> list[str]:
+    """What was asked of all sides: law, length, tokens."""
     plan = comparison.sides[0].members[0].summary.plan
-    if plan:
-        asked = [str(plan.get("law") or ""), _length(plan.get("duration_s"), plan.get("n_requests"))]
-        asked.append(f"{plan.get('input_tokens') or '?'} tokens in, {plan.get('output_tokens') or '?'} out")
-        lines += filled("asked", [part for part in asked if part], width=width, indent=INDENT)
-    return lines
+    if not plan:
+        return []
+    asked = [str(plan.get("law") or ""), _length(plan.get("duration_s"), plan.get("n_requests"))]
+    asked.append(f"{plan.get('input_tokens') or '?'} tokens in, {plan.get('output_tokens') or '?'} out")
+    return [part for part in asked if part]
 
 
 def _length(duration_s: object, n_requests: object) -> str:

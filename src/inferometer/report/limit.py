@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from inferometer.analysis.limit import LimitSearch
 from inferometer.report.figures import PLAIN, figure_text
-from inferometer.report.layout import columns, cut_middle, filled, printable
-from inferometer.stats import Estimate
+from inferometer.report.layout import columns, filled, printable
+from inferometer.report.sweep import asked_parts
+from inferometer.stats import Missing
 from inferometer.units import format_span
 
 INDENT = 10
@@ -29,52 +30,70 @@ def render(found: LimitSearch, *, folder: str, width: int = 100) -> str:
 
 def _answer(found: LimitSearch, width: int) -> list[str]:
     """What it came to, and what to do with it."""
-    of = _of(found)
+    told = [("limit", limit_parts(found)), ("safe", [safe_text(found)]), ("shown", shown_parts(found))]
+    told += [("binds", [found.binding] if found.binding else []), ("ended", [found.stopped] if found.stopped else [])]
+    return [line for label, parts in told if parts for line in filled(label, parts, width=width, indent=INDENT)]
+
+
+def headline(found: LimitSearch) -> tuple[str, str, str]:
+    """The load to plan with: a level of the three verdicts, a word, and a sentence."""
     limit = found.limit.figure
-    if isinstance(limit, Estimate):
-        share = f"{100 * found.attainment:g} % of the requests are within all limits up to here"
-        told = [f"{figure_text(limit, PLAIN)} {of}", share]
-    else:
-        told = [f"none: {limit.reason}"]
-    safe = (
-        f"{found.safe:.4g} {of}: shown to hold, and no more than {found.safe_share:g} of the limit"
-        if found.safe is not None
-        else "no load was shown to be"
-    )
-    shown = [
-        f"holds up to {found.holds:.4g}" if found.holds is not None else "",
-        f"fails from {found.fails:.4g} on" if found.fails is not None else "",
-    ]
+    if isinstance(limit, Missing):
+        return "invalid", "NO LIMIT", f"{limit.reason}."
+    about = f"{figure_text(limit, PLAIN)} {load_unit(found)}"
+    met = f"{100 * found.attainment:g} % of the requests are within all limits up to about {about}."
+    if found.safe is None:
+        return "suspect", "NOTHING SHOWN TO BE SAFE", met
+    return "valid", "SAFE", f"{safe_text(found)}. {met}"
+
+
+def limit_parts(found: LimitSearch) -> list[str]:
+    """The estimate and what it is of, or why there is none."""
+    limit = found.limit.figure
+    if isinstance(limit, Missing):
+        return [f"none: {limit.reason}"]
+    share = f"{100 * found.attainment:g} % of the requests are within all limits up to here"
+    return [f"{figure_text(limit, PLAIN)} {load_unit(found)}", share]
+
+
+def safe_text(found: LimitSearch) -> str:
+    """The load to plan with."""
+    if found.safe is None:
+        return "no load was shown to be"
+    return f"{found.safe:.4g} {load_unit(found)}: shown to hold, and no more than {found.safe_share:g} of the limit"
+
+
+def shown_parts(found: LimitSearch) -> list[str]:
+    """The bracket, and how sure that is; nothing where there is none."""
+    parts = [f"holds up to {found.holds:.4g}"] if found.holds is not None else []
+    parts += [f"fails from {found.fails:.4g} on"] if found.fails is not None else []
     level = f"{100 * found.confidence:.0f} % sure of all of this together, however often it was looked at"
-    lines = [*filled("limit", told, width=width, indent=INDENT), *filled("safe", [safe], width=width, indent=INDENT)]
-    if any(shown):
-        lines += filled("shown", [*(part for part in shown if part), level], width=width, indent=INDENT)
-    if found.binding:
-        lines += filled("binds", [found.binding], width=width, indent=INDENT)
-    if found.stopped:
-        lines += filled("ended", [found.stopped], width=width, indent=INDENT)
-    return lines
+    return [*parts, level] if parts else []
 
 
-def _of(found: LimitSearch) -> str:
+def load_unit(found: LimitSearch) -> str:
     return "requests/s" if found.kind == "rate" else "requests in flight"
 
 
+def asked_text(found: LimitSearch) -> str:
+    """The limits, and which share must meet them."""
+    preset = f"; preset {found.preset}, {found.source}" if found.preset else ""
+    return f"{found.slo} by {100 * found.attainment:g} % of requests{preset}"
+
+
+def spent_text(found: LimitSearch) -> str:
+    return f"{format_span(found.seconds)} of {format_span(found.budget_s)}, {len(found.looks)} looks"
+
+
 def _asked(found: LimitSearch, width: int) -> list[str]:
-    engine, plan = found.engine, found.plan
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
-    parts = [software, cut_middle(str(engine.get("model") or ""), 48)]
-    if plan:
-        parts.append(f"{plan.get('input_tokens', '?')} tokens in, {plan.get('output_tokens', '?')} out")
-    asked = [f"{found.slo} by {100 * found.attainment:g} % of requests"]
-    asked += [f"preset {found.preset}, {found.source}"] if found.preset else []
-    spent = f"{format_span(found.seconds)} of {format_span(found.budget_s)}, {len(found.looks)} looks"
-    return [
-        *filled("engine", [part for part in parts if part], width=width, indent=INDENT),
-        *filled("asked", asked, width=width, indent=INDENT),
-        *filled("alone", [f"{figure_text(found.alone_share.figure)} within the limits"], width=width, indent=INDENT),
-        *filled("spent", [spent], width=width, indent=INDENT),
+    alone = f"{figure_text(found.alone_share.figure)} within the limits"
+    told = [
+        ("engine", asked_parts(found.engine, found.plan)),
+        ("asked", asked_text(found).split("; ")),
+        ("alone", [alone]),
+        ("spent", [spent_text(found)]),
     ]
+    return [line for label, parts in told for line in filled(label, parts, width=width, indent=INDENT)]
 
 
 def _table(found: LimitSearch) -> list[str]:

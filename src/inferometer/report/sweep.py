@@ -6,13 +6,14 @@ Rule: nothing is computed here; what a line needs is in the `Sweep`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from inferometer.analysis.curve import Law, Point, Sweep
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PLAIN, figure, figure_text, scale_of, value_text
 from inferometer.report.layout import columns, cut_middle, filled, printable
-from inferometer.stats import Estimate
+from inferometer.stats import Estimate, Missing
 from inferometer.units import format_span
 
 INDENT = 10
@@ -32,24 +33,49 @@ def render(sweep: Sweep, *, folder: str, width: int = 100) -> str:
 
 
 def _head(sweep: Sweep, width: int) -> list[str]:
-    once = [point for point in sweep.points if not point.is_repeat]
-    of = "requests in flight" if sweep.kind == "concurrency" else "requests/s offered"
-    what = f"{len(once)} loads, {_span(once)} {of}" if once else "no load was measured"
-    engine = sweep.engine
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
-    model = cut_middle(str(engine.get("model") or ""), 48)
-    plan = sweep.plan
-    tokens = f"{plan.get('input_tokens', '?')} tokens in, {plan.get('output_tokens', '?')} out"
+    asked = [loads_text(sweep), f"{format_span(sweep.seconds)} in all"]
     return [
-        *filled("sweep", [what, f"{format_span(sweep.seconds)} in all"], width=width, indent=INDENT),
-        *filled("engine", [part for part in (software, model, tokens) if part], width=width, indent=INDENT),
+        *filled("sweep", asked, width=width, indent=INDENT),
+        *filled("engine", asked_parts(sweep.engine, sweep.plan), width=width, indent=INDENT),
         *(filled("ended", [sweep.stopped], width=width, indent=INDENT) if sweep.stopped else []),
     ]
 
 
-def _span(points: Sequence[Point]) -> str:
-    loads = [point.load for point in points]
-    return f"{min(loads):g} to {max(loads):g}"
+def headline(sweep: Sweep) -> tuple[str, str, str]:
+    """Where it stops to be worth it: a level of the three verdicts or `plain`, a word, and a sentence."""
+    if sweep.busiest is None:
+        return "invalid", "NO POINT CAN BE USED", "see what is wrong with each."
+    if sweep.kind == "rate":
+        return "plain", *_borne(sweep)
+    if sweep.law is None:
+        return "plain", "NO LAW", f"none fitted: {sweep.no_law}."
+    is_seen = isinstance(sweep.law.knee_load.figure, Estimate)
+    return "plain", "KNEE" if is_seen else "NO KNEE SEEN", f"{knee_text(sweep.law)}."
+
+
+def _borne(sweep: Sweep) -> tuple[str, str]:
+    borne = sweep.sustained
+    beyond = next((point for point in sweep.once if point.limit), None)
+    if borne is None:
+        return "TOO MUCH", "not even the lowest rate is sustained."
+    if beyond is None:
+        return "SUSTAINED", f"all rates up to {borne.load:g}/s."
+    return "SUSTAINED", f"up to {borne.load:g}/s; {beyond.load:g}/s is not: {beyond.limit}."
+
+
+def loads_text(sweep: Sweep) -> str:
+    """`6 loads, 1 to 32 requests in flight`."""
+    of = "requests in flight" if sweep.kind == "concurrency" else "requests/s offered"
+    loads = [point.load for point in sweep.once]
+    return f"{len(loads)} loads, {min(loads):g} to {max(loads):g} {of}" if loads else "no load was measured"
+
+
+def asked_parts(engine: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """Software, model, lengths: what every run of a probe has in common."""
+    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    model = cut_middle(str(engine.get("model") or ""), 48)
+    tokens = f"{plan.get('input_tokens', '?')} tokens in, {plan.get('output_tokens', '?')} out" if plan else ""
+    return [part for part in (software, model, tokens) if part]
 
 
 def _table(sweep: Sweep) -> list[str]:
@@ -70,7 +96,7 @@ def _table(sweep: Sweep) -> list[str]:
     if sweep.slo:
         picked.append(("in limits", [point.attainment for point in points], False))
     rows = [["in flight" if sweep.kind == "concurrency" else "offered/s"]]
-    rows += [[_load(point) + _MARKS.get(point.verdict, "")] for point in points]
+    rows += [[load_text(point) + _MARKS.get(point.verdict, "")] for point in points]
     for name, numbers, is_whole in picked:
         scale = scale_of(number.figure for number in numbers)
         unit = "" if name in ("requests/s", "tokens/s", "in flight") else scale.unit.strip().removesuffix("/token")
@@ -81,27 +107,33 @@ def _table(sweep: Sweep) -> list[str]:
     return columns(rows, ">" * len(rows[0]))
 
 
-def _load(point: Point) -> str:
+def load_text(point: Point) -> str:
     return f"{point.load:g}{' again' if point.is_repeat else ''}"
 
 
+def remarks(point: Point) -> list[str]:
+    """What is wrong with a point."""
+    parts = [f"at or beyond the limit: {point.limit}"] if point.limit else []
+    parts += [f"short of {point.resource}"] if point.limit and point.resource else []
+    parts += [f"not long enough: {point.short}"] if point.short else []
+    return parts + ([f"{point.verdict}: {', '.join(point.reasons)}"] if point.verdict != "valid" else [])
+
+
 def _remarks(sweep: Sweep, width: int) -> list[str]:
-    """What is wrong with single points."""
-    lines = []
-    for point in sweep.points:
-        parts = [f"at or beyond the limit: {point.limit}"] if point.limit else []
-        parts += [f"short of {point.resource}"] if point.limit and point.resource else []
-        parts += [f"not long enough: {point.short}"] if point.short else []
-        parts += [f"{point.verdict}: {', '.join(point.reasons)}"] if point.verdict != "valid" else []
-        if parts:
-            lines += filled(_load(point), parts, width=width, indent=INDENT)
-    return lines
+    told = [(load_text(point), parts) for point in sweep.points if (parts := remarks(point))]
+    return [line for load, parts in told for line in filled(load, parts, width=width, indent=INDENT)]
 
 
 def _law(sweep: Sweep, width: int) -> list[str]:
     law = sweep.law
     if law is None:
         return filled("law", [f"none fitted: {sweep.no_law}"], width=width, indent=INDENT)
+    told = (("law", law_parts(law)), ("knee", [knee_text(law)]), ("peak", [peak_text(law)]))
+    return [line for label, parts in told for line in filled(label, parts, width=width, indent=INDENT)]
+
+
+def law_parts(law: Law) -> list[str]:
+    """Parameters with their intervals, and how well the law holds."""
     parts = [
         f"one alone {figure_text(law.gamma.figure)}",
         f"alpha {_plain(law.alpha)}",
@@ -110,21 +142,22 @@ def _law(sweep: Sweep, width: int) -> list[str]:
     ]
     if law.is_two_regimes:
         parts.append("residuals keep their sign: two regimes, the law does not hold over all of it")
-    return [*filled("law", parts, width=width, indent=INDENT), *_knees(law, width)]
+    return parts
 
 
-def _knees(law: Law, width: int) -> list[str]:
-    knee, peak = law.knee_load.figure, law.peak_load.figure
-    if isinstance(knee, Estimate):
-        told = [f"{figure_text(knee, PLAIN)} in flight: beyond it a further request adds more wait than speed"]
-    else:
-        told = [knee.reason]
-    if isinstance(peak, Estimate):
-        most = figure_text(law.peak_throughput.figure)
-        top = [f"{figure_text(peak, PLAIN)} in flight, {most}: beyond it throughput falls"]
-    else:
-        top = [peak.reason]
-    return [*filled("knee", told, width=width, indent=INDENT), *filled("peak", top, width=width, indent=INDENT)]
+def knee_text(law: Law) -> str:
+    knee = law.knee_load.figure
+    if isinstance(knee, Missing):
+        return knee.reason
+    return f"{figure_text(knee, PLAIN)} in flight: beyond it a further request adds more wait than speed"
+
+
+def peak_text(law: Law) -> str:
+    peak = law.peak_load.figure
+    if isinstance(peak, Missing):
+        return peak.reason
+    most = figure_text(law.peak_throughput.figure)
+    return f"{figure_text(peak, PLAIN)} in flight, {most}: beyond it throughput falls"
 
 
 def _plain(number: Number) -> str:
@@ -133,14 +166,18 @@ def _plain(number: Number) -> str:
     return f"{value} {interval}".strip()
 
 
-def _drift(sweep: Sweep, width: int) -> list[str]:
+def drift_text(sweep: Sweep) -> str:
+    """What came of the first load at the end; "" where it was not measured again."""
     if sweep.drift is None:
-        return []
-    told = sweep.drift.figure
-    text = f"{_plain(sweep.drift)} of its throughput"
-    if isinstance(told, Estimate) and not told.lo <= 1 <= told.hi:
-        text += ": the machine or the server changed meanwhile, the points do not belong together"
-    return filled("drift", [f"the first load again at the end: {text}"], width=width, indent=INDENT)
+        return ""
+    off = ": the machine or the server changed meanwhile, the points do not belong together"
+    text = f"the first load again at the end: {_plain(sweep.drift)} of its throughput"
+    return text + (off if sweep.is_drifting else "")
+
+
+def _drift(sweep: Sweep, width: int) -> list[str]:
+    text = drift_text(sweep)
+    return filled("drift", [text], width=width, indent=INDENT) if text else []
 
 
 def _next(sweep: Sweep, folder: str) -> str:

@@ -51,14 +51,12 @@ def find_threshold(
     `hits` of `counts` met what was asked; of dependent ones give both divided by their autocorrelation time. `n`: how
     many there really were.
     """
-    lapse = LAPSE_SHARE * (1 - target)
-    at_target = math.log(target / (1 - lapse - target))
     logs = np.log(loads)
     grid = np.linspace(logs.min() - math.log(BEYOND), logs.max() + math.log(BEYOND), N_THRESHOLDS)
     worth = (1 - CORRELATIONS) / CORRELATIONS
     posterior = np.zeros((N_THRESHOLDS, len(SLOPES), len(CORRELATIONS)))
     for x, hit, count in zip(logs, hits, counts, strict=True):
-        share = (1 - lapse) / (1 + np.exp(-np.clip(at_target + SLOPES * (grid[:, None] - x), -25, 25)))
+        share = _share(SLOPES * (grid[:, None] - x), target)
         a, b = share[..., None] * worth, (1 - share)[..., None] * worth
         posterior += betaln(a + hit, b + count - hit) - betaln(a, b)
     weights = np.exp(posterior - posterior.max())
@@ -67,3 +65,15 @@ def find_threshold(
     lo, middle, hi = (float(np.exp(np.interp(q, below, grid))) for q in ((1 - level) / 2, 0.5, (1 + level) / 2))
     method = f"logistic curve over {len(loads)} looks, beta-binomial; posterior on a grid"
     return Threshold(Estimate(middle, lo, hi, level, n, unit, method), float(weights.sum(axis=(0, 2)) @ SLOPES))
+
+
+def shares_at(loads: FloatArray, threshold: float, slope: float, target: float) -> FloatArray:
+    """The curve itself. Shapes: loads float64[n], above 0. Returns: float64[n]."""
+    return _share(slope * (math.log(threshold) - np.log(loads)), target)
+
+
+def _share(steps: FloatArray, target: float) -> FloatArray:
+    """`steps`: slope times how far below the threshold a load is, in the logarithm."""
+    lapse = LAPSE_SHARE * (1 - target)
+    at_target = math.log(target / (1 - lapse - target))
+    return np.asarray((1 - lapse) / (1 + np.exp(-np.clip(at_target + steps, -25, 25))))

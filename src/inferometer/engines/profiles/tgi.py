@@ -101,4 +101,5 @@ FACTS = Facts(
     upkeep=Fact("in maintenance since early 2026: small repairs only", SOURCE),
     proven_on=EMULATED,
     proven="an emulated engine, out of the source of 3.x; nothing real yet",
+    is_only_maintained=True,
 )

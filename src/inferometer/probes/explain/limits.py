@@ -9,42 +9,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from inferometer.analysis.cutting import STRATEGIES, Cutting, cutting_of
 from inferometer.analysis.effective import Effective, Judged, effective_of
-from inferometer.analysis.finding import Bound, Row
-from inferometer.analysis.number import Number, number_of
+from inferometer.analysis.finding import Row
 from inferometer.analysis.reach import Pair, Part, parts_of
-from inferometer.analysis.token_limits import LimitsExamination, Output, Speed
+from inferometer.analysis.token_limits import LimitsExamination, Output, Speed, headline_of
 from inferometer.analysis.token_limits_findings import findings_of
 from inferometer.analysis.window import Trial, Window
 from inferometer.clock import utc_now
 from inferometer.errors import EngineError, UsageError
-from inferometer.experiment.subject import engine_pids
-from inferometer.host.sample import EngineSampler
-from inferometer.metrics.samples import series
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.bench import Answered, Bench, Question
+from inferometer.probes.bench import Bench, Question
 from inferometer.probes.explain import long_questions as questions
 from inferometer.probes.explain.filler import Counting, counting, filler
+from inferometer.probes.explain.long_speed import timed
 from inferometer.probes.explain.window import FAR, Prober
 from inferometer.probes.points import Stopped
-from inferometer.run_folder import Run
-from inferometer.stats import Estimate, FloatArray, Missing, exact, quantile_estimate
 from inferometer.tasks import CountTokens, is_right
 
 BUDGET_S = 300.0
 STARTED_CONTEXT = 8_192  # tokens, of a server that we start without a word on its context
 CONCURRENCY = 4  # of questions whose time is not measured
-_SEARCH, _OUTPUT, _REACH, _QUALITY = 0.2, 0.15, 0.2, 0.6  # shares of the time there is, or of what is left of it
-_MARGIN = 0.95  # of a length, where tokens are reckoned and not counted
+_SEARCH, _OUTPUT, _SPEED, _REACH, _QUALITY = 0.2, 0.15, 0.15, 0.25, 0.6  # of the time there is, or that is left
+_MARGIN = 0.95  # of the longest prompt: tokens of a question are reckoned, not counted
 _SHORTEST = 128
-_N_SPEED, _SPEED_TOKENS = 6, 17  # requests and tokens of an answer, at each length
-_EACH, _MOST_ROUNDS = 5, 4  # questions at each depth in a round; 20 a cell and 100 a length in all
-_PAIRS, _FEWEST_PAIRS = 4, 2
-_MOST_CUT, _FEWEST_CUT = 100, 20
-_SCRAPE_EVERY_S = 0.1
+_EACH = 5  # questions at each depth in a round
+_FEWEST_PAIRS, _FEWEST_CUT = 2, 20
+_TINY_S = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What is asked at most, where there is time; 0: that is not wanted. `rounds`: of five questions a depth: four make
+    20 a cell, 100 a length; `pairs`: of twins for each part; `cut`: questions under each strategy; `speed`: requests at
+    each length."""
+
+    rounds: int = 4
+    pairs: int = 4
+    cut: int = 100
+    speed: int = 6
 
 
 @dataclass(slots=True)
@@ -54,11 +57,14 @@ class _Going:
     bench: Bench
     budget_s: float
     seed: int
+    most: Amounts
     count: Counting
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
     tokens: CountTokens | None = None
     speeds: list[Speed] = field(default_factory=list)
+    times: dict[int, float] = field(default_factory=dict)  # seconds of one question, by length aimed at
+    overhead_s: float = 0.0  # of a run, beside its questions
     window: Window | None = None
     far: str = ""
     overflow: Output | None = None
@@ -85,10 +91,14 @@ class _Going:
         if longest is None or self.tokens is None:
             self.not_measured.append("speed, answers and parts of long prompts: no length is known that is taken")
             return
-        lengths = self.measure_speed(int(self._margin() * (longest - questions.TWIN_TOKENS)))
+        lengths = _lengths(_most(longest))
+        if self.most.speed:
+            lengths = self.measure_speed(lengths)
         self.find_parts(longest)
-        self.judge(lengths)
-        self.judge_cutting()
+        if self.most.rounds:
+            self.judge(lengths)
+        if self.most.cut:
+            self.judge_cutting()
 
     # what it takes and gives
 
@@ -102,139 +112,116 @@ class _Going:
         if longest is None:
             return None
         if self.window.beyond is not None and self.window.beyond.what != "lost":
-            self.far = _in_words(prober.far(FAR * max(longest, self.window.advertised or 0)))
+            far = prober.far(FAR * max(longest, self.window.advertised or 0))
+            self.far = _in_words(far) if far is not None else ""
         self.overflow = prober.overflow(longest)
-        self.outputs = prober.outputs(longest, _OUTPUT * self.budget_s)
+        self.outputs = prober.outputs(max(longest, self.window.advertised or 0), _OUTPUT * self.budget_s)
         last = self.outputs[-1]
         if last.what == "ended":
             self.not_measured.append(
                 f"the longest answer: the model ended one of {last.n_given:,} tokens itself, and it cannot be forced on"
             )
+        elif last.what == "lost":
+            self.not_measured.append(f"the longest answer: {last.said}")
         elif last.what == "given" and last.n_asked < longest + 1 - last.n_prompt:
             self.not_measured.append(f"answers of more than {last.n_asked:,} tokens: they would take too long")
         return longest
 
     # speed and memory
 
-    def measure_speed(self, most: int) -> list[int]:
-        """Lengths, doubling, up to the longest that there is time for; the times of one request at each."""
+    def measure_speed(self, lengths: list[int]) -> list[int]:
+        """The times of one request at each length, up to the longest that there is time for; the lengths measured."""
         done: list[int] = []
-        for size in _lengths(most):
-            if self.speeds and self._expected_s(size) * _N_SPEED > 0.15 * self.left_s():
-                self.not_measured.append(
-                    f"prompts of {size:,} tokens and more: one takes {self._expected_s(size):.1f} s"
-                )
+        for size in lengths:
+            if self.times and self._cost_s(size, self.most.speed) > _SPEED * self.left_s():
+                self.not_measured.append(f"prompts of {size:,} tokens and more: one takes {self._time_of(size):.1f} s")
                 break
             self.speeds.append(self._speed(size))
             done.append(size)
         return done
 
-    def _expected_s(self, size: int) -> float:
-        """Of a request of that length, from the longest so far: a prompt twice as long takes up to four times."""
-        known = [(speed.n_tokens, speed.ttft.value) for speed in self.speeds if speed.ttft.value is not None]
+    def _cost_s(self, size: int, n: int) -> float:
+        """Of a run of so many questions, one after another."""
+        return self.overhead_s + n * self._time_of(size)
+
+    def _time_of(self, size: int) -> float:
+        """Seconds of a question of that length, to make and to answer: as those of the next longer one took, or more
+        than the longest, whose prompts may take up to four times as long when doubled."""
+        known = sorted(self.times.items())
         if not known:
             return 0.0
-        n_tokens, ttft_s = next((one for one in known if one[0] >= size), known[-1])
-        return float(ttft_s * max(1.0, size / n_tokens) ** 1.5)
+        n_tokens, seconds = next((one for one in known if one[0] >= size), known[-1])
+        return float(seconds * max(1.0, size / n_tokens) ** 1.5)
 
     def _speed(self, size: int) -> Speed:
-        asked = questions.by_depth(size, _N_SPEED, self.seed + 1, self._counter())
-        made = [Question(one.question.prompt, _SPEED_TOKENS) for one in asked]
-        found = self.bench.ask(f"speed-{size}", made, forces_length=True, scrape_every_s=_SCRAPE_EVERY_S)
+        t_start_s = self.bench.used_s()
+        asked = questions.by_depth(size, self.most.speed, self.seed + 1, self._counter())
+        made_s = self.bench.used_s()  # of long prompts it takes its time
+        found = timed(self.bench, f"speed-{size}", [one.question.prompt for one in asked], size)
+        self.overhead_s = max(0.0, self.bench.used_s() - made_s - found.in_flight_s)  # of a run; the first has the most
+        if found.n_answered:
+            self.times[size] = found.in_flight_s / found.n_answered + (made_s - t_start_s) / len(asked)
         self.facts = self.facts or summarize(found.run.trace())
-        answered = [one for one in found.answers if one.is_ok and one.ttft_s is not None]
-        n_tokens = _mean_tokens(answered, size)
-        ttft = np.sort([one.ttft_s or 0.0 for one in answered])
-        self.bench.say(f"speed     {n_tokens:,} tokens: first token after {np.median(ttft):.3g} s" if len(ttft) else "")
-        return Speed(
-            n_tokens,
-            number_of(quantile_estimate(ttft, 0.5, unit="s", of="requests")),
-            number_of(quantile_estimate(np.sort(_tpots(answered)), 0.5, unit="s/token", of="requests")),
-            number_of(_kv_ratio(found.run)),
-            number_of(self._memory()),
-        )
-
-    def _memory(self) -> Estimate | Missing:
-        """Of the server's processes, as the kernel adds it up."""
-        pids = engine_pids(self.bench.points.subject)
-        if not pids:
-            return Missing("its processes are not ours to see", 0, "bytes")
-        sampler = EngineSampler(pids)
-        try:
-            found = dict(sampler.read()).get("pss_bytes")
-        finally:
-            sampler.close()
-        if found is None:
-            return Missing("the system does not tell", 0, "bytes")
-        return exact(found, n=1, unit="bytes", method="memory of its processes, shared pages by their share")
+        return found.speed
 
     # which parts reach the model
 
     def find_parts(self, longest: int) -> None:
-        control_size = min(512, max(96, longest // 12))
-        control = self._twins(control_size, _PAIRS)
-        self.control = parts_of(control, control)
-        known = [speed.n_tokens for speed in self.speeds]
-        sizes = [
-            size
-            for size in (int(self._margin() * (longest - questions.TWIN_TOKENS)), longest // 2)
-            if size <= 1.2 * max(known)
-        ]
-        sizes += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
-        for size in sizes:
-            n_pairs = int(_REACH * self.left_s() / max(6 * self._expected_s(size), 1e-3))
-            if n_pairs < _FEWEST_PAIRS:
+        control = min(512, max(96, longest // 12))
+        most = 1.2 * max(self.times, default=longest)
+        wanted = [size for size in (_most(longest), longest // 2) if size <= most]
+        wanted += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
+        n_pairs = {control: self.most.pairs}
+        for size in wanted:
+            n = int(_REACH * (self.left_s() - self.overhead_s) / max(6 * self._time_of(size), _TINY_S))
+            if n < _FEWEST_PAIRS:
                 self.not_measured.append(f"which parts of {size:,} tokens reach the model: no time was left")
-                continue
-            self.reach += parts_of(self._twins(size, min(n_pairs, _PAIRS)), control)
+            else:
+                n_pairs[size] = min(n, self.most.pairs)
+        pairs = self._twins(n_pairs)
+        self.control = parts_of(pairs[control], pairs[control])
+        self.reach = [part for size in n_pairs if size != control for part in parts_of(pairs[size], pairs[control])]
 
-    def _twins(self, size: int, n_pairs: int) -> list[Pair]:
-        made = questions.twins_of(size, n_pairs, self.seed, self._counter())
-        asked = [question for twins in made for question in twins.questions]
-        found = self.bench.ask(f"twins-{size}", asked, forces_length=True).answers
-        pairs = []
-        for twins, (first, second) in zip(made, zip(found[::2], found[1::2], strict=True), strict=True):
-            n_found = sum(
-                code.casefold() in one.text.casefold() for code, one in zip(twins.answers, (first, second), strict=True)
-            )
+    def _twins(self, n_pairs: dict[int, int]) -> dict[int, list[Pair]]:
+        """Pairs by length, asked all together."""
+        made = [
+            (size, twins)
+            for size, n in n_pairs.items()
+            for twins in questions.twins_of(size, n, self.seed, self._counter())
+        ]
+        asked = [question for _, twins in made for question in twins.questions]
+        answers = self.bench.ask("twins", asked, forces_length=True).answers
+        found: dict[int, list[Pair]] = {size: [] for size in n_pairs}
+        for (size, twins), first, second in zip(made, answers[::2], answers[1::2], strict=True):
+            both = zip(twins.answers, (first, second), strict=True)
+            n_found = sum(code.casefold() in one.text.casefold() for code, one in both)
             is_answered = first.is_ok and second.is_ok
-            pairs.append(Pair(size, twins.part, first.text == second.text, n_found, is_answered))
-        return pairs
+            found[size].append(Pair(size, twins.part, first.text == second.text, n_found, is_answered))
+        return found
 
     # are answers right
 
     def judge(self, lengths: list[int]) -> None:
         """Rounds over all lengths, as many as there is time for."""
-        per_round_s = sum(self._time_of(size) * _EACH * len(questions.DEPTHS) for size in lengths)
-        budget_s = _QUALITY * self.left_s()
-        while lengths and per_round_s > budget_s:
-            gone = lengths[-1]
+        budget_s = _QUALITY * self.left_s() - self.overhead_s
+        n_round = _EACH * len(questions.DEPTHS)
+        while lengths and n_round * sum(map(self._time_of, lengths)) > budget_s:
+            self.not_measured.append(f"whether answers at {lengths[-1]:,} tokens are right: no time was left")
             lengths = lengths[:-1]
-            per_round_s -= self._time_of(gone) * _EACH * len(questions.DEPTHS)
-            self.not_measured.append(f"whether answers at {gone:,} tokens are right: no time was left")
         if not lengths:
             return
-        judged: list[Judged] = []
-        n_rounds = min(_MOST_ROUNDS, max(1, int(budget_s / max(per_round_s, 1e-3))))
-        n_each = n_rounds * _EACH * len(questions.DEPTHS)
-        for size in lengths:
-            asked = questions.by_depth(size, n_each, self.seed, self._counter())
-            judged += self._judged(f"depths-{size}", size, asked)
-            n_right = sum(one.is_right for one in judged[-n_each:])
-            self.bench.say(f"answers   {size:,} tokens: {n_right} of {n_each} right")
-        self.effective = effective_of(judged)
-
-    def _time_of(self, size: int) -> float:
-        """Of one question, so many being asked at a time: as if that did not help."""
-        near = min(self.speeds, key=lambda speed: abs(speed.n_tokens - size))
-        return (near.ttft.value or 0.1) + 8 * (near.tpot.value or 0.01)
-
-    def _judged(self, word: str, size: int, asked: list[questions.Asked]) -> list[Judged]:
-        found = self.bench.ask(word, [one.question for one in asked], concurrency=CONCURRENCY).answers
-        return [
-            Judged(size, answer.n_prompt_tokens, one.depth, is_right(one.answer, answer.text), answer.is_ok)
-            for one, answer in zip(asked, found, strict=True)
+        n_rounds = int(budget_s / max(n_round * sum(map(self._time_of, lengths)), _TINY_S))
+        n_each = min(self.most.rounds, n_rounds) * n_round
+        asked = [
+            (size, one) for size in lengths for one in questions.by_depth(size, n_each, self.seed, self._counter())
         ]
+        answers = self.bench.ask("depths", [one.question for _, one in asked], concurrency=CONCURRENCY).answers
+        judged = [
+            Judged(size, answer.n_prompt_tokens, one.depth, is_right(one.answer, answer.text), answer.is_ok)
+            for (size, one), answer in zip(asked, answers, strict=True)
+        ]
+        self.effective = effective_of(judged)
+        self.bench.say(f"answers   {sum(one.is_right for one in judged)} of {len(judged)} questions are right")
 
     def judge_cutting(self) -> None:
         """The same questions, their prompts twice as long as what is kept of them."""
@@ -245,19 +232,24 @@ class _Going:
         longest = self.window.longest if self.window is not None else None
         n_to = int(effective.length.value or effective.lengths[0].n_tokens)
         n_to = max(_SHORTEST, min(n_to, (longest or n_to) // 2))
-        n = int(0.9 * self.left_s() / (len(STRATEGIES) * self._time_of(n_to)))
-        if n < _FEWEST_CUT:
+        n = int((0.9 * self.left_s() - self.overhead_s) / max(len(STRATEGIES) * self._time_of(n_to), _TINY_S))
+        if min(n, self.most.cut) < _FEWEST_CUT:
             self.not_measured.append("what is best kept of a long prompt: no time was left")
             return
-        asked = questions.anywhere(2 * n_to, min(n, _MOST_CUT), self.seed + 2, self._counter())
-        right: dict[str, list[bool]] = {}
-        for strategy in STRATEGIES:
-            made = [
-                Question(questions.cut(one.question.prompt, 0.5, strategy), questions.ANSWER_TOKENS) for one in asked
+        asked = questions.anywhere(2 * n_to, min(n, self.most.cut), self.seed + 2, self._counter())
+        made = [
+            Question(questions.cut(one.question.prompt, 0.5, strategy), questions.ANSWER_TOKENS)
+            for strategy in STRATEGIES
+            for one in asked
+        ]
+        answers = self.bench.ask("cut", made, concurrency=CONCURRENCY).answers
+        right = {
+            strategy: [
+                is_right(one.answer, answer.text)
+                for one, answer in zip(asked, answers[i * len(asked) : (i + 1) * len(asked)], strict=True)
             ]
-            word = strategy.replace(" ", "-")
-            found = self.bench.ask(word, made, concurrency=CONCURRENCY).answers
-            right[strategy] = [is_right(one.answer, answer.text) for one, answer in zip(asked, found, strict=True)]
+            for i, strategy in enumerate(STRATEGIES)
+        }
         self.cutting = cutting_of(right, n_from=2 * n_to, n_to=n_to)
 
     def _counter(self) -> CountTokens:
@@ -265,11 +257,8 @@ class _Going:
             raise AssertionError("lengths were asked for before tokens could be counted")
         return self.tokens
 
-    def _margin(self) -> float:
-        return 1.0 if self.count.counter is not None else _MARGIN
 
-
-def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0) -> LimitsExamination:
+def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0, most: Amounts = Amounts()) -> LimitsExamination:
     """Carry it out; what could not be measured is in the row.
 
     Raises: UsageError if the API takes no words; EngineError if the server counts no tokens; Stopped if the server or
@@ -277,7 +266,7 @@ def examine(bench: Bench, budget_s: float = BUDGET_S, *, seed: int = 0) -> Limit
     """
     if not bench.dialect.takes_text:
         raise UsageError("limits are asked for in words, and this API takes nothing but token ids", "take --api chat")
-    going = _Going(bench, budget_s, seed, counting(bench))
+    going = _Going(bench, budget_s, seed, most, counting(bench))
     stopped = ""
     try:
         going.go()
@@ -295,7 +284,7 @@ def _result(going: _Going, stopped: str) -> LimitsExamination:
         raise AssertionError("an examination without a search has no result")
     seconds, facts = going.used_s(), going.facts
     found = findings_of(window, going.overflow, going.outputs, going.reach, going.effective)
-    headline, figure, bound = _headline(window, going.effective)
+    headline, figure, bound = headline_of(window, going.effective)
     row = Row(
         challenge="limits",
         headline=headline,
@@ -322,28 +311,22 @@ def _result(going: _Going, stopped: str) -> LimitsExamination:
         seconds=seconds,
         budget_s=going.budget_s,
         created=utc_now().isoformat(timespec="seconds"),
-        engine=dict(facts.engine) if facts else {},
+        engine=dict(facts.engine) if facts else _engine(going.bench),
         host=dict(facts.host) if facts else {},
         versions=dict(facts.versions) if facts else {},
         stopped=stopped,
     )
 
 
-def _headline(window: Window, effective: Effective | None) -> tuple[str, Number, Bound | None]:
-    """The effective length where it is known, held against the window; else the window against what is advertised."""
-    longest = window.longest
-    if effective is not None and effective.threshold is not None and effective.length.value is not None:
-        bound = None if longest is None else Bound(float(longest), "tokens", "longest prompt that is taken", "measured")
-        return "length up to which answers stay right", effective.length, bound
-    figure: Estimate | Missing = Missing(window.why or "no prompt was taken", window.n_requests, "tokens")
-    if longest is not None:
-        upper = float(window.beyond.n_sent - 1) if window.beyond is not None else float("inf")
-        figure = Estimate(float(longest), float(longest), upper, 0.95, window.n_requests, "tokens", "halving")
-    told = window.advertised
-    bound = (
-        None if told is None else Bound(float(told), "tokens", "the context that the server tells", "its own routes")
-    )
-    return "longest prompt that is taken whole", number_of(figure), bound
+def _engine(bench: Bench) -> dict[str, str]:
+    """What is known of it without a run."""
+    told = bench.facts
+    return {"name": told.engine, "title": told.title, "version": told.version, "model": told.model}
+
+
+def _most(longest: int) -> int:
+    """Tokens of a long prompt that still leaves room for its answer."""
+    return int(_MARGIN * (longest - questions.TWIN_TOKENS))
 
 
 def _lengths(most: int) -> list[int]:
@@ -359,27 +342,3 @@ def _lengths(most: int) -> list[int]:
 def _in_words(trial: Trial) -> str:
     words = {"whole": "taken whole", "cut": f"cut to {trial.n_counted or 0:,} without a word", "lost": "not answered"}
     return f"{trial.n_sent:,} tokens: " + words.get(trial.what, f"refused: {trial.said}")
-
-
-def _mean_tokens(answered: list[Answered], size: int) -> int:
-    counted = [one.n_prompt_tokens for one in answered if one.n_prompt_tokens is not None]
-    return round(sum(counted) / len(counted)) if counted else size
-
-
-def _tpots(answered: list[Answered]) -> FloatArray:
-    return np.array(
-        [
-            (one.e2e_s - one.ttft_s) / (one.n_output_tokens - 1)
-            for one in answered
-            if one.e2e_s is not None and one.ttft_s is not None
-            if one.n_output_tokens is not None and one.n_output_tokens > 1
-        ]
-    )
-
-
-def _kv_ratio(run: Run) -> Estimate | Missing:
-    """The most that was seen in use while the requests ran."""
-    _, values = series(run.trace().samples, "server", "kv_used_ratio")
-    if not len(values):
-        return Missing("the server has no gauge of its KV cache", 0, "ratio")
-    return exact(float(values.max()), n=len(values), unit="ratio", method="largest of the readings")

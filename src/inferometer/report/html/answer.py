@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from inferometer.metrics.slo import RunLimitResult
 from inferometer.metrics.summary import Summary
 from inferometer.report.distributions import counts_failures
 from inferometer.report.figures import PLAIN, Scale, scale_of
 from inferometer.report.html.element import Element, h
-from inferometer.report.html.words import TITLES, Cell, table, unit_of, value_and_bracket, with_unit
+from inferometer.report.html.words import TITLES, Cell, table, tile, top, unit_of, verdict_box, with_unit
 from inferometer.report.text import asked_parts, engine_parts, meaning_of, served_parts
 from inferometer.stats import Estimate, Missing
 
 _NOTHING = Missing("not carried by this sample", 0, "")
-_SIGNS = {"valid": "✓", "suspect": "?", "invalid": "✕"}
 
 
 def heading(summary: Summary) -> list[Element | None]:
@@ -23,19 +20,9 @@ def heading(summary: Summary) -> list[Element | None]:
     engine = summary.engine
     model = str(engine.get("model") or "a model without a name")
     told = [*engine_parts(summary)[:1], *asked_parts(summary)]
-    level = summary.verdict.level
     return [
-        h("p", "inferometer, report of a run", class_="kind"),
-        h("h1", model),
-        h("p", "; ".join(told), class_="asked"),
-        h(
-            "p",
-            h("span", _SIGNS[level], class_="sign", aria_hidden="true"),
-            h("strong", level.upper()),
-            " ",
-            meaning_of(summary.verdict),
-            class_=f"verdict {level}",
-        ),
+        *top("a run", model, told),
+        verdict_box(summary.verdict.level, summary.verdict.level.upper(), meaning_of(summary.verdict)),
         h("p", "The records are cut off: the run was killed.", class_="note") if summary.is_cut_off else None,
     ]
 
@@ -72,7 +59,7 @@ def _carried(summary: Summary) -> list[Element]:
         tiles.append(_rate_tile(summary, "Within limits", "goodput_per_s", "requests/s", ("of requests", share)))
     if counts_failures(summary):
         failed = _value(summary, "error_ratio")
-        tiles.append(_tile("Failed", failed, scale_of([failed]), "of requests", (), _level(summary, "error_ratio")))
+        tiles.append(tile("Failed", failed, scale_of([failed]), "of requests", (), _level(summary, "error_ratio")))
     return tiles
 
 
@@ -82,38 +69,11 @@ def _latency_tile(summary: Summary, name: str) -> Element:
     scale = Scale(scale.factor, scale.unit.removesuffix("/token"))
     more = [(which, with_unit(number, scale)) for which in ("p95", "p99") if (number := statistics.get(which))]
     median = statistics.get("p50", _NOTHING)
-    return _tile(TITLES[name], median, scale, f"{unit_of(scale)} median", more, _level(summary, name))
+    return tile(TITLES[name], median, scale, f"{unit_of(scale)} median", more, _level(summary, name))
 
 
 def _rate_tile(summary: Summary, title: str, name: str, unit: str, *more: tuple[str, str]) -> Element:
-    return _tile(title, _value(summary, name), PLAIN, unit, more, _level(summary, name))
-
-
-def _tile(
-    title: str,
-    number: Estimate | Missing,
-    scale: Scale,
-    unit: str,
-    more: Sequence[tuple[str, str]],
-    level: str,
-) -> Element:
-    """A number and its bracket, or why there is none; others of the same thing below it, each with its name."""
-    mark = h("span", level, class_=f"mark {level}") if level != "valid" else None
-    if isinstance(number, Missing):
-        return h(
-            "div", h("dt", title), h("dd", h("span", "-", class_="big"), h("span", number.reason, class_="bracket"))
-        )
-    value, bracket = value_and_bracket(number, scale)
-    return h(
-        "div",
-        h("dt", title, mark),
-        h(
-            "dd",
-            h("span", h("span", value, class_="big"), " ", unit, class_="value"),
-            h("span", bracket, class_="bracket") if bracket else None,
-            *(h("span", h("b", name), " ", text, class_="more") for name, text in more),
-        ),
-    )
+    return tile(title, _value(summary, name), PLAIN, unit, more, _level(summary, name))
 
 
 def _counted(summary: Summary) -> Element:

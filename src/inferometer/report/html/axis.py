@@ -13,7 +13,7 @@ from inferometer.report.figures import Scale, scale_for
 from inferometer.stats import FloatArray
 
 _LOG_STEPS = ((1, 2, 5), (1, 3), (1,))  # within each power of ten, finest first
-MIN_LOG_TICKS, MAX_LOG_TICKS = 3, 7
+MIN_LOG_TICKS, MORE_LOG_TICKS = 3, 2  # the latter beside the steps that were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def axis(
     are steps too."""
     scale = scale_for(unit, max(abs(lo), abs(hi)))
     lo, hi = lo * scale.factor, hi * scale.factor
-    steps = _log_steps(lo, hi) if is_log else _even_steps(lo, hi, is_rounded, n_steps)
+    steps = _log_steps(lo, hi, n_steps) if is_log else _even_steps(lo, hi, is_rounded, n_steps)
     if is_rounded and not is_log:
         lo, hi = min(lo, steps[0]), max(hi, steps[-1])
     ticks = tuple((value / scale.factor, _text(value, steps)) for value in steps)
@@ -71,12 +71,12 @@ def _even_steps(lo: float, hi: float, is_rounded: bool, n_steps: int) -> list[fl
     return [k * step for k in range(int(first), int(last) + 1)]
 
 
-def _log_steps(lo: float, hi: float) -> list[float]:
+def _log_steps(lo: float, hi: float, n_steps: int) -> list[float]:
     powers = range(math.floor(math.log10(lo)), math.ceil(math.log10(hi)) + 1)
     for within in _LOG_STEPS:
         steps = [each * 10.0**power for power in powers for each in within]
         inside = [step for step in steps if lo <= step <= hi]
-        if len(inside) <= MAX_LOG_TICKS:
+        if len(inside) <= n_steps + MORE_LOG_TICKS:
             break
     return inside if len(inside) >= MIN_LOG_TICKS else _even_steps(lo, hi, is_rounded=False, n_steps=4)
 

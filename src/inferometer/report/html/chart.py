@@ -25,6 +25,8 @@ BAR_REM = 0.25
 FLAG_REM = 1.5  # the same with room for the bar of an interval
 N_SHADES = 8  # of cells
 MAX_ON_PHONE = 4  # words along an axis
+OPEN_LENGTH = 90.0  # of an interval that has no end
+LETTER_SHARE = 0.035  # of the width of a plot on a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,16 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """A word beside a mark. Of labels that would lie on each other on a phone the first stays."""
+
+    x: float
+    y: float
+    text: str
+    colour: str = "ink"
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """One plot. `shown`: what somebody who cannot see it is told. `has_x`: the words of the x axis are below it."""
 
@@ -59,6 +71,7 @@ class Panel:
     shown: str
     flags: tuple[Flag, ...] = ()
     ends: tuple[End, ...] = ()
+    labels: tuple[Label, ...] = ()
     height_rem: float = 11.0
     is_one_row: bool = False  # the words of all flags, which are short, side by side
     has_x: bool = True
@@ -68,10 +81,9 @@ def panel_element(panel: Panel, *, y_ch: int, end_ch: int) -> Element:
     """The panel as HTML. `y_ch`, `end_ch`: characters kept free left and right, equal where panels are stacked."""
     head_rem = FLAG_REM * (min(len(panel.flags), 1) if panel.is_one_row else len(panel.flags))
     grid = [_rule(y=float(at)) for at in _places(panel.y)]
-    grid += [_rule(x=float(at)) for at in _places(panel.x)]
     plot = h(
         "svg",
-        h("g", *grid, class_="grid"),
+        h("g", *grid, *rules(panel.x), class_="grid"),
         *panel.marks,
         viewBox=f"0 0 {SIZE} {SIZE}",
         preserveAspectRatio="none",
@@ -83,9 +95,9 @@ def panel_element(panel: Panel, *, y_ch: int, end_ch: int) -> Element:
         "div",
         h("p", panel.y.name, class_="axis-name") if panel.y.name else None,
         h("div", *_y_words(panel), class_="y-words", aria_hidden="true"),
-        h("div", plot, *_flag_words(panel), class_="plot"),
+        h("div", plot, *_flag_words(panel), *_label_words(panel), class_="plot"),
         h("div", *_end_words(panel), class_="end-words", aria_hidden="true"),
-        h("div", *_x_words(panel.x), class_="x-words", aria_hidden="true") if panel.has_x else None,
+        h("div", *x_words(panel.x), class_="x-words", aria_hidden="true") if panel.has_x else None,
         h("p", panel.x.name, class_="axis-name below") if panel.has_x else None,
         class_="panel",
         style=style,
@@ -108,7 +120,7 @@ def _y_words(panel: Panel) -> Iterable[Element]:
         yield h("span", text, style=f"bottom:{_percent(place)}")
 
 
-def _x_words(axis: Axis) -> Iterable[Element]:
+def x_words(axis: Axis) -> Iterable[Element]:
     """Every second one may go where there is no room, if there are many."""
     are_many = len(axis.ticks) > MAX_ON_PHONE
     for i, (place, (_, text)) in enumerate(zip(_places(axis), axis.ticks, strict=True)):
@@ -135,6 +147,21 @@ def _reach(x: Axis, flag: Flag, row: int) -> Iterable[Element]:
     yield h("span", class_=f"reach {flag.colour}{fades}", style=style)
 
 
+def _label_words(panel: Panel) -> Iterable[Element]:
+    """Above its mark, or below one that is close to the top."""
+    line = LINE_REM / panel.height_rem
+    taken: list[tuple[float, float, float]] = []
+    for label in panel.labels:
+        x, y = float(panel.x.at(label.x)), float(panel.y.at(label.y))
+        bottom = y + 0.4 * line if y < 1 - 1.4 * line else y - 1.4 * line
+        half = 0.5 * LETTER_SHARE * (len(label.text) + 1)
+        if any(abs(x - other) < half + width and abs(bottom - at) < line for other, at, width in taken):
+            continue
+        taken.append((x, bottom, half))
+        place = f"left:{_percent(x)};bottom:calc(var(--plot) * {bottom:.4f})"
+        yield h("span", label.text, class_=f"label {label.colour}", style=place, aria_hidden="true")
+
+
 def _end_words(panel: Panel) -> Iterable[Element]:
     """At their heights, pushed apart where they would lie on each other."""
     room = LINE_REM / panel.height_rem
@@ -151,6 +178,11 @@ def _end_words(panel: Panel) -> Iterable[Element]:
 
 
 # --- marks ---------------------------------------------------------------------------------------------------------
+
+
+def rules(x: Axis) -> list[Element]:
+    """A line upwards from each step of an axis."""
+    return [_rule(x=float(at)) for at in _places(x)]
 
 
 def _rule(x: float | None = None, y: float | None = None) -> Element:
@@ -193,6 +225,32 @@ def stretch(x: Axis, lo: float, hi: float, colour: str) -> Element:
     """Shading from one value to another over the whole height."""
     left, right = (SIZE * float(x.at(value)) for value in (lo, hi))
     return h("path", d=f"M{left:.1f} 0H{right:.1f}V{SIZE}H{left:.1f}Z", class_=f"stretch {colour}")
+
+
+def whiskers(
+    x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, lo: FloatArray, hi: FloatArray, colour: str, *, is_flat: bool
+) -> Element:
+    """The interval of each point, upright about its y, or with `is_flat` along the x axis about its x. Dashed and short
+    where it has no end."""
+    across, middle = (_ys(y, ys), _xs(x, xs)) if is_flat else (_xs(x, xs), _ys(y, ys))
+    strokes: dict[bool, list[str]] = {True: [], False: []}  # those with an end, and those without
+    for bounds, outward in ((lo, -OPEN_LENGTH), (hi, OPEN_LENGTH)):
+        has_end = np.isfinite(bounds)
+        ends = _xs(x, np.where(has_end, bounds, 0)) if is_flat else _ys(y, np.where(has_end, bounds, 0))
+        ends = np.where(has_end, ends, np.clip(middle + (outward if is_flat else -outward), 0, SIZE))
+        is_known = np.isfinite(xs) & np.isfinite(ys) & ~np.isnan(bounds)
+        for a, start, end, is_closed in zip(*(part[is_known] for part in (across, middle, ends, has_end)), strict=True):
+            d = f"M{start:.1f} {a:.1f}H{end:.1f}" if is_flat else f"M{a:.1f} {start:.1f}V{end:.1f}"
+            strokes[bool(is_closed)].append(d)
+    open_ = h("path", d="".join(strokes[False]), class_=f"line whisker dashed {colour}") if strokes[False] else None
+    return h("g", h("path", d="".join(strokes[True]), class_=f"line whisker {colour}"), open_)
+
+
+def points(x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, colour: str) -> Element:
+    """A mark for each that is known, of few."""
+    known = np.isfinite(xs) & np.isfinite(ys)
+    drawn = [h("path", d=f"M{a:.1f} {b:.1f}h0") for a, b in zip(_xs(x, xs[known]), _ys(y, ys[known]), strict=True)]
+    return h("g", *drawn, class_=f"points {colour}")
 
 
 def dots(x: Axis, y: Axis, xs: FloatArray, ys: FloatArray, colour: str) -> Element:

@@ -22,6 +22,9 @@ TITLES = {
 }
 
 
+_SIGNS = {"valid": "✓", "suspect": "?", "invalid": "✕"}
+
+
 def scale_for_metric(name: str, numbers: Sequence[Estimate | Missing]) -> Scale:
     """As in text: Little's law is a quotient near 1, not a share."""
     return PLAIN if name == "little_law_ratio" else scale_of(numbers)
@@ -47,6 +50,59 @@ def with_unit(number: Estimate | Missing, scale: Scale | None = None) -> str:
     if math.isinf(number.value):
         return f"among the failed requests {bracket}".strip()
     return f"{value}{scale.unit.replace('us', 'µs')} {bracket}".strip()
+
+
+def top(kind: str, name: str, told: Sequence[str]) -> list[Element]:
+    """What kind of page this is, of what, and what was asked."""
+    return [
+        h("p", f"inferometer, report of {kind}", class_="kind"),
+        h("h1", name),
+        h("p", "; ".join(told), class_="asked"),
+    ]
+
+
+def verdict_box(level: str, word: str, text: str) -> Element:
+    """The first thing that is read. `level`: of the three verdicts, or `plain` where none applies."""
+    sign = _SIGNS.get(level)
+    return h(
+        "p",
+        h("span", sign, class_="sign", aria_hidden="true") if sign else None,
+        h("strong", word),
+        " ",
+        text,
+        class_=f"verdict {level}",
+    )
+
+
+def tile(
+    title: str,
+    number: Estimate | Missing,
+    scale: Scale,
+    unit: str,
+    more: Sequence[tuple[str, str]] = (),
+    level: str = "valid",
+) -> Element:
+    """A number and its bracket, or why there is none; others of the same thing below it, each with its name."""
+    if isinstance(number, Missing):
+        return tile_of_text(title, "-", number.reason, "")
+    return tile_of_text(title, *value_and_bracket(number, scale), unit, more, level)
+
+
+def tile_of_text(
+    title: str, value: str, bracket: str, unit: str, more: Sequence[tuple[str, str]] = (), level: str = "valid"
+) -> Element:
+    """The same of what is written already."""
+    mark = h("span", level, class_=f"mark {level}") if level != "valid" else None
+    return h(
+        "div",
+        h("dt", title, mark),
+        h(
+            "dd",
+            h("span", h("span", value, class_="big"), " ", unit, class_="value"),
+            h("span", bracket, class_="bracket") if bracket else None,
+            *(h("span", h("b", name), " ", text, class_="more") for name, text in more),
+        ),
+    )
 
 
 def number_cell(number: Estimate | Missing | None, scale: Scale, *, has_bracket: bool = True) -> Cell:

@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A choice with real servers: each candidate is started, asked at every load, and stopped, turn after turn.
+
+    FOLDER/turns/01-2-NAME/points/w1-c4/   first round, second candidate, first workload: a run like any other
+    FOLDER/turns/01-2-NAME/engine.log      output of the engine, when it was started for this turn
+    FOLDER/choice.json                     what it came to so far, written after every turn
+
+Rule 1: who is next, who is dropped and when it is enough is `elimination.py`'s; here turns are taken and written down.
+Rule 2: in one round every candidate gets the same requests in the same order of loads; the next round has others.
+Rule 3: a candidate that cannot be started, or whose server ends, has failed; the others go on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inferometer import experiment
+from inferometer.analysis.candidate import Course, Entry
+from inferometer.analysis.choice import FILE, Choice, Fact, LeftOut, Workload
+from inferometer.analysis.comparable import Difference, differences
+from inferometer.analysis.conclude import Asked, conclude
+from inferometer.analysis.contest import Terms
+from inferometer.analysis.side import Member, Side
+from inferometer.analysis.turn import Point, Turn, points_of
+from inferometer.clock import Clock, utc_now
+from inferometer.config import Experiment, Warmup
+from inferometer.drive.progress import Observer
+from inferometer.errors import EngineError, InferometerError, RunError, UsageError
+from inferometer.experiment.answers import greedy_answers
+from inferometer.experiment.subject import Subject
+from inferometer.host.ask import ServerFacts
+from inferometer.metrics.slo_presets import Objective
+from inferometer.probes.elimination import Elimination
+from inferometer.probes.points import Quietly, Stopped, carried_out, why_stopped
+from inferometer.probes.results import write_result
+from inferometer.run_folder import Run
+from inferometer.units import NS_PER_S
+
+TURNS, POINTS = "turns", "points"
+N_ASKED_ROUNDS = 2  # in which greedy answers are taken: the first, and one more to see what differs by itself
+# What runs measured elsewhere may differ in from those here; lengths, load and limits of time they may not.
+_MAY_DIFFER = ("duration_s", "warmup_s", "n_warmup", "n_requests", "seed", "requests")
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A candidate with what measures it: `config` of one that is measured here, `members` of one that was elsewhere."""
+
+    entry: Entry
+    config: Experiment | None = None
+    members: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be chosen, and how. `facts_of`: what is known of an engine by its name, and the points of its ease."""
+
+    objective: Objective
+    workloads: tuple[Workload, ...]
+    kind: str
+    loads: tuple[float, ...]
+    window_s: float
+    warmup_s: float
+    budget_s: float
+    terms: Terms
+    again: str
+    out: str | None
+    facts_of: Callable[[str], tuple[tuple[Fact, ...], dict[str, float]]]
+    ignored: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def run(
+    contenders: Sequence[Contender], left_out: Sequence[LeftOut], order: Order, observer: Observer
+) -> tuple[Path, Choice, InferometerError | None]:
+    """Choose; the folder, what it came to, and what ended it early, if anything did.
+
+    Raises: UsageError if the folder cannot be made.
+    """
+    folder = Run.create(order.out, "choice").path
+    observer.say(f"folder    {folder}")
+    going = _Going(list(contenders), list(left_out), order, observer, folder)
+    stopped = going.go()
+    return folder, going.result(), stopped
+
+
+@dataclass(slots=True)
+class _Going:
+    """A choice on its way."""
+
+    contenders: list[Contender]
+    left_out: list[LeftOut]
+    order: Order
+    observer: Observer
+    folder: Path
+    entries: list[Entry] = field(init=False)
+    configs: dict[int, Experiment] = field(init=False)  # of those that are measured here
+    contest: Elimination = field(init=False)
+    first: dict[int, Member] = field(default_factory=dict)  # the first run of each, to see whether they are comparable
+    host: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    stopped: str = ""
+    created: str = field(default_factory=lambda: utc_now().isoformat(timespec="seconds"))
+
+    def __post_init__(self) -> None:
+        self.entries = [contender.entry for contender in self.contenders]
+        self.configs = {k: one.config for k, one in enumerate(self.contenders) if one.config is not None}
+        self.contest = Elimination(
+            self.order.terms,
+            list(self.configs),
+            self._take,
+            self.order.budget_s,
+            np.random.default_rng(self.order.seed),
+            after_turn=self._write,
+        )
+
+    def go(self) -> InferometerError | None:
+        cause = carried_out(self._work)
+        if cause is not None:
+            self.stopped = str(cause)
+        self._write()
+        return cause
+
+    def _work(self) -> None:
+        for k, contender in enumerate(self.contenders):
+            if k not in self.configs:
+                self.contest.turns += self._turns_of(k, contender.members)
+        self._refuse_unlike()
+        if self.configs:
+            self.contest.run()
+
+    # --- a turn ----------------------------------------------------------------------------------------------------
+
+    def _take(self, k: int, number: int) -> Turn:
+        name = self.entries[k].name
+        folder = self.folder / TURNS / f"{number:02}-{k + 1}-{_slug(name)}"
+        clock = Clock()
+        t_start_ns = clock.now_ns()
+        points: list[Point] = []
+        turn = Turn(k, number, ())
+        try:
+            turn = self._measured(k, number, folder, points)
+        except (EngineError, UsageError) as error:
+            turn = replace(turn, points=tuple(points), failed=str(error))
+        self._refuse_unlike()
+        turn = replace(turn, seconds=(clock.now_ns() - t_start_ns) / NS_PER_S)
+        self.observer.say(f"round {number:<3} {name}: {_told(turn, self.order)}")
+        return turn
+
+    def _measured(self, k: int, number: int, folder: Path, points: list[Point]) -> Turn:
+        """`points`: filled as they come, for who has to do with what there is. Raises: EngineError, UsageError."""
+        config = self.configs[k]
+        folder.mkdir(parents=True)
+        greatest = self._loaded(config, self._longest(config), max(self.order.loads))
+        quiet = Quietly(self.observer)
+        with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, quiet) as subject:
+            facts = experiment.facts_of(subject, config)
+            answers = greedy_answers(facts, config) if number <= N_ASKED_ROUNDS else ()
+            memory_bytes: float | None = None
+            for cell in self._cells(number):
+                run_ = self._run(subject, facts, config, cell, number, folder)
+                points += self._points_of(k, run_, cell)
+                memory_bytes = run_.manifest()["engine"].get("peak_memory_bytes") or memory_bytes
+            start_s = subject.server.ready_s if subject.server is not None else None
+            return Turn(k, number, tuple(points), start_s, memory_bytes, answers=answers)
+
+    def _cells(self, number: int) -> list[tuple[int, float]]:
+        """Workload and load, in an order that is the same for all candidates of a round."""
+        cells = [(i, load) for i in range(len(self.order.workloads)) for load in self.order.loads]
+        shuffled = np.random.default_rng((self.order.seed, number)).permutation(len(cells))
+        return [cells[i] for i in shuffled]
+
+    def _run(
+        self,
+        subject: Subject,
+        facts: ServerFacts,
+        config: Experiment,
+        cell: tuple[int, float],
+        number: int,
+        folder: Path,
+    ) -> Run:
+        """Raises: EngineError if the server is gone; Stopped if the user, or this machine, ended the run."""
+        i, load = cell
+        workload, order = self.order.workloads[i], self.order
+        name = f"w{i + 1}-{'r' if order.kind == 'rate' else 'c'}{load:g}"
+        config = replace(
+            self._loaded(config, workload, load),
+            for_s=order.window_s,
+            warmup=Warmup(duration_s=order.warmup_s),
+            draw=number * len(order.workloads) * len(order.loads) + i * len(order.loads) + order.loads.index(load),
+            out=str(folder / POINTS / name),
+        )
+        try:
+            run_ = experiment.run_against(subject, config, Quietly(self.observer), facts=facts)
+        except RunError as error:
+            raise Stopped(error) from error
+        server = subject.server
+        cause = why_stopped(run_, is_dead=server is not None and not server.is_running)
+        if isinstance(cause, EngineError):
+            raise EngineError(f"its server ended at {load:g} {self._unit()}", cause.remedy)
+        if cause is not None:
+            raise Stopped(cause)
+        return run_
+
+    def _loaded(self, config: Experiment, workload: Workload, load: float) -> Experiment:
+        is_rate = self.order.kind == "rate"
+        return replace(
+            config,
+            rate=load if is_rate else None,
+            concurrency=None if is_rate else int(load),
+            input_tokens=workload.input_tokens,
+            output_tokens=workload.output_tokens,
+            shared_prefix=workload.shared_prefix,
+            requests=None,
+            repeats=1,
+        )
+
+    def _longest(self, config: Experiment) -> Workload:
+        """Whose requests need the most context."""
+
+        def length(workload: Workload) -> float:
+            shape = experiment.shape_of(self._loaded(config, workload, max(self.order.loads)))
+            return shape.inputs.mean + shape.outputs.mean
+
+        return max(self.order.workloads, key=length)
+
+    def _unit(self) -> str:
+        return "requests/s" if self.order.kind == "rate" else "in flight"
+
+    # --- what runs say ---------------------------------------------------------------------------------------------
+
+    def _points_of(self, k: int, run_: Run, cell: tuple[int, float]) -> list[Point]:
+        trace = run_.trace()
+        folder = str(run_.path.relative_to(self.folder))
+        member = Member.of(folder, trace)
+        self._learn(k, member)
+        limits = self.order.objective.limits
+        found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=folder)
+        return [self._kept(point) for point in found]
+
+    def _kept(self, point: Point) -> Point:
+        """A run in which the client was late counts for nothing, unless that is to be ignored."""
+        return replace(point, is_spoiled=point.is_spoiled and "validity" not in self.order.ignored)
+
+    def _learn(self, k: int, member: Member) -> None:
+        """Who it turned out to be, once it has answered."""
+        if k in self.first:
+            return
+        self.first[k] = member
+        engine = member.summary.engine
+        facts, points = self.order.facts_of(str(engine.get("name") or ""))
+        entry = self.entries[k]
+        self.entries[k] = replace(
+            entry,
+            engine=str(engine.get("title") or engine.get("name") or ""),
+            version=str(engine.get("version") or ""),
+            model=str(engine.get("model") or ""),
+            settings={name: str(value) for name, value in (engine.get("settings") or {}).items()},
+            facts=entry.facts or facts,
+            points=entry.points or points,
+        )
+        self.host = self.host or dict(member.summary.host)
+        self.versions = self.versions or dict(member.summary.versions)
+
+    def _turns_of(self, k: int, members: Sequence[Member]) -> list[Turn]:
+        """Of runs measured elsewhere: each trial is a turn of its own, with a round that nobody else has."""
+        turns: list[Turn] = []
+        for member in members:
+            trace = Run.open(member.path).trace()
+            cell = cell_of(member, self.order)
+            if cell is None:
+                continue
+            self._learn(k, member)
+            engine = member.summary.engine
+            limits = self.order.objective.limits
+            found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=member.path)
+            for point in found:
+                point = self._kept(point)
+                turns.append(
+                    Turn(k, -len(turns), (point,), engine.get("ready_s"), engine.get("peak_memory_bytes"), 0.0)
+                )
+        return turns
+
+    # --- what it comes to ------------------------------------------------------------------------------------------
+
+    def result(self) -> Choice:
+        contest, order = self.contest, self.order
+        course = Course(
+            contest.turns,
+            contest.candidates,
+            contest.dropped,
+            contest.n_rounds,
+            contest.spent_s,
+            contest.round_s(),
+            self.stopped or contest.stopped,
+        )
+        asked = Asked(
+            order.workloads,
+            order.kind,
+            order.objective.limits.text,
+            order.objective.preset,
+            order.objective.source,
+            order.window_s,
+            order.warmup_s,
+            order.budget_s,
+            order.again,
+            self.created,
+        )
+        return conclude(
+            self.entries,
+            self.left_out,
+            order.terms,
+            asked,
+            course,
+            host=self.host,
+            versions=self.versions,
+            notes=self._notes(),
+        )
+
+    def _notes(self) -> list[str]:
+        """What stands between these numbers and the truth."""
+        notes = self._unlike_here()
+        points = [point for turn in self.contest.turns for point in turn.points]
+        bad = [point for point in points if point.reasons]
+        if bad:
+            codes = ", ".join(dict.fromkeys(code for point in bad for code in point.reasons))
+            notes.append(
+                f"{len(bad)} of {len(points)} runs are invalid: {codes}; those in which the client was late count for "
+                "nothing: choose on a quieter machine"
+            )
+        if any(entry.kind == "running" for entry in self.entries):
+            notes.append(
+                "what runs already was not started anew: what differs from start to start is in no figure of it"
+            )
+        if any(entry.kind == "elsewhere" for entry in self.entries):
+            notes.append(
+                "what was measured elsewhere was not measured in turns with the others: machine and day are part of "
+                "its ratio"
+            )
+        return notes
+
+    def _unlike_here(self) -> list[str]:
+        """Of candidates measured here: their figures stand, and who reads them is told."""
+        live = sorted(self.first.keys() & self.configs.keys())
+        notes = []
+        for k in live[1:]:
+            found = unlike(self.first[live[0]], self.first[k], self.order.ignored)
+            names = f"{self.entries[live[0]].name} and {self.entries[k].name}"
+            notes += [f"{names} are not alike: {each.kind}: {each.text}" for each in found]
+        return notes
+
+    def _refuse_unlike(self) -> None:
+        """Of those measured elsewhere: whoever cannot be compared with the first is out, and says why."""
+        contest, live = self.contest, sorted(self.first.keys() & self.configs.keys())
+        reference = next(iter([*live, *sorted(self.first)]), None)
+        for k in [k for k in self.first if k not in self.configs and k != reference]:
+            found = [] if reference is None else unlike(self.first[reference], self.first[k], self.order.ignored)
+            if found and not any(turn.failed for turn in contest.turns if turn.candidate == k):
+                told = "; ".join(f"{each.kind}: {each.text}" for each in found)
+                name = self.entries[reference or 0].name
+                contest.turns = [turn for turn in contest.turns if turn.candidate != k]
+                contest.turns.append(Turn(k, 0, (), failed=f"it cannot be compared with {name}: {told}"))
+
+    def _write(self) -> None:
+        write_result(self.folder / FILE, self.result())
+
+
+def cell_of(member: Member, order: Order) -> tuple[int, float] | None:
+    """Which workload and load of a choice a run was, None if it was none of them."""
+    plan = member.summary.plan
+    mode, name = ("open", "rate_per_s") if order.kind == "rate" else ("closed", "concurrency")
+    load = plan.get(name)
+    if plan.get("mode") != mode or load is None or float(load) not in order.loads:
+        return None
+    told = (plan.get("input_tokens"), plan.get("output_tokens"), plan.get("shared_prefix") or 0)
+    for i, workload in enumerate(order.workloads):
+        if told == (workload.input_tokens, workload.output_tokens, workload.shared_prefix):
+            return i, float(load)
+    return None
+
+
+def unlike(a: Member, b: Member, ignored: Sequence[str]) -> list[Difference]:
+    """What differs between two that should not: model, lengths as they came out, definitions, what was asked."""
+    found = differences([Side("A", (a,)), Side("B", (b,))])
+    kinds = [kind for kind in ("model", "lengths", "definitions", "plan") if kind not in ignored]
+    return [each for each in found if each.kind in kinds and each.text.split(" ")[0] not in _MAY_DIFFER]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "candidate"
+
+
+def _told(turn: Turn, order: Order) -> str:
+    if turn.failed:
+        return f"failed: {turn.failed}"
+    of = "requests/s" if order.kind == "rate" else "in flight"
+    usable = [point for point in turn.points if not point.is_spoiled]
+    if len(usable) < len(turn.points):
+        codes = ", ".join(dict.fromkeys(code for point in turn.points if point.is_spoiled for code in point.reasons))
+        return f"{len(turn.points) - len(usable)} of {len(turn.points)} runs cannot be used: {codes}"
+    within = [point for point in usable if point.workload == 0 and point.held[1.0].share >= order.terms.attainment]
+    if not within:
+        return "no load within the limits"
+    best = max(within, key=lambda point: point.held[1.0].goodput_per_s)
+    return f"{best.held[1.0].goodput_per_s:.3g} requests/s within the limits, at {best.load:g} {of}"

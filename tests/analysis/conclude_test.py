@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a choice comes to: the verdict, the state of each candidate, the flips, and the paragraph that says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from tests.analysis.turns import point, terms, turns
+
+from inferometer.analysis.alike import alike_share, same_share
+from inferometer.analysis.candidate import Course, Entry
+from inferometer.analysis.choice import Choice, LeftOut, Workload
+from inferometer.analysis.conclude import Asked, conclude
+from inferometer.analysis.turn import Turn
+
+ASKED = Asked(
+    (Workload("default", "128", "uniform:32-64", 0, ""), Workload("long", "1024", "64", 0, "")),
+    "concurrency",
+    "ttft<500ms",
+    "",
+    "",
+    8.0,
+    2.0,
+    600.0,
+    "inferometer choose a b",
+    "2026-11-30T10:00:00+00:00",
+)
+
+
+def chosen(all_turns, n, *, loads=(4.0,), dropped=None, left_out=(), stopped="everything is settled", **changes):
+    entries = changes.pop("entries", [Entry(name, "started", name) for name in "abcdef"[:n]])
+    live = sorted({turn.candidate for turn in all_turns if turn.round > 0})
+    n_rounds = max((turn.round for turn in all_turns), default=0)
+    course = Course(all_turns, live, dropped or {}, n_rounds, 10.0 * len(all_turns), 10.0 * len(live), stopped)
+    found = conclude(entries, left_out, terms(n, loads=loads, **changes), ASKED, course, host={}, versions={})
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Choice) == found
+    return found
+
+
+def states(found):
+    return {one.name: one.state for one in found.candidates}
+
+
+def test_a_winner():
+    found = chosen(turns(0, {4.0: 10.0}, 6) + turns(1, {4.0: 7.0}, 6) + turns(2, {4.0: 5.0}, 3), 3, dropped={2: 3})
+    assert (found.verdict, found.preferred) == ("prefer", "a")
+    assert states(found) == {"a": "preferred", "b": "worse", "c": "worse"}
+    assert found.answer.startswith("Prefer a: ")
+    assert "1.43 times [" in found.answer
+    assert "as much as b, and more than that ahead of one other" in found.answer
+    assert "No other was ahead within half the limits, within twice the limits." in found.answer
+    assert found.answer.endswith("To repeat: inferometer choose a b")
+    assert found.candidates[2].dropped_after == 3
+
+
+def test_a_tie_is_no_choice():
+    found = chosen(turns(0, {4.0: 10.0}, 8) + turns(1, {4.0: 10.0}, 8), 2)
+    assert found.verdict == "same"
+    assert found.answer.startswith("Nothing separates ")
+    assert "they are the same within 5 %" in found.answer
+    assert set(states(found).values()) == {"preferred", "same"}
+
+
+def test_too_little_is_told_with_how_much_more_it_takes():
+    found = chosen(turns(0, {4.0: 10.0}, 3) + turns(1, {4.0: 9.7}, 3), 2, stopped="the budget is spent")
+    assert found.verdict == "cannot tell"
+    (other,) = (one for one in found.candidates if one.state == "open")
+    assert other.more_rounds > 3
+    assert found.more_s == pytest.approx((other.more_rounds - 3) * 20.0)
+    assert "would settle it in 9 of 10 cases" in found.answer
+
+
+def test_two_rounds_have_no_interval():
+    found = chosen(turns(0, {4.0: 10.0}, 2) + turns(1, {4.0: 5.0}, 2), 2)
+    assert found.verdict == "cannot tell"
+    assert "2 times [no interval yet]" in found.answer
+    assert "An interval needs 3 rounds" in found.answer
+
+
+def test_none_that_keeps_the_limits():
+    found = chosen([Turn(0, 1, (point(5.0, share=0.8),)), Turn(1, 1, (point(9.0, share=0.3),))], 2)
+    assert (found.verdict, found.preferred) == ("none", "")
+    assert "None keeps ttft<500ms for 95 % of the requests at 4 in flight; the nearest is a with 80 %" in found.answer
+    assert states(found) == {"a": "misses", "b": "misses"}
+
+
+def test_nothing_at_all():
+    assert chosen([], 0).answer.startswith("None: no candidate could be tried.")
+
+
+def test_who_failed_says_why_and_is_never_preferred():
+    found = chosen([*turns(0, {4.0: 5.0}, 4), replace(turns(1, {4.0: 50.0}, 1)[0], failed="its server ended")], 2)
+    assert found.preferred == "a"
+    assert states(found)["b"] != "preferred"
+
+
+def test_who_never_started_failed():
+    found = chosen([*turns(0, {4.0: 5.0}, 4), Turn(1, 1, (), failed="it did not start")], 2)
+    assert states(found)["b"] == "failed"
+    assert "b failed: it did not start." in found.answer
+
+
+def test_a_flip_is_told_with_its_place():
+    two = turns(0, {1.0: 2.0, 4.0: 10.0}, 8) + turns(1, {1.0: 2.6, 4.0: 7.0}, 8)
+    found = chosen(two, 2, loads=(1.0, 4.0))
+    assert [place.title for place in found.places if place.flips_to] == ["at 1 in flight"]
+    assert "The answer flips at 1 in flight, where b is 1.30 times [" in found.answer
+
+
+def test_what_was_not_tried_is_told():
+    out = [LeftOut("vllm", "it is not installed", "install it")]
+    found = chosen(turns(0, {4.0: 10.0}, 4), 1, left_out=out)
+    assert "it was the only one to try" in found.answer
+    assert "Not tried: vllm (it is not installed)." in found.answer
+
+
+def test_a_price_is_per_thousand_requests():
+    entries = [Entry("a", "started", "a", price_per_h=3.6), Entry("b", "started", "b", price_per_h=36.0)]
+    found = chosen(turns(0, {4.0: 10.0}, 5) + turns(1, {4.0: 20.0}, 5), 2, entries=entries, divisors=(3.6, 36.0))
+    assert found.preferred == "a"
+    assert found.figure == "goodput per price"
+    assert found.candidates[0].cost.value == pytest.approx(0.1, rel=0.05)
+    assert found.candidates[0].cost.lo < 0.1 < found.candidates[0].cost.hi
+
+
+def test_a_score_can_be_reckoned_again_from_its_parts():
+    weights = {"throughput": 0.75, "start": 0.25}
+    slow = turns(1, {4.0: 12.0}, 6, start_s=40.0)
+    found = chosen(turns(0, {4.0: 10.0}, 6) + slow, 2, weights=weights)
+    assert found.preferred == "a"
+    for one in found.candidates:
+        product = 1.0
+        for part in one.parts:
+            product *= part.share**part.weight
+        assert one.score == pytest.approx(product)
+    assert found.candidates[1].parts[1].share == pytest.approx(2 / 40)
+
+
+def test_answers_are_held_against_the_preferred_one_and_against_themselves():
+    a = [replace(turn, answers=("one two", "three")) for turn in turns(0, {4.0: 10.0}, 4)]
+    b = [replace(turn, answers=("one too", "three")) for turn in turns(1, {4.0: 5.0}, 4)]
+    found = chosen(a + b, 2)
+    assert found.candidates[0].answers.same == 1.0
+    assert found.candidates[1].answers.same == 0.5
+    assert found.candidates[1].answers.alike == pytest.approx((5 / 7 + 1) / 2)
+    assert found.candidates[1].answers.own == 1.0
+
+
+def test_agreement_of_texts():
+    assert same_share(["a", "b"], ["a", "c"]) == 0.5
+    assert alike_share(["abcd"], ["abXd"]) == 0.5
+    assert alike_share(["", "x"], ["", "x"]) == 1.0
+    assert alike_share([""], ["x"]) == 0.0
