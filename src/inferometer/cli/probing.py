@@ -219,7 +219,9 @@ LIMITS = Kind(token_limits.FILE, LimitsExamination, token_limits.SCHEMA, limits_
 ACCURACY = Kind(accuracies.FILE, AccuracyExamination, accuracies.SCHEMA, accuracy_text.render, examination_exit_code)
 SCALE = Kind(scaling.FILE, ScaleExamination, scaling.SCHEMA, scale_text.render, examination_exit_code)
 EXAMINATIONS = (LATENCY, COST, MEMORY, LIMITS, ACCURACY, SCALE)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, CHOICE, EXPLANATION, *EXAMINATIONS)}  # a folder is known by its file
+KINDS = {
+    kind.file: kind for kind in (SWEEP, LIMIT, CHOICE, EXPLANATION, *EXAMINATIONS)
+}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:
