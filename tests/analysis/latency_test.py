@@ -70,7 +70,14 @@ def test_one_load_alone_knows_nothing_of_sequences_together():
     assert fit.told.held_out.value is None
 
 
-@pytest.mark.parametrize("tells", ["queue and prefill", "prefill", "nothing"])
+TELLS = [
+    "queue and prefill",
+    pytest.param("prefill", marks=pytest.mark.slow),
+    pytest.param("nothing", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("tells", TELLS)
 def test_parts_add_up_to_what_was_measured(tells):
     for load in examined(tells=tells).loads:
         for split in (load.ttft, load.tpot):
@@ -79,6 +86,7 @@ def test_parts_add_up_to_what_was_measured(tells):
             assert abs(split.residual.value) < 0.06 * split.measured.value
 
 
+@pytest.mark.slow
 def test_how_a_part_was_had_follows_what_the_server_tells():
     hows = {
         tells: [part(examined(tells=tells).load(in_flight(N)).ttft, name).how for name in ("queue", "prefill")]
@@ -101,7 +109,7 @@ def test_parts_are_those_of_the_law():
     assert part(busy.tpot, "interference").figure.value > 0.1 * busy.tpot.measured.value
 
 
-@pytest.mark.parametrize("tells", ["queue and prefill", "prefill", "nothing"])
+@pytest.mark.parametrize("tells", TELLS)
 def test_a_healthy_engine_is_left_alone(tells):
     found = examined(tells=tells)
     assert found.row.findings == []
@@ -109,6 +117,7 @@ def test_a_healthy_engine_is_left_alone(tells):
     assert found.row.bound.value < found.row.figure.value
 
 
+@pytest.mark.slow
 def test_prompts_that_hold_up_others_are_found_and_named():
     found = examined("prefill-alone")
     (finding,) = found.row.findings
@@ -119,6 +128,7 @@ def test_prompts_that_hold_up_others_are_found_and_named():
     assert finding.figure.lo > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tells", ["queue and prefill", "prefill"])
 def test_requests_that_the_server_does_not_hear_are_found(tells):
     found = examined("few-threads", tells=tells)
@@ -128,6 +138,7 @@ def test_requests_that_the_server_does_not_hear_are_found(tells):
     assert found.resource == "threads"
 
 
+@pytest.mark.slow
 def test_a_queue_is_no_lack_of_threads():
     found = examined(slots=2)
     (finding,) = found.row.findings
@@ -136,6 +147,7 @@ def test_a_queue_is_no_lack_of_threads():
     assert "2 at a time" in finding.cause
 
 
+@pytest.mark.slow
 def test_a_machine_that_becomes_slower_is_found_with_its_instant():
     # Three runs alone of 2 s after 1 s of warm-up, and the load that lasts: 20 s into the examination.
     found = examined("throttles", after_s=20.0, long_s=20.0)

@@ -116,7 +116,7 @@ def _waiting(load: LoadRow, alone: LoadRow | None, ttft: Split, relief: Relief) 
             figure = waiting.idle_wait
             idle = format_duration(figure.value or 0.0)
             sign = f"its own clock: a request waits {idle} while one of its {waiting.n_slots} slots is free"
-    elif queue.share >= MIN_SHARE and (waiting.queued.value or 0.0) >= MIN_UNSEEN:
+    elif _is_queued(ttft, waiting):
         cause = (
             f"the server works on {_count(waiting.running)} at a time, and {_count(waiting.queued)} wait in its queue"
         )
@@ -127,6 +127,14 @@ def _waiting(load: LoadRow, alone: LoadRow | None, ttft: Split, relief: Relief) 
     claim = f"{load.name}: a request waits {format_duration(wait_s)} {where}, {share} of its time to first token"
     expected = f"first tokens up to {format_duration(wait_s)} sooner"
     yield _finding(code, claim, cause, sign, figure, remedy=_helped(relief, code, expected))
+
+
+def _is_queued(ttft: Split, waiting: Waiting) -> bool:
+    """Longer than for an iteration under way, which takes about as long as its own prompt does; and others are seen to
+    wait as well."""
+    queue = ttft.part("queue")
+    is_long = queue.share >= MIN_SHARE and (queue.figure.value or 0.0) > ttft.seconds("prefill", "first decode")
+    return is_long and (waiting.queued.lo or 0.0) >= MIN_UNSEEN
 
 
 def _count(number: Number) -> str:

@@ -4,11 +4,23 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from inferometer.cli import flags
 from inferometer.cli.options import Format, FormatOption
+
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency",
+        metavar="N",
+        help="Requests in flight that are explained. Default: slots that the server tells, at most 16; else 8.",
+        rich_help_panel=flags.LOAD,
+        show_default=False,
+    ),
+]
 
 
 def latency(
@@ -19,7 +31,7 @@ def latency(
     set_: flags.Set = None,
     revision: flags.Revision = None,
     api: flags.Api = None,
-    concurrency: flags.Concurrency = None,
+    concurrency: Concurrency = None,
     budget: flags.Budget = None,
     input_tokens: flags.InputTokens = None,
     output_tokens: flags.OutputTokens = None,
