@@ -41,12 +41,8 @@ app.command(ALL, short_help="All six on one screen, worst first.")(explain_targe
 app.command("latency", short_help="What TTFT and TPOT are made of, and what binds them.")(explain_latency.latency)
 app.command("cost", short_help="FLOPs, bytes and money of a token, bound and measured.")(explain_cost.cost)
 app.command("memory", short_help="How many sequences fit, predicted and measured.")(explain_memory.memory)
-app.command("limits", short_help="The real context, what happens beyond it, and the useful length.")(
-    explain_limits.limits
-)
-app.command("accuracy", short_help="Are answers right, the same under load, and made of the text?")(
-    explain_accuracy.accuracy
-)
+app.command("limits", short_help="The real context, and the length that answers stay right.")(explain_limits.limits)
+app.command("accuracy", short_help="Are answers right, and the same under load?")(explain_accuracy.accuracy)
 app.command("scale", short_help="What more at a time brings, and what too many do.")(explain_scale.scale)
 
 
