@@ -154,17 +154,16 @@ def main() -> None:
     wanted = [name for name in options.cases.split(",") if name]
     jobs = [
         (case, seed)
-        for cases, n_seeds in ((PLANTED, options.seeds), (HEALTHY, options.healthy_seeds))
-        for case in cases
-        for seed in range(n_seeds)
-        if not wanted or case.name in wanted
+        for seed in range(max(options.seeds, options.healthy_seeds))
+        for case in (*PLANTED, *HEALTHY)
+        if seed < (options.seeds if case.defect else options.healthy_seeds) and (not wanted or case.name in wanted)
     ]
     seen = []
     with ProcessPoolExecutor(options.jobs) as pool:
         for one in pool.map(examined, *zip(*jobs, strict=True)):
             seen.append(one)
-            if not one.is_right:
-                print(f"{one.case.name} seed {one.seed}: {one}", file=sys.stderr, flush=True)
+            told = "right" if one.is_right else f"not right: {one}"
+            print(f"{one.case.name} seed {one.seed}: {told}", file=sys.stderr, flush=True)
     print("\n".join(table([one for one in seen if one.case.defect])))
     print()
     print("\n".join(table([one for one in seen if not one.case.defect])))

@@ -127,6 +127,15 @@ def test_preemptions_are_named_where_the_server_counts_them():
     assert found.shown_by == "its counter of preemptions"
 
 
+def test_an_engine_that_became_slower_meanwhile_is_charged_with_nothing_else():
+    points = [point(load, usl(load, 10, 0.05, 0.0)) for load in LOADS]
+    surge = overload(word="collapses", kept=number(0.5, "ratio"))
+    plateau, load = scale.plateau_of(points)
+    fields = (points, None, scale.speedup_of(points, plateau), plateau, load, None, surge, None)
+    assert [f.code for f in findings_of(*fields, drift=number(0.5, "ratio"))] == ["slower_than_before"]
+    assert [f.code for f in findings_of(*fields, drift=number(0.95, "ratio"))] == ["collapses"]
+
+
 @pytest.mark.parametrize(("ttft", "n"), [(0.3, 0), (0.97, 1)])
 def test_a_cache_that_brings_nothing_is_worth_knowing(ttft, n):
     points = [point(load, usl(load, 10, 0.05, 0.0)) for load in LOADS]

@@ -80,7 +80,7 @@ def test_memory_says_what_is_wrong_first_and_keeps_to_the_width():
     assert "put back  119 in 200 requests; 11 waiting at the most" in text
     assert "3.9 [2.1, 7.4] times the tokens per second with 16 in flight" in text
     assert "(cache_too_small)" in text
-    assert "--set max_concurrency=5" in text
+    assert "max_concurrency=5" in text
     assert max(map(len, lines)) <= 100
 
 

@@ -15,7 +15,7 @@ from inferometer.analysis.hallucination import Hallucination
 from inferometer.analysis.number import Number
 from inferometer.stats.paired import mcnemar
 
-SURE, SURER = 0.05, 0.01  # p below which a loss, and a mere difference, count
+SURE, SURER = 0.05, 0.01  # p below which a loss against another counts, and whatever load is blamed for
 LEAST_CHANGED, LEAST_CHANGED_RATIO = 5, 0.02  # answers that change when asked twice alone; fewer are let pass
 LEAST_UNDERSTOOD = 0.5  # of the answers that have to be read, right; below, the rest cannot be judged
 INVENTED = Bound(
@@ -63,7 +63,7 @@ def _changed_by_load(seen: Evidence) -> Finding | None:
     if load is None or again is None:
         return None
     is_beyond = seen.n_load_only > seen.n_again_only and mcnemar(seen.n_load_only, seen.n_again_only) < SURER
-    is_less_right = load.n_lost > load.n_won and load.p < SURE
+    is_less_right = load.n_lost > load.n_won and load.p < SURER
     if not is_beyond and not (is_less_right and load.n_lost - load.n_won > again.n_lost):
         return None
     level: Level = "wrong" if is_less_right else "fair" if _are_ties(seen.under_load) else "bad"

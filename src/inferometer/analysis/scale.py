@@ -59,6 +59,7 @@ class Context(msgspec.Struct, frozen=True):
 class ScaleExamination(msgspec.Struct, frozen=True):
     """`plateau`: most requests per second, reached with `plateau_load` in flight; `speedup`: that over one alone.
     `running`: most requests that the server said it was serving at once. `law` is None where `no_law` says why.
+    `drift`: throughput of one alone after the surge over that before all of it.
     `ended`: why no higher load was tried; `stopped`: why the examination ended early, "": it did not."""
 
     row: Row
@@ -79,6 +80,7 @@ class ScaleExamination(msgspec.Struct, frozen=True):
     plan: dict[str, Any]
     host: dict[str, Any]
     versions: dict[str, Any]
+    drift: Number | None = None
     stopped: str = ""
     schema: str = SCHEMA
 

@@ -18,6 +18,7 @@ LEAST_LOST = 0.10  # of throughput beyond its peak
 LEAST_SPEEDUP = 1.5  # an engine that batches at all brings more
 MOST_RECOVERY = 2.0  # times what working off the queue must take
 MOST_UNFAIR = 2.0  # times what the queue ahead of a request explains
+LEAST_DRIFT = 0.9  # of the throughput of one alone
 LEAST_REUSE = 0.9  # of the time to first token: a cache that saves less than a tenth of a prompt known by nine tenths
 _OURS = "own choice"
 
@@ -33,9 +34,13 @@ def findings_of(
     prefix: Prefix | None,
     *,
     sheds: bool = False,
+    drift: Number | None = None,
 ) -> list[Finding]:
     """All of them, in the order of a growing load. `sheds`: what fails at the last load is turned away in words that a
-    client understands."""
+    client understands. `drift`: of one request alone, the end over the beginning; an engine that was another one in
+    the end tells nothing by what came later than what."""
+    if drift is not None and drift.hi is not None and drift.hi < LEAST_DRIFT:
+        return [*_failures(points, sheds=sheds), *_drifted(drift)]
     found = [*_failures(points, sheds=sheds), *_alone(points, speedup, running)]
     if not found:
         found += [*_falls(points, law, plateau, plateau_load), *_slots(points, plateau_load, running)]
@@ -49,6 +54,21 @@ def _finding(code: str, level: Level, claim: str, cause: str, shown_by: str, fig
 
 
 # --- a growing load ------------------------------------------------------------------------------------------------
+
+
+def _drifted(drift: Number) -> Iterator[Finding]:
+    yield _finding(
+        "slower_than_before",
+        "fair",
+        f"one request alone gets {_share(drift)} of the throughput that it had at the beginning",
+        "the machine or the engine became slower meanwhile: what more load does cannot be told from that",
+        "the first load, measured again after the surge",
+        drift,
+        bound=Bound(LEAST_DRIFT, "ratio", "of its speed that an engine should still have", _OURS),
+        remedy=Remedy(
+            "find what slows it down first: explain latency", expected="a curve whose points belong together"
+        ),
+    )
 
 
 def _failures(points: Sequence[Point], *, sheds: bool) -> Iterator[Finding]:

@@ -91,7 +91,7 @@ def cost(
 ) -> int:
     """Returns the exit code. Raises: UsageError, EngineError, RunError."""
     config = probing.resolve(given, None)
-    budget_s = examining.budget_of(budget, costs.BUDGET_S)
+    budget_s = examining.budget_of(budget, costs.BUDGET_S if slo is None else costs.SEARCH_BUDGET_S)
     if price is None and (slo is not None or api_price is not None):
         raise UsageError(f"{'--slo' if slo else '--api-price'} is about a price", "give one: --price 2.5/h")
     wish = costs.CostWish(

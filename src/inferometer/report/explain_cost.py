@@ -6,7 +6,7 @@ Rule: nothing is computed here; what a line needs is in the `CostExamination`.
 
 from __future__ import annotations
 
-from inferometer.analysis.cost import Ceiling, CostExamination, Phase, Priced
+from inferometer.analysis.cost import CostExamination, Phase, Priced
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PERCENT, UNKNOWN, Scale, figure_text, scale_of
 from inferometer.report.findings import INDENT, lines_of, not_measured
@@ -73,27 +73,26 @@ def _rate(number: Number, per: float, unit: str) -> str:
 
 
 def _table(found: CostExamination) -> list[str]:
-    """Phase by phase: time, and shares of each ceiling."""
+    """Phase by phase: time and work, then shares of each ceiling."""
     if not found.phases:
         return []
-    heads = ["", "together", "time", "FLOP", "reads"]
-    heads += [f"{what} of {each.kind}" for each in found.ceilings for what in ("MFU", "MBU")]
-    rows = [heads, *(_row(phase, found.ceilings) for phase in found.phases)]
-    return columns(rows, "<" + ">" * (len(heads) - 1))
+    rows = [["", *(phase.name for phase in found.phases)]]
+    rows.append(["sequences together", *(f"{phase.batch:.3g}" for phase in found.phases)])
+    rows.append(["time of a token or step", *(_time(phase) for phase in found.phases)])
+    rows.append(
+        ["FLOP", *(f"{format_number(phase.flops / 1e9)} G" if phase.flops else UNKNOWN for phase in found.phases)]
+    )
+    rows.append(["reads", *(format_bytes(phase.read_bytes) if phase.read_bytes else UNKNOWN for phase in found.phases)])
+    for each in found.ceilings:
+        rows.append([f"MFU, {each.kind}", *(_share(phase.mfu.get(each.kind)) for phase in found.phases)])
+        rows.append([f"MBU, {each.kind}", *(_share(phase.mbu.get(each.kind)) for phase in found.phases)])
+    return columns(rows, "<" + ">" * len(found.phases))
 
 
-def _row(phase: Phase, ceilings: list[Ceiling]) -> list[str]:
+def _time(phase: Phase) -> str:
     time = phase.time.figure
-    cells = [
-        phase.name,
-        f"{phase.batch:.3g}",
-        figure_text(time, Scale(scale_of([time]).factor, scale_of([time]).unit.removesuffix("/token"))),
-        f"{format_number(phase.flops / 1e9)} G" if phase.flops else UNKNOWN,
-        format_bytes(phase.read_bytes) if phase.read_bytes else UNKNOWN,
-    ]
-    for each in ceilings:
-        cells += [_share(phase.mfu.get(each.kind)), _share(phase.mbu.get(each.kind))]
-    return cells
+    scale = scale_of([time])
+    return figure_text(time, Scale(scale.factor, scale.unit.removesuffix("/token")))
 
 
 def _share(number: Number | None) -> str:

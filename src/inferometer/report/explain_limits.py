@@ -64,8 +64,13 @@ def _effective_text(effective: Effective | None) -> list[str]:
     length = effective.length.figure
     if not isinstance(length, Estimate):
         return [f"up to where answers stay right cannot be told: {length.reason}"]
-    end = f", shown to fall by {length.hi:,.0f}" if length.is_bounded else ", the longest that was asked"
-    return [f"answers stay right up to {length.value:,.0f}{end}"]
+    if length.is_bounded:
+        end = f"shown to fall by {length.hi:,.0f}"
+    elif effective.lengths[-1].verdict == "holds":
+        end = "the longest that was asked"
+    else:
+        end = "more cannot be told"
+    return [f"answers stay right up to {length.value:,.0f}, {end}"]
 
 
 def _window(window: Window, found: LimitsExamination, width: int) -> list[str]:
@@ -136,7 +141,9 @@ def _speeds(speeds: Sequence[Speed]) -> list[str]:
         pairs = ((speed.ttft, ttft), (speed.tpot, tpot))
         times = [figure_text(number.figure, Scale(scale.factor, "")) for number, scale in pairs]
         rows.append([f"{speed.n_tokens:,}", *times, _memory(speed)])
-    return [*columns(rows, ">>>>"), f"medians, one request at a time, n = {speeds[0].ttft.n} each"]
+    counts = sorted({speed.ttft.n for speed in speeds})
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return [*columns(rows, ">>>>"), f"medians, one request at a time, n = {n} each"]
 
 
 def _times(speeds: Sequence[Speed]) -> tuple[list[Number], list[Number]]:

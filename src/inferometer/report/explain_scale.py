@@ -24,6 +24,7 @@ def render(found: ScaleExamination, *, folder: str, width: int = 100) -> str:
         _head(found, width),
         _table(found),
         [*_law(found, width), *_overload(found.overload, width)],
+        _drift(found, width),
         [*_prefix(found.prefix, width), *_context(found.context, found.plateau_load, width)],
         [line for finding in found.row.findings for line in lines_of(finding, width=width)],
         not_measured(found.row.not_measured, width=width),
@@ -129,6 +130,14 @@ def _recovery(number: Number) -> str:
     if not isinstance(told, Estimate):
         return told.reason
     return f"as fast as before {figure_text(told)} after the surge, at the gentle load"
+
+
+def _drift(found: ScaleExamination, width: int) -> list[str]:
+    if found.drift is None:
+        return []
+    return filled(
+        "again", [f"one alone, at the end: {times_text(found.drift)} of its throughput"], width=width, indent=INDENT
+    )
 
 
 def _prefix(prefix: Prefix | None, width: int) -> list[str]:

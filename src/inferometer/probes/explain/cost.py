@@ -55,7 +55,7 @@ from inferometer.probes.points import carried_out
 from inferometer.records import Trace
 from inferometer.stats import Estimate, Missing, difference, exact, product, quantile_estimate
 
-BUDGET_S = 180.0
+BUDGET_S, SEARCH_BUDGET_S = 180.0, 600.0  # the second where the load within limits is to be found, too
 STARTED = 8  # requests together, where nobody says how many
 SHORT_TOKENS, LONG_TOKENS = 32, 1024  # of prompts, for what a further token takes
 _PROBE_OUTPUT = "4"
@@ -173,7 +173,7 @@ class _Going:
         self.load = found.limit.figure
         self.load_is = f"the highest rate at which {100 * objective.attainment:g} % meet {objective.limits.text}"
         if isinstance(self.load, Missing) and found.stopped:
-            self.load = Missing(found.stopped, self.load.n, "1/s")
+            self.load = Missing(f"{found.stopped}; a larger --budget may tell", self.load.n, "1/s")
 
     # the model and its ceilings
 

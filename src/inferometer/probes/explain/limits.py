@@ -170,7 +170,7 @@ class _Going:
         control = min(512, max(96, longest // 12))
         most = 1.2 * max(self.times, default=longest)
         wanted = [size for size in (_most(longest), longest // 2) if size <= most]
-        wanted += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
+        wanted += [_beyond(longest, self.window.advertised)] if self.window is not None and self.window.cuts else []
         n_pairs = {control: self.most.pairs}
         for size in wanted:
             n = int(_REACH * (self.left_s() - self.overhead_s) / max(6 * self._time_of(size), _TINY_S))
@@ -327,6 +327,13 @@ def _engine(bench: Bench) -> dict[str, str]:
 def _most(longest: int) -> int:
     """Tokens of a long prompt that still leaves room for its answer."""
     return int(_MARGIN * (longest - questions.TWIN_TOKENS))
+
+
+def _beyond(longest: int, advertised: int | None) -> int:
+    """Tokens of a prompt that is cut: as long as the server says it takes, for much to be lost, or half as long again
+    as what it keeps."""
+    told = _most(advertised or 0)
+    return told if told > 1.1 * longest else int(1.5 * longest)
 
 
 def _lengths(most: int) -> list[int]:

@@ -39,6 +39,7 @@ _N_QUIET = 20  # requests before the surge
 _TIMES_LONGER = 4  # a long prompt, against the usual one
 _SHARED = 0.9  # of a long prompt, equal in all
 _LONG_OUTPUT = 64
+_AGAIN_S = 3.0  # of the first load, measured again
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class _Going:
     alone: Run | None = None
     n_before: int = 0
     overhead_s: float = _OVERHEAD_S
+    drift: Number | None = None
     sheds: bool = False  # at the last load, in words that a client understands
     _t_start_s: float = 0.0
 
@@ -158,6 +160,15 @@ class _Going:
         self.bench.say(f"overload  {found.surge_rate:.3g} requests/s for {surge_s:.3g} s: it {found.word}")
         return found
 
+    def again(self) -> None:
+        """The first load once more: is it still the engine that the climb was measured on?"""
+        if not self.points or self.left_s() < _LEAST_S + self.overhead_s:
+            self.not_measured.append("whether it is as fast as at the beginning: no time was left")
+            return
+        run = self.bench.take("c1-again", concurrency=1, window_s=_AGAIN_S, warmup_s=_SETTLED * self._latency_s(1))
+        again = curve.point_of(summarize(run.trace()), 1, self._name(run), kind="concurrency", is_repeat=True)
+        self.drift = curve.drift_of(self.points[0], again)
+
     # equal and long prompts
 
     def lengths(self, plateau_load: float) -> tuple[Prefix | None, Context | None]:
@@ -230,6 +241,7 @@ def examine(bench: Bench, budget_s: float = BUDGET_S) -> ScaleExamination:
         going.climb()
         plateau, load = scaling.plateau_of(going.points)
         overload = going.surge(plateau, load)
+        going.again()
         prefix, context = going.lengths(load)
     except Stopped as ended:
         if not going.points:
@@ -247,7 +259,9 @@ def _result(
     speedup = scaling.speedup_of(points, plateau)
     law = curve.law_of(points)
     known = None if isinstance(law, Missing) else law
-    found = findings_of(points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds)
+    found = findings_of(
+        points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds, drift=going.drift
+    )
     seconds = going.budget_s - going.left_s()
     row = scaling.row_of(
         plateau,
@@ -270,6 +284,7 @@ def _result(
         law=known,
         no_law=law.reason if isinstance(law, Missing) else "",
         overload=overload,
+        drift=going.drift,
         prefix=prefix,
         context=context,
         seconds=seconds,
