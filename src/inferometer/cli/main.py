@@ -105,6 +105,16 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+# The last are of `explain`.
+TAKE_COMMANDS = ("run", "sweep", "limit", "serve", "target", "latency", "scale", "memory", "cost", "limits", "accuracy")
+
+
+def _named(words: list[str]) -> str:
+    """The verb, and of `explain` the one of its own that is meant."""
+    verb = words[0] if words else ""
+    return explain.meant(words[1:])[0] if verb == "explain" else verb
+
+
 def main() -> None:
     """Entry point. What stands after `--` is a command to start, or an engine's own flags; not ours to parse."""
     words = sys.argv[1:]
@@ -112,10 +122,10 @@ def main() -> None:
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
-        if words[:1] not in (["run"], ["sweep"], ["limit"], ["serve"]) or not command:
+        if _named(words) not in TAKE_COMMANDS or not command:
             print(
-                "inferometer: -- belongs between `run`, `sweep` or `limit` and the command of a server to be started, "
-                "or between `serve ENGINE` and the engine's own flags",
+                "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain` and the command of a server to "
+                "be started, or between `serve ENGINE` and the engine's own flags",
                 file=sys.stderr,
             )
             sys.exit(UsageError.exit_code)
