@@ -30,12 +30,12 @@ MAY_IMPORT = {
     "analysis": GROUND | {"metrics", "records", "stats"},
     "report": GROUND | {"analysis", "metrics", "stats", "model"},
     "truth": GROUND | {"clock", "records", "stats"},
-    "emulate": GROUND | {"clock", "truth"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
+    "emulate": GROUND | {"clock", "truth", "tasks"},  # never "engines": see test_an_emulator_knows_nothing_of_adapters
     "drive": GROUND | {"clock", "records", "recorder", "plan", "engines.engine", "wire"},
     "host": GROUND
     | {"clock", "records", "plan", "engines.engine", "engines.gauges", "engines.launch", "engines.prometheus", "wire"}
     | {"model"},
-    "embedded": GROUND | {"clock", "host"},
+    "embedded": GROUND | {"clock", "host", "engines.llamacpp_log", "engines.cache_told"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
     "archive": GROUND | {"run_folder"},
@@ -48,7 +48,7 @@ MAY_IMPORT = {
     # The only place where results steer what is measured next; imported by the command line alone.
     "probes": GROUND
     | {"clock", "records", "stats", "metrics", "analysis", "drive.progress", "config", "experiment", "run_folder"}
-    | {"engines", "host", "plan", "tasks", "model"},
+    | {"engines", "host", "plan", "tasks", "model", "embedded"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": set(),

@@ -18,6 +18,8 @@ from inferometer.units import (
     parse_bytes,
     parse_duration_s,
     parse_percent,
+    parse_price_per_hour,
+    parse_prices,
 )
 
 
@@ -143,3 +145,17 @@ def test_sizes_are_read_as_written(text, n_bytes):
 def test_what_is_no_size(text):
     with pytest.raises(UsageError, match="is not a size"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize(("text", "dollars"), [("2.5/h", 2.5), ("2", 2.0), ("$1.30 / h", 1.3), ("0/h", 0.0)])
+def test_a_price_per_hour(text, dollars):
+    assert parse_price_per_hour(text) == dollars
+
+
+def test_two_prices():
+    assert parse_prices("0.15, 0.60") == (0.15, 0.6)
+    for text in ("0.15", "a,b", "1,2,3", "-1,2"):
+        with pytest.raises(UsageError):
+            parse_prices(text)
+    with pytest.raises(UsageError):
+        parse_price_per_hour("2/day")

@@ -57,6 +57,24 @@ def parse_bytes(text: str) -> int:
     return int(float(match[1]) * _BYTES_PER[(match[2] or "b").lower()])
 
 
+def parse_price_per_hour(text: str) -> float:
+    """Dollars of `2.5/h` or `2.5`. Raises: UsageError."""
+    match = re.fullmatch(r"\$?(\d+(?:\.\d+)?)\s*(?:/\s*h)?", text.strip())
+    if match is None:
+        raise UsageError(f"--price {text!r} is no price per hour", "write dollars: --price 2.5/h")
+    return float(match[1])
+
+
+def parse_prices(text: str) -> tuple[float, float]:
+    """Dollars per million input and output tokens of `0.15,0.60`. Raises: UsageError."""
+    match = re.fullmatch(r"\$?(\d+(?:\.\d+)?)\s*,\s*\$?(\d+(?:\.\d+)?)", text.strip())
+    if match is None:
+        raise UsageError(
+            f"--api-price {text!r} is not two prices", "write dollars per million input and output tokens: 0.15,0.60"
+        )
+    return float(match[1]), float(match[2])
+
+
 def format_duration(seconds: float) -> str:
     """Three significant digits with the unit a person would choose: `182 ms`, `2.10 s`, `31.0 us`."""
     if not math.isfinite(seconds):

@@ -40,6 +40,13 @@ def test_a_file_as_it_is_stored(shell):
         (["Qwen3.5-27B", "--device", "H200"], ("how many parameters this model has is not known", "GGUF")),
         (["Qwen3-8B", "--device", "H20"], ("did you mean H200",)),
         (["Qwen3-8B", "--device", "H200", "--tp", "5"], ("32 attention heads",)),
+        (["Qwen3-8B", "--device", "H200", "--slo", "ttft<1s"], ("--slo is about a running engine",)),
+        (["Qwen3-8B", "--device", "H200", "--price", "two"], ("no price per hour", "2.5/h")),
+        (["http://127.0.0.1:9", "--tp", "2"], ("--tp", "drop it")),
+        (["http://127.0.0.1:9", "--engine", "vllm"], ("two engines",)),
+        (["http://127.0.0.1:9", "--slo", "ttft<1s"], ("--slo is about a price", "--price")),
+        (["http://127.0.0.1:9", "--price", "2", "--api-price", "1"], ("two prices", "0.15,0.60")),
+        (["http://127.0.0.1:9", "--budget", "1s"], ("no time",)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

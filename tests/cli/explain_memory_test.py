@@ -113,7 +113,13 @@ def test_a_config_that_is_none(shell, refused, text, words):
 
 @pytest.mark.parametrize(
     ("flags", "word"),
-    [(("--check", "--device", "H200"), "--device means nothing"), (("--list", "--format", "json"), "no --format json")],
+    [
+        (("--check", "--device", "H200"), "--device means nothing"),
+        (("--list", "--format", "json"), "no --format json"),
+        (("trained", "--budget", "2m"), "--budget is about a running engine"),
+        (("http://127.0.0.1:9", "--context", "512"), "--context means nothing here"),
+        (("trained", "--engine", "llamacpp", "--check"), "--check means nothing here"),
+    ],
 )
 def test_flags_that_would_be_passed_over_are_refused(shell, flags, word):
     done = shell("explain", "memory", *flags)

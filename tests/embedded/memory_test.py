@@ -1,39 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's figures out of its log, and predicted sizes beside them on the real engine."""
+"""Predicted sizes beside those of the real engine."""
 
 from __future__ import annotations
 
 import pytest
 
 from inferometer.cli import known, memory_check
-from inferometer.embedded.memory import check_format, read_log
+from inferometer.embedded.memory import check_format
 from inferometer.errors import UsageError
-
-MIB = 1024 * 1024
-LOG = """
-0.00.021.717 I load_tensors:   CPU_Mapped model buffer size =     4.53 MiB
-0.00.021.717 I load_tensors:   CPU_REPACK model buffer size =     2.25 MiB
-0.00.022.991 I llama_kv_cache:        CPU KV buffer size =    48.00 MiB
-0.00.068.191 I llama_kv_cache: size =   48.00 MiB (  2048 cells,   6 layers,  4/4 seqs), K (f16):   24.00 MiB, V
-0.00.072.110 I sched_reserve:        CPU compute buffer size =     7.52 MiB
-"""
-
-
-def test_figures_out_of_a_log():
-    told = read_log(LOG)
-    assert (told.kv_bytes, told.n_tokens, told.state_bytes) == (48 * MIB, 8192, 0)
-    assert (told.model_bytes, told.repacked_bytes) == (6.78 * MIB, 2.25 * MIB)
-    assert told.compute_bytes == pytest.approx(7.52 * MIB)
-
-
-def test_two_caches_are_added():
-    window = "llama_kv_cache_iswa: size =   2.00 MiB (   512 cells,   3 layers,  4/4 seqs), K (f16)"
-    assert read_log(LOG + window).kv_bytes == 50 * MIB
-
-
-def test_a_log_without_a_cache():
-    with pytest.raises(ValueError, match="nothing of a cache"):
-        read_log("loading model")
 
 
 def test_a_format_that_llamacpp_does_not_have():

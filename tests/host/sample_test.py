@@ -15,6 +15,7 @@ from inferometer.host.sample import (
     EngineSampler,
     HostSampler,
     parse_cpu_times,
+    parse_private_bytes,
     parse_pss_bytes,
 )
 
@@ -71,6 +72,20 @@ def test_cpu_times_are_the_first_line_of_proc_stat_in_seconds():
     fields = [10, 2, 3, 1000, 50, 4, 5, 7, 6, 1]  # user nice system idle iowait irq softirq steal guest guest_nice
     line = b"cpu  " + b" ".join(b"%d" % (field * per_s) for field in fields) + b"\ncpu0 1 1 1\n"
     assert parse_cpu_times(line) == (10 + 2 + 3 + 4 + 5, 7)
+
+
+def test_private_memory_is_what_is_resident_and_not_shared():
+    assert parse_private_bytes(b"765 423 394 5 0 123 0\n") == 29 * os.sysconf("SC_PAGE_SIZE")
+
+
+@linux_only
+def test_private_memory_of_an_engine_is_read_every_time_and_grows_with_what_it_holds():
+    sampler = EngineSampler([os.getpid()])
+    before = dict(sampler.read())["private_bytes"]
+    held = b"x" * (8 << 20)
+    after = dict(sampler.read())["private_bytes"]
+    sampler.close()
+    assert after - before == pytest.approx(len(held), rel=0.2)
 
 
 def test_pss_is_a_line_of_smaps_rollup_in_bytes():
@@ -133,7 +148,7 @@ def test_an_engine_of_two_processes_is_their_sum(burner):
         burner.burn()
         other.burn()
         sums, part = dict(both.read()), dict(one.read())
-        assert sums.keys() == part.keys() == {"run_delay_s", "cpu_s", "pss_bytes"}
+        assert sums.keys() == part.keys() == {"run_delay_s", "cpu_s", "pss_bytes", "private_bytes"}
         assert sums["cpu_s"] > part["cpu_s"]
         assert sums["pss_bytes"] > part["pss_bytes"]
         both.close()

@@ -27,12 +27,21 @@ def emulate(
         str, typer.Option(metavar="LAW", help="Milliseconds of an iteration: a=8,b=0.05,c=0.2,d=0.0001,noise=0.1.")
     ] = "",
     seed: Annotated[int, typer.Option(metavar="N", help="Of what the model says, and of noise.")] = 0,
+    mind: Annotated[
+        str, typer.Option(metavar="NAME", help="words: random ones (default); reader: answers our own tasks right.")
+    ] = "words",
     without_traps: Annotated[
         list[str] | None, typer.Option("--without", metavar="TRAP", help="Leave out a trap; may be repeated.")
     ] = None,
     with_traps: Annotated[
         list[str] | None, typer.Option("--with", metavar="TRAP", help="Set one that takes an option of the engine.")
     ] = None,
+    defects: Annotated[
+        list[str] | None, typer.Option("--defect", metavar="NAME", help="Plant a fault in it; may be repeated.")
+    ] = None,
+    throttled_after: Annotated[
+        str, typer.Option(metavar="TIME", help="Of work, when --defect throttles begins. Default 60s.")
+    ] = "60s",
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write when every byte was sent, in the end.")
     ] = None,
@@ -42,6 +51,7 @@ def emulate(
     from inferometer.emulate.catalogue import emulation_of, make_setting
     from inferometer.emulate.law import read_law
     from inferometer.errors import EngineError, UsageError
+    from inferometer.units import parse_duration_s
 
     emulation = emulation_of(engine)
     setting = make_setting(
@@ -52,8 +62,11 @@ def emulate(
         kv_tokens=kv_tokens,
         law=read_law(service_law),
         seed=seed,
+        mind=mind,
         with_traps=with_traps or (),
         without_traps=without_traps or (),
+        defects=defects or (),
+        throttled_after_s=parse_duration_s(throttled_after),
     )
     if log is not None and not log.absolute().parent.is_dir():
         raise UsageError(f"--log: there is no folder {log.parent}", "make it, or write elsewhere")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`inferometer explain memory`: what a model takes on a device, and how many sequences fit beside it."""
+"""`inferometer explain memory`: what a model takes on a device; of a running engine, predicted, told and measured."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from inferometer.cli import flags
 from inferometer.cli.options import Format, FormatOption, width
 from inferometer.errors import UsageError
 
 if TYPE_CHECKING:
     from inferometer.host.description import Description
 
+RUNNING = "A running engine"
 
 ModelAsked: TypeAlias = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]",
-        help="GGUF file, config.json, folder, owner/name on the hub, or a known name. Default: the embedded model.",
+        metavar="[MODEL | URL]",
+        help="GGUF file, config.json, folder, owner/name on the hub, or a known name; default: the embedded model. "
+        "A URL: the engine that runs there.",
         show_default=False,
     ),
 ]
@@ -50,7 +53,29 @@ Check: TypeAlias = Annotated[
 ]
 
 
+ModelFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--model-file",
+        metavar="MODEL",
+        help="What a running engine serves, where its name is not enough: as MODEL.",
+        rich_help_panel=RUNNING,
+    ),
+]
+EngineOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="NAME", help="Start it with MODEL, or `embedded`.", rich_help_panel=RUNNING),
+]
+Concurrency: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=2, help="Requests in flight. Default: as many as it serves, else 16.", rich_help_panel=RUNNING
+    ),
+]
+
+
 def memory(
+    typer_context: typer.Context,
     model: ModelAsked = None,
     device: Device = None,
     memory: Memory = None,
@@ -62,9 +87,66 @@ def memory(
     other: Other = None,
     list_known: List = False,
     check: Check = False,
+    engine: EngineOption = None,
+    model_asked: flags.Model = None,
+    model_file: ModelFile = None,
+    set_: flags.Set = None,
+    api: flags.Api = None,
+    concurrency: Concurrency = None,
+    input_tokens: flags.InputTokens = None,
+    output_tokens: flags.OutputTokens = None,
+    budget: flags.Budget = None,
+    ready_timeout: flags.ReadyTimeout = None,
+    header: flags.Header = None,
+    api_key_env: flags.ApiKeyEnv = None,
+    insecure: flags.Insecure = None,
+    out: flags.Out = None,
+    quiet: flags.Quiet = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Say how many sequences of a length fit on a device beside the weights, and what takes the room."""
+    """Say how many sequences of a length fit on a device beside the weights, and what takes the room.
+
+    With a URL or --engine: what that engine was predicted to take, what it says and what it holds; what batching and
+    paging gain; whether its cache is too small for the load, and whether its memory grows.
+    """
+    static = {"--device": device, "--memory": memory, "--context": context, "--weights": weights, "--share": share}
+    static |= {"--other": other, "--tp": tp if tp != 1 else None}
+    running: dict[str, object] = {"--model": model_asked, "--model-file": model_file, "--set": set_, "--api": api}
+    running |= {"--concurrency": concurrency, "--input-tokens": input_tokens, "--output-tokens": output_tokens}
+    running |= {"--budget": budget, "--ready-timeout": ready_timeout, "--header": header, "--out": out}
+    running |= {"--api-key-env": api_key_env, "--insecure": insecure}
+    is_url = model is not None and "://" in model
+    if is_url or engine is not None or typer_context.obj:
+        from inferometer.cli import footing
+
+        footing.refuse(
+            "a running engine has its own", static | {"--check": check or None, "--list": list_known or None}
+        )
+        given = footing.fields_of(
+            model if is_url else None, engine, model_asked or (None if is_url else model), running
+        )
+        given["command"] = typer_context.obj or None
+        sys.exit(footing.memory(given, model_file, kv, concurrency, budget, format, is_quiet=quiet))
+    if unused := [flag for flag, value in running.items() if value is not None]:
+        raise UsageError(f"{unused[0]} is about a running engine", "give its URL, or --engine NAME; or drop it")
+    _predicted(model, device, memory, context, weights, kv, tp, share, other, list_known, check, format)
+
+
+def _predicted(
+    model: str | None,
+    device: str | None,
+    memory: str | None,
+    context: int | None,
+    weights: str | None,
+    kv: str | None,
+    tp: int,
+    share: float | None,
+    other: str | None,
+    list_known: bool,
+    check: bool,
+    format: Format,
+) -> None:
+    """Without any engine, but with --check."""
     from inferometer.cli import known
     from inferometer.model.formats import kv_format
     from inferometer.model.memory import Wish, picture

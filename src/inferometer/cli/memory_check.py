@@ -7,16 +7,13 @@ from inferometer.embedded import engine_version, memory
 from inferometer.errors import EngineError, UsageError
 from inferometer.host import hardware
 from inferometer.host.description import Description
-from inferometer.model import kv
-from inferometer.model.architecture import Architecture
+from inferometer.model import kept, kv
 from inferometer.model.formats import KV_FORMATS
 from inferometer.report.memory_check import Check
 
 _N_SLOTS = 4
 _LONGEST = 8192
 _SHORTEST = 2048  # below, what it holds beside the cache would drown the difference
-# What llama.cpp keeps of a layer with a window: the window and one batch, in whole blocks.
-_BATCH, _BLOCK = 512, 256
 
 
 def check(described: Description, *, context_tokens: int | None, kv_format: str | None) -> Check:
@@ -39,7 +36,9 @@ def check(described: Description, *, context_tokens: int | None, kv_format: str 
         )
     short, long = memory.measure(path, n_slots=_N_SLOTS, context_tokens=n_tokens, kv_format=format)
     n_short = n_tokens // memory.SHORT_SHARE
-    predicted, predicted_short = (_N_SLOTS * _kept(architecture, n, format) for n in (n_tokens, n_short))
+    predicted, predicted_short = (
+        kept.in_slots(architecture, _N_SLOTS, n, KV_FORMATS[format]) for n in (n_tokens, n_short)
+    )
     held = (short.held_bytes, long.held_bytes)
     return Check(
         model=described.name,
@@ -49,28 +48,21 @@ def check(described: Description, *, context_tokens: int | None, kv_format: str 
         n_tokens=_N_SLOTS * n_tokens,
         kv_format=format,
         kv_predicted=predicted,
-        kv_told=long.told.kv_bytes,
+        kv_told=_whole(long.told.cache_bytes),
         state_predicted=_N_SLOTS * kv.state_bytes(architecture),
-        state_told=long.told.state_bytes,
+        state_told=_whole(long.told.state_bytes),
         weights_predicted=stored.n_bytes,
-        weights_told=long.told.model_bytes,
-        repacked_told=long.told.repacked_bytes,
-        other_told=long.told.compute_bytes,
+        weights_told=_whole(long.told.weights_bytes),
+        repacked_told=_whole(long.told.copied_bytes),
+        other_told=_whole(long.told.other_bytes),
         held=long.held_bytes,
         n_tokens_short=_N_SLOTS * n_short,
         kv_more_predicted=predicted - predicted_short,
-        kv_more_told=long.told.kv_bytes - short.told.kv_bytes,
+        kv_more_told=_whole(long.told.cache_bytes) - _whole(short.told.cache_bytes),
         more_measured=None if held[0] is None or held[1] is None else held[1] - held[0],
     )
 
 
-def _kept(architecture: Architecture, n_tokens: int, format: str) -> int:
-    """Bytes of one sequence's cache in llama.cpp, which is there from the start. It gives up what lies outside a window
-    later than it could."""
-    bits, total = KV_FORMATS[format], 0
-    for part in architecture.attention:
-        n_kept = n_tokens
-        if part.window is not None:
-            n_kept = min(n_tokens, -(-(part.window + _BATCH) // _BLOCK) * _BLOCK)
-        total += int(kv.elements_per_token(part) * n_kept * bits / 8)
-    return total
+def _whole(n_bytes: float | None) -> float:
+    """Of a log that has all of them or none."""
+    return n_bytes or 0.0

@@ -7,8 +7,10 @@ import difflib
 from collections.abc import Iterable
 
 from inferometer.emulate import llamacpp, llamacpp_python, lmdeploy, ollama, sglang, tensorrt_llm, tgi, triton, vllm
+from inferometer.emulate.defects import DEFECTS, change_setting
 from inferometer.emulate.emulation import Emulation, Setting
 from inferometer.emulate.law import ServiceLaw
+from inferometer.emulate.mind import MINDS
 from inferometer.errors import UsageError
 
 EMULATIONS: tuple[Emulation, ...] = (
@@ -41,8 +43,11 @@ def make_setting(
     kv_tokens: int | None = None,
     law: ServiceLaw | None = None,
     seed: int = 0,
+    mind: str = "words",
     with_traps: Iterable[str] = (),
     without_traps: Iterable[str] = (),
+    defects: Iterable[str] = (),
+    throttled_after_s: float = 60.0,
 ) -> Setting:
     """What is not said is as the engine comes. Raises: UsageError."""
     emulation = emulation_of(engine)
@@ -52,8 +57,10 @@ def make_setting(
     if kv_tokens < context:
         raise UsageError(f"--kv-tokens {kv_tokens} is less than the context of {context} tokens", "lower --context")
     traps = emulation.default_traps | _known(emulation, "--with", with_traps)
+    if mind not in MINDS:
+        raise UsageError(f"--mind: there is no mind {mind!r}{_guess(mind, MINDS)}", f"choose {' or '.join(MINDS)}")
     traps -= _known(emulation, "--without", without_traps)
-    return Setting(
+    setting = Setting(
         engine=engine,
         model=model or emulation.model,
         context=context,
@@ -62,7 +69,11 @@ def make_setting(
         law=law or ServiceLaw(),
         traps=traps,
         seed=seed,
+        mind=mind,
+        defects=_known_defects(defects),
+        throttled_after_s=throttled_after_s,
     )
+    return change_setting(setting)
 
 
 def _known(emulation: Emulation, option: str, names: Iterable[str]) -> frozenset[str]:
@@ -72,6 +83,15 @@ def _known(emulation: Emulation, option: str, names: Iterable[str]) -> frozenset
             remedy = f"its traps are {', '.join(sorted(known))}" if known else "it has none"
             raise UsageError(f"{option}: {emulation.title} has no trap {name!r}{_guess(name, known)}", remedy)
     return frozenset(names)
+
+
+def _known_defects(names: Iterable[str]) -> frozenset[str]:
+    known = [defect.name for defect in DEFECTS]
+    wanted = frozenset(names)
+    for name in sorted(wanted):
+        if name not in known:
+            raise UsageError(f"--defect: there is no {name!r}{_guess(name, known)}", f"choose {', '.join(known)}")
+    return wanted
 
 
 def _guess(name: str, known: Iterable[str]) -> str:

@@ -24,7 +24,8 @@ from inferometer.emulate.spoken import Spoken, Style
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one emulated engine is started. `traps`: the names of those that are set."""
+    """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS.
+    `throttled_after_s`: of work, when a defect of this kind begins."""
 
     engine: str
     model: str
@@ -34,6 +35,9 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     law: ServiceLaw
     traps: frozenset[str]
     seed: int
+    defects: frozenset[str] = frozenset()
+    mind: str = "words"
+    throttled_after_s: float = 60.0
 
 
 class Trap(NamedTuple):

@@ -23,8 +23,17 @@ from inferometer.emulate import answer, prefixes, spoken
 from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
+from inferometer.emulate.defects import (
+    bytes_left,
+    change_answer,
+    change_batch,
+    change_wish,
+    change_wish_beside,
+    n_threads,
+)
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
+from inferometer.emulate.mind import mind_of
 from inferometer.truth.ask import HttpRequest
 from inferometer.truth.options import Options
 from inferometer.truth.script import HEAD, Ending, Prescription
@@ -66,11 +75,15 @@ class EmulatedServer(Server):
             seed=setting.seed,
             dies_when_full="kv-exhausted" in setting.traps,
         )
+        self._mind = mind_of(setting.mind)
+        change_batch(batch, setting)
         self._live = Live(setting, batch, Gauges(), cache)
         self._iteration: Iteration | None = None
         self._answering: dict[Sequence, Answering] = {}
         self._leaving: list[Sequence] = []  # their clients have left
-        self._n_threads = self._emulation.threads(setting)
+        self._n_threads = n_threads(setting, self._emulation.threads(setting))
+        self._n_bytes_left = bytes_left(setting)
+        self._left_behind: list[bytes] = []  # by finished requests, if that is its defect
         self._unheard: deque[tuple[Connection, HttpRequest, int]] = deque()  # with the instant they came
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
@@ -97,7 +110,8 @@ class EmulatedServer(Server):
         try:
             if route is not None:
                 live.gauges.n_requests += 1
-                self._generate(connection, request, route(request.body, live), t_arrival_ns, t_heard_ns)
+                wish = change_wish_beside(change_wish(route(request.body, live), live.setting), live)
+                self._generate(connection, request, wish, t_arrival_ns, t_heard_ns)
             else:
                 self._reply(connection, request, self._page(request), t_arrival_ns)
         except Refused as refused:
@@ -148,6 +162,7 @@ class EmulatedServer(Server):
             n_least=wish.n_least,
             ends=not wish.ignores_end,
             style=wish.style,
+            known=change_answer(self._mind(wish.words), wish, setting),
         )
         sequence = Sequence(
             wish.n_prompt_tokens,
@@ -267,6 +282,8 @@ class EmulatedServer(Server):
         for sequence in live.batch.complete(iteration):
             answering = self._answering.pop(sequence)
             live.gauges.note_end(sequence, is_cut=answering.is_cut)
+            if self._n_bytes_left:
+                self._left_behind.append(b"\x01" * self._n_bytes_left)  # written to, so that it is really there
         for sequence in [one for one in self._leaving if one.t_gone_ns <= iteration.t_end_ns]:
             self._leaving.remove(sequence)
             self._answering.pop(sequence, None)  # not there if it was finished

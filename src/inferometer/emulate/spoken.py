@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an emulated model says: how many tokens, which, and which of them come in one event.
 
-Rule 1: decided when the request comes, by the seed and the prompt alone: the same request gets the same answer.
+Rule 1: decided when the request comes, by the seed and the prompt alone: the same request gets the same answer. One
+    that the mind has is said as it is, and random words after it if it has to be longer.
 Rule 2: a model left to itself answers short questions shortly, so that a length that was only luck is seen as that.
 """
 
@@ -77,16 +78,26 @@ def natural_length(n_prompt_tokens: int, rng: random.Random) -> int:
 
 
 def speak(
-    *, seed: int, words: tuple[object, ...], n_prompt_tokens: int, n_most: int, n_least: int, ends: bool, style: Style
+    *,
+    seed: int,
+    words: tuple[object, ...],
+    n_prompt_tokens: int,
+    n_most: int,
+    n_least: int,
+    ends: bool,
+    style: Style,
+    known: str | None = None,
 ) -> Spoken:
-    """`ends`: the model may end before `n_most` tokens, but not before `n_least`."""
+    """`ends`: the model may end before `n_most` tokens, but not before `n_least`. `known`: the answer of its mind."""
     rng = random.Random(f"{seed}/{zlib.crc32(' '.join(map(str, words)).encode())}")
-    n_natural = max(n_least, natural_length(n_prompt_tokens, rng))
+    known_tokens = tokens.pieces(known or "")
+    n_own = len(known_tokens) + style.ends_with_mark if known_tokens else natural_length(n_prompt_tokens, rng)
+    n_natural = max(n_least, n_own)
     is_cut = not ends or n_natural >= n_most
     n_tokens = n_most if is_cut else n_natural
-    waves = _waves(n_tokens, rng) if style.halves != "none" else []
+    waves = _waves(n_tokens, rng) if style.halves != "none" and not known_tokens else []
     has_end = style.ends_with_mark and not is_cut
-    said = tokens.answer(n_tokens, rng.randrange(1000), waves, has_end=has_end)
+    said = tokens.answer(n_tokens, rng.randrange(1000), waves, known_tokens[:n_tokens], has_end=has_end)
     return Spoken(tuple(_events(said, waves, style, rng)), n_prompt_tokens, n_tokens, is_cut)
 
 

@@ -61,9 +61,12 @@ def chat_text(messages: Iterable[tuple[str, str]]) -> str:
     return f"<|begin|>{turns}<|assistant|>"
 
 
-def answer(n_tokens: int, i_first_word: int, waves: Iterable[int] = (), *, has_end: bool = False) -> Tokens:
-    """Tokens of an answer. `waves`: where a wave begins; `has_end`: the last token is the end of the text."""
-    tokens = [_word(i_first_word + i) for i in range(n_tokens)]
+def answer(
+    n_tokens: int, i_first_word: int, waves: Iterable[int] = (), known: Iterable[tuple[int, str]] = (), *, has_end: bool
+) -> Tokens:
+    """Tokens of an answer. `waves`: where a wave begins; `known`: the first ones; `has_end`: the last is the end."""
+    tokens = [*known]
+    tokens += [_word(i_first_word + i) for i in range(len(tokens), n_tokens)]
     for i in waves:
         tokens[i : i + 2] = [(WAVE_IDS[0], ""), (WAVE_IDS[1], WAVE)]
     if has_end:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from inferometer.engines.cache_told import CacheTold, Sources
 from inferometer.engines.facts import Facts
 from inferometer.engines.gauges import Gauges
 from inferometer.engines.launch import Launch
@@ -168,6 +169,8 @@ class Engine:
     speaks: by the word for --api (kinds.APIS, kinds.NATIVE_APIS), what people want most first.
     gauges: where it publishes its metrics; None where it has none, or none that are known.
     reset: how its prefix cache is emptied; None where no way is known.
+    cache_told(sources) -> what it says of its memory, None if nothing; None: no way is known. cache_format: of its keys
+    and values unless it is told otherwise, as in model/formats.py; None: the model's own.
     launch: how it is started; None: only a running one is measured. facts: what is known of it.
     """
 
@@ -181,6 +184,8 @@ class Engine:
     tokenize_chats: tuple[Callable[[str, Messages], Call], ...] = ()  # (model, messages): template applied; best first
     gauges: Gauges | None = None
     reset: Reset | None = None
+    cache_told: Callable[[Sources], CacheTold | None] | None = None
+    cache_format: str | None = None
     quirks: tuple[str, ...] = ()
     launch: Launch | None = None
     facts: Facts | None = None

@@ -109,7 +109,8 @@ class Launch:
     none is given, because the engine's own default is a trap. absent: canonical knobs that it has not, and why.
     derive: marks made of all values, for flags that mean a sum or a product. options_words: how the file of options is
     named on the command line. formats: of models, best first. divides_cores: it may compute on the CPU, with a
-    thread for every core that it is left, so one core is kept for the client.
+    thread for every core that it is left, so one core is kept for the client. tells_memory: words that make its log
+    say what it takes, where it does not anyway.
     installs: lines for people, by way (pip, docker, apt, ...).
     """
 
@@ -129,6 +130,7 @@ class Launch:
     failures: tuple[Failure, ...] = ()
     container: Container | None = None
     divides_cores: bool = False
+    tells_memory: tuple[str, ...] = ()
 
     @property
     def tells_name(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from inferometer.engines.body import encoded
+from inferometer.engines.cache_told import CacheTold, Sources
 from inferometer.engines.decoding import beside, growth, is_told, parser, possible, times
 from inferometer.engines.engine import (
     Call,
@@ -33,6 +34,7 @@ from inferometer.engines.engine import (
 )
 from inferometer.engines.error_text import error_text
 from inferometer.engines.gauges import Gauges
+from inferometer.engines.llamacpp_log import read_log
 from inferometer.engines.openai import CHAT, COMPLETIONS
 from inferometer.engines.profiles import llamacpp as profile
 from inferometer.kinds import ChunkKind
@@ -61,6 +63,18 @@ def _recognise(answers: Mapping[str, Any]) -> Identity | None:
         context_tokens=whole_number(slot_context) or whole_number(model_context),
         n_slots=whole_number(props.get("total_slots")),
     )
+
+
+def _cache_told(sources: Sources) -> CacheTold | None:
+    """Its log has sizes; its control plane only how many tokens each slot may have."""
+    if (logged := read_log(sources.log)) is not None:
+        return logged
+    props = document(sources.answers, "/props")
+    defaults, n_slots = props.get("default_generation_settings"), whole_number(props.get("total_slots"))
+    n_each = whole_number(defaults.get("n_ctx")) if isinstance(defaults, Mapping) else None
+    if n_slots is None or n_each is None:
+        return None
+    return CacheTold("/props, if each slot has a cache of its own", n_tokens=n_slots * n_each, slots=n_slots)
 
 
 # --- tokenizer -----------------------------------------------------------------------------------------------------
@@ -226,6 +240,8 @@ ENGINE = Engine(
     tokenize_chats=(_count_chat, _tokenize_chat),
     gauges=_GAUGES,
     reset=Reset("/slots/{slot}?action=erase", "start llama-server with --slot-save-path"),
+    cache_told=_cache_told,
+    cache_format="fp16",
     quirks=(
         "the status line is held back until the first token is ready",
         "a token that is no whole character yet sends no event",

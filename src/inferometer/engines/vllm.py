@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inferometer.engines import openai
+from inferometer.engines import openai, prometheus
 from inferometer.engines.body import encoded
+from inferometer.engines.cache_told import CacheTold, Sources
 from inferometer.engines.engine import (
     OUTPUT_TOKENS_ASKED,
     Call,
@@ -49,6 +50,30 @@ def _recognise(answers: Mapping[str, Any]) -> Identity | None:
         evidence=tuple(evidence),
         version=version if isinstance(version, str) else "",
         context_tokens=whole_number(model.get("max_model_len")),
+    )
+
+
+_CACHE_INFO = "vllm:cache_config_info"
+
+
+def _cache_told(sources: Sources) -> CacheTold | None:
+    """Out of the labels of a metric whose value is always 1. Raises: MetricsError for a page that is none."""
+    found = prometheus.read(sources.metrics, (_CACHE_INFO,)).get(_CACHE_INFO)
+    if not found:
+        return None
+    labels = found[0].labels
+    n_blocks, block_tokens, n_bytes = (
+        int(labels[name]) if labels.get(name, "").isdecimal() else None
+        for name in ("num_gpu_blocks", "block_size", "kv_cache_memory_bytes")
+    )
+    if n_blocks is None or block_tokens is None:
+        return None
+    is_overridden = labels.get("num_gpu_blocks_override", "None") != "None"  # then they do not fill the bytes it names
+    return CacheTold(
+        source=f"{_CACHE_INFO} in /metrics",
+        cache_bytes=None if is_overridden or n_bytes is None else float(n_bytes),
+        n_tokens=n_blocks * block_tokens,
+        block_tokens=block_tokens,
     )
 
 
@@ -156,6 +181,7 @@ ENGINE = Engine(
         "unknown body fields are ignored without a word",
         "its own route answers 403 unless it was started with --enable-scale-out",
     ),
+    cache_told=_cache_told,
     launch=profile.LAUNCH,
     facts=profile.FACTS,
 )

@@ -2,7 +2,8 @@
 """Gauges of what a measurement costs and suffers: our own process, the machine, the engine's processes.
 
 Rule 1: a reading costs some 10 us (100 us for an engine of a hundred threads): files of /proc stay open, only what
-moves is read. Memory alone is dear (0.7-1.6 ms for the kernel to add up): it is read at first, and then rarely.
+moves is read. Memory with shared pages by their share is dear (0.7-1.6 ms for the kernel to add up): it is read at
+first, and then rarely. What a process has for itself alone the kernel keeps count of.
 Rule 2: what cannot be had here is absent, never zero. Durations are cumulative seconds, so no reading is ever lost.
 """
 
@@ -19,6 +20,7 @@ from typing import Literal
 import psutil
 
 from inferometer.clock import Clock, process_cpu_ns
+from inferometer.host.rapl import Rapl
 from inferometer.units import NS_PER_S
 
 Gauges = list[tuple[str, float]]
@@ -67,18 +69,20 @@ class ClientSampler:
 
 
 class HostSampler:
-    """The machine; of a container, the machine below it. Gauges: n_cores, cpu_busy_s (all cores), steal_s (Linux)."""
+    """The machine; of a container, the machine below it. Gauges: n_cores, cpu_busy_s (all cores), steal_s (Linux),
+    and what the processor counts of its own energy, where that can be read (rapl.py)."""
 
     source = "host"
 
     def __init__(self) -> None:
         self._stat = _open("/proc/stat")
+        self._energy = Rapl()
 
     def read(self) -> Gauges:
         cores = ("n_cores", float(os.cpu_count() or 1))
         if self._stat is not None:
             busy_s, steal_s = parse_cpu_times(os.pread(self._stat, 256, 0))
-            return [cores, ("cpu_busy_s", busy_s), ("steal_s", steal_s)]
+            return [cores, ("cpu_busy_s", busy_s), ("steal_s", steal_s), *self._energy.read()]
         times = psutil.cpu_times()
         return [cores, ("cpu_busy_s", float(times.user + times.system + getattr(times, "nice", 0.0)))]
 
@@ -88,9 +92,9 @@ class HostSampler:
 
 
 class EngineSampler:
-    """All processes of an engine, summed. Gauges: run_delay_s (Linux), cpu_s, pss_bytes (now and then).
+    """All processes of an engine, summed. Gauges: run_delay_s, private_bytes (Linux), cpu_s, pss_bytes (now and then).
 
-    A process or thread that has ended keeps the sums it had: the gauges never fall. Empty if nothing can be read.
+    A process or thread that has ended keeps the times that it had: they never fall. Empty if nothing can be read.
     """
 
     source = "engine"
@@ -98,17 +102,18 @@ class EngineSampler:
     def __init__(self, pids: Sequence[int]) -> None:
         self._processes = [_Threads(pid) if _IS_LINUX else _Portable(pid) for pid in pids]
         self._memories = [_Memory(pid) for pid in pids]
+        self._private = [_Private(pid) for pid in pids]
 
     def read(self) -> Gauges:
         sums: dict[str, float] = {}
-        for part in (*self._processes, *self._memories):
+        for part in (*self._processes, *self._memories, *self._private):
             for name, value in part.read():
                 sums[name] = sums.get(name, 0.0) + value
         return list(sums.items())
 
     def close(self) -> None:
-        for process in self._processes:
-            process.close()
+        for part in (*self._processes, *self._private):
+            part.close()
 
 
 class _Threads:
@@ -195,6 +200,25 @@ class _Memory:
             os.close(file)
 
 
+class _Private:
+    """What one process holds for itself alone, in memory: pages that are neither of a file nor shared."""
+
+    def __init__(self, pid: int) -> None:
+        self._file = _open(f"/proc/{pid}/statm")
+
+    def read(self) -> Gauges:
+        if self._file is None:
+            return []
+        try:
+            return [("private_bytes", parse_private_bytes(os.pread(self._file, 128, 0)))]
+        except OSError:  # the process has ended
+            return []
+
+    def close(self) -> None:
+        _close(self._file)
+        self._file = None
+
+
 def parse_cpu_times(stat: bytes) -> tuple[float, float]:
     """(busy, stolen) seconds of all cores, out of the first line of /proc/stat.
 
@@ -204,6 +228,12 @@ def parse_cpu_times(stat: bytes) -> tuple[float, float]:
     user, nice, system, _, _, irq, softirq, steal = ticks
     per_s = os.sysconf("SC_CLK_TCK")
     return (user + nice + system + irq + softirq) / per_s, steal / per_s
+
+
+def parse_private_bytes(statm: bytes) -> float:
+    """Resident less shared, of /proc/PID/statm (proc(5)): size resident shared text lib data dt, in pages."""
+    _, resident, shared, *_ = statm.split()
+    return float(int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def parse_pss_bytes(smaps: bytes) -> float:

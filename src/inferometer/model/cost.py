@@ -71,7 +71,7 @@ def cost_picture(architecture: Architecture, stored: Stored | None, device: Devi
             f"how many parameters this model has is not known ({architecture.family})",
             "give a GGUF or the folder with its safetensors: they are counted there",
         )
-    weights = _weights(architecture, stored, parameters, wish.weights)
+    weights = weights_of(architecture, stored, parameters, wish.weights)
     kv_format = wish.kv_format or (architecture.dtype if architecture.dtype in KV_FORMATS else "bf16")
     served = Served(architecture, parameters, weights, kv_format, wish.degree)
     roof = roofline.ceilings(device, weights.name)
@@ -98,7 +98,7 @@ def cost_picture(architecture: Architecture, stored: Stored | None, device: Devi
     )
 
 
-def _weights(
+def weights_of(
     architecture: Architecture, stored: Stored | None, parameters: Parameters, wished: str | None
 ) -> WeightFormat:
     """The one asked for, the average of what lies in the file, or what the config declares."""

@@ -52,6 +52,11 @@ class Served:
     kv_format: str
     degree: int = 1
 
+    @property
+    def weights_bytes(self) -> int:
+        """That a step of one token reads."""
+        return flops.read_bytes(self.parameters, self.weights, self.architecture.experts, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Law:

@@ -41,6 +41,7 @@ from inferometer.stats import LEVEL, Estimate, Missing
 from inferometer.units import format_span
 
 BUDGET_S = 900.0
+FOLDER = "limit"  # of a search that is part of an examination
 ALONE_S, ALONE_WARMUP_S = 5.0, 1.0
 _SINCE_DUE = ("ttft_s", "ttfat_s", "e2e_s")  # limits on these bound how long a request may wait
 # Reasons for which a run says nothing of the server: the load was not the one asked for, or its stamps are not true.
@@ -64,6 +65,17 @@ def run(
         going = _Going(objective, taker, observer, is_closed, budget_s, most)
         stopped = going.go()
         return taker.folder, going.result(), stopped
+
+
+def on_points(taker: Points, objective: Objective, *, budget_s: float) -> LimitSearch:
+    """The highest rate, of a server that is there; what ended the search early stands in it."""
+    folder = taker.folder / FOLDER
+    folder.mkdir()
+    inner = replace(taker, folder=folder)
+    going = _Going(objective, inner, taker.observer, False, budget_s, MOST_ELSEWHERE)
+    going.go()
+    taker.n_taken = inner.n_taken
+    return going.result()
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ Rule: nothing here knows what the numbers mean, reads a clock or draws a random 
 """
 
 from inferometer.stats.bootstrap import bootstrap
+from inferometer.stats.combine import difference, product
 from inferometer.stats.dependence import (
     FloatArray,
     autocorrelation,
@@ -31,6 +32,7 @@ __all__ = [
     "batch_means",
     "bootstrap",
     "clopper_pearson",
+    "difference",
     "effective_n",
     "effective_n_of_share",
     "exact",
@@ -39,6 +41,7 @@ __all__ = [
     "mser5",
     "n_needed",
     "over_trials",
+    "product",
     "quantile",
     "quantile_estimate",
     "rank_interval",

@@ -14,7 +14,7 @@ from inferometer.tasks.split import Split, split_of
 from inferometer.tasks.wording import wordings
 
 _LIMIT = 100
-_PLUS = wordings(
+PLUS = wordings(
     (
         "[What is|How much is|How many are] {a} [plus|+|and] {b}[?| in all?]",
         "[Work out|Calculate|Find|Say] {a} [plus|+] {b}[.| now.]",
@@ -23,7 +23,7 @@ _PLUS = wordings(
         "[Sum|Question|Next]: {a} [plus|+|and] {b} [= ?|is what?]",
     )
 )
-_MINUS = wordings(
+MINUS = wordings(
     (
         "[What is|How much is] {a} [minus|-|less] {b}[?| now?]",
         "[Work out|Calculate|Find|Say] {a} [minus|-] {b}[.| now.]",
@@ -51,7 +51,7 @@ def make(split: Split, rng: Random, n_worked: int, n_turns: int) -> Passage:
     for _ in range(n_turns):
         sign, a, b, key = _draw(split, rng, asked)
         asked.add(key)
-        question = pick(rng, (_PLUS if sign == "+" else _MINUS).of(split)).format(a=a, b=b)
+        question = pick(rng, (PLUS if sign == "+" else MINUS).of(split)).format(a=a, b=b)
         turns.append(Turn(question, str(_value(sign, a, b)), Task.ARITHMETIC, None, sign))
     worked = []
     for _ in range(n_worked):

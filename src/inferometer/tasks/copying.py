@@ -20,7 +20,7 @@ from inferometer.tasks.wording import wordings
 MAX_WORDS = 10  # of one answer; more words than these are shown as notes
 _MIN_NOTE = 3
 
-_ALONE = wordings(
+ALONE = wordings(
     (
         "[Repeat|Say|Write|Copy] [these|the following] words[| exactly| one by one]: {words}",
         "[Repeat|Say|Write|Copy] [after me|just this|what follows][| exactly| once]: {words}",
@@ -33,8 +33,8 @@ _HEADS = wordings(
         "[These|The following] are [the|all] NOTEs[:| to copy:]",
     )
 )
-_NOTES = ("note", "line", "card", "sign")
-_ASKED = wordings(
+NOTE_NAMES = ("note", "line", "card", "sign")
+ASKED = wordings(
     (
         "[Repeat|Say|Write|Copy] the [words|text] of NOTE {name}[| exactly| word by word].",
         "[Repeat|Say|Write|Copy] what [is on|stands on] NOTE {name}[| exactly| word by word].",
@@ -56,21 +56,21 @@ def make(split: Split, rng: Random, n_words: int, n_turns: int, depth: float | N
     if n_words <= MAX_WORDS:
         turns = [_alone(split, rng, fresh, n_words) for _ in range(n_turns)]
         return Passage(instruction, "", tuple(turns), Task.COPYING)
-    note = pick(rng, _NOTES)
+    note = pick(rng, NOTE_NAMES)
     notes = _notes(rng, fresh, n_words)
     head = pick(rng, _HEADS.of(split)).replace("NOTE", note)
     context = "\n".join([head, *(f"{note.capitalize()} {name}: {words}" for name, words in notes)])
     turns = []
     for i in asked(rng, len(notes), n_turns, depth):
         name, words = notes[i]
-        question = pick(rng, _ASKED.of(split)).replace("NOTE", note).format(name=name)
+        question = pick(rng, ASKED.of(split)).replace("NOTE", note).format(name=name)
         turns.append(Turn(question, words, Task.COPYING, depth_of(i, len(notes)), "note"))
     return Passage(instruction, context, tuple(turns), Task.COPYING)
 
 
 def _alone(split: Split, rng: Random, fresh: Fresh, n_words: int) -> Turn:
     words = _words(rng, fresh, n_words)
-    return Turn(pick(rng, _ALONE.of(split)).format(words=words), words, Task.COPYING, None, "alone")
+    return Turn(pick(rng, ALONE.of(split)).format(words=words), words, Task.COPYING, None, "alone")
 
 
 def _notes(rng: Random, fresh: Fresh, n_words: int) -> list[tuple[str, str]]:

@@ -65,6 +65,7 @@ LAUNCH = Launch(
         Default("slots could not be emptied before a run, though nothing is saved", ("--slot-save-path", "{scratch}")),
     ),
     ready_paths=("/health",),
+    tells_memory=("--verbosity", "4"),
     failures=(
         Failure(r"unknown model architecture", "take a newer llama.cpp, or another model"),
         Failure(

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`explain cost` of a running engine: shares of its ceilings for prefill and decoding apart, energy, and the price.
+
+ceilings  measured on the cores or the GPU that the engine uses, before any load; data sheet, if the device is known
+prefill   first tokens of short and of long prompts, one at a time: what a further prompt token takes
+decode    one stream alone, then many together, with the lengths of the workload
+price     at the highest rate within the limits, if there are any; else at that of many together
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from inferometer.analysis.cost import (
+    Ceiling,
+    CostExamination,
+    Phase,
+    Priced,
+    Used,
+    batch_of,
+    price,
+    share_of,
+    sheet,
+    with_shares,
+)
+from inferometer.analysis.cost_findings import ALONE, MEASURED, PREFILL, SHEET, TOGETHER, findings_of, row_of
+from inferometer.analysis.energy import energy
+from inferometer.analysis.memory_findings import no_number
+from inferometer.analysis.number import Number, number_of
+from inferometer.clock import utc_now
+from inferometer.errors import UsageError
+from inferometer.experiment.subject import engine_pids
+from inferometer.host import ceilings, hardware
+from inferometer.host.ceilings import NoCeilings, Rates
+from inferometer.host.description import Description, devices
+from inferometer.host.idle_power import idle_power_w
+from inferometer.metrics.rows import is_counted, is_ok, told
+from inferometer.metrics.slo_presets import Objective
+from inferometer.metrics.summary import Summary, summarize
+from inferometer.model import flops, roofline
+from inferometer.model.cost import weights_of
+from inferometer.model.devices import Device, find
+from inferometer.model.formats import KV_FORMATS
+from inferometer.model.roofline import Ceilings, Served
+from inferometer.probes import limit as limits
+from inferometer.probes.bench import Bench
+from inferometer.probes.explain.described import Described, answers_of, described
+from inferometer.probes.points import carried_out
+from inferometer.records import Trace
+from inferometer.stats import Estimate, Missing, difference, exact, product, quantile_estimate
+
+BUDGET_S, SEARCH_BUDGET_S = 180.0, 600.0  # the second where the load within limits is to be found, too
+STARTED = 8  # requests together, where nobody says how many
+SHORT_TOKENS, LONG_TOKENS = 32, 1024  # of prompts, for what a further token takes
+_PROBE_OUTPUT = "4"
+_PREFILL_SHARE, _ALONE_SHARE, _TOGETHER_SHARE = 0.04, 0.06, 0.12  # of the budget: windows of the runs
+_LEAST_S, _TOGETHER_LEAST_S, _WARMUP_S = 3.0, 12.0, 1.0  # a sensor of energy wants ten seconds
+_SEARCH_LEAST_S = 30.0
+_NOT_RUN = "the load was not carried out"
+
+
+@dataclass(frozen=True, slots=True)
+class CostWish:
+    """`device`: of the table; `price_per_hour`: of all that the engine runs on; `api`: dollars per million input and
+    output tokens; `objective`: limits, for the load that is priced."""
+
+    description: Description | None = None
+    device: Device | None = None
+    kv_format: str | None = None
+    concurrency: int | None = None
+    price_per_hour: float | None = None
+    api: tuple[float, float] | None = None
+    objective: Objective | None = None
+    budget_s: float = BUDGET_S
+
+
+def examine(bench: Bench, wish: CostWish) -> CostExamination:
+    """What was found; if it ended early, that says so."""
+    going = _Going(bench, wish)
+    stopped = carried_out(going.go)
+    return going.result("" if stopped is None else str(stopped))
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A run and what was made of it."""
+
+    trace: Trace
+    summary: Summary
+
+    def mean(self, metric: str) -> Estimate | Missing:
+        return self.summary.metrics[metric]["mean"]
+
+    def per_run(self, metric: str) -> Estimate | Missing:
+        return self.summary.metrics[metric]["value"]
+
+    def tokens(self, name: str, *, less: str | None = None) -> float:
+        """Mean of a count over the answers that tell it, 0 if none does."""
+        rows = self.trace.requests[is_counted(self.trace.requests) & is_ok(self.trace.requests)]
+        counts = told(rows, name)
+        if less is not None:
+            counts = counts - np.nan_to_num(told(rows, less))
+        counts = counts[~np.isnan(counts)]
+        return float(counts.mean()) if len(counts) else 0.0
+
+
+@dataclass(slots=True)
+class _Going:
+    """An examination on its way."""
+
+    bench: Bench
+    wish: CostWish
+    described: Described = field(default_factory=lambda: Described(None, "it was not looked at"))
+    served: Served | None = None
+    ceilings: list[Ceiling] = field(default_factory=list)
+    runs: dict[str, _Taken] = field(default_factory=dict)
+    idle_w: float | None = None
+    no_sensor: str = ""
+    load: Estimate | Missing = field(default_factory=lambda: Missing("no load was measured", 0, "1/s"))
+    load_is: str = ""
+    not_measured: list[str] = field(default_factory=list)
+    t_start_s: float = 0.0
+    n_before: int = 0
+    created: str = field(default_factory=lambda: utc_now().isoformat(timespec="seconds"))
+
+    @property
+    def n_together(self) -> int:
+        return self.wish.concurrency or self.bench.facts.n_slots or STARTED
+
+    def go(self) -> None:
+        bench, wish = self.bench, self.wish
+        self.t_start_s, self.n_before = bench.used_s(), bench.n_requests
+        self.described = described(bench, answers_of(bench), wish.description)
+        self.served = self._served()
+        self._measure_ceilings()
+        if bench.points.subject.is_local:
+            self.idle_w, self.no_sensor = idle_power_w()
+        else:
+            self.no_sensor = "the server is not on this machine"
+        longest = min(LONG_TOKENS, (bench.facts.context_tokens or 2 * LONG_TOKENS) - 64)
+        for word, n_tokens in (("short", SHORT_TOKENS), ("long", longest)):
+            share_s = max(_LEAST_S, _PREFILL_SHARE * wish.budget_s)
+            self._take(word, 1, share_s, input_tokens=str(n_tokens), output_tokens=_PROBE_OUTPUT)
+        self._take("alone", 1, max(_LEAST_S, _ALONE_SHARE * wish.budget_s))
+        self._take("together", self.n_together, max(_TOGETHER_LEAST_S, _TOGETHER_SHARE * wish.budget_s))
+        self._find_load()
+
+    def _take(self, word: str, concurrency: int, window_s: float, **lengths: Any) -> None:
+        run = self.bench.take(word, concurrency=concurrency, window_s=window_s, warmup_s=_WARMUP_S, **lengths)
+        trace = run.trace()
+        self.runs[word] = taken = _Taken(trace, summarize(trace))
+        speed = taken.per_run("output_throughput_tokens_per_s")
+        shown = f"{speed.value:.3g} tokens/s" if isinstance(speed, Estimate) else speed.reason
+        self.bench.say(f"{word:10}{shown}")
+
+    def _left_s(self) -> float:
+        return self.wish.budget_s - (self.bench.used_s() - self.t_start_s)
+
+    def _find_load(self) -> None:
+        """The load that is priced: the highest within the limits, else many together."""
+        together = self.runs["together"].per_run("request_throughput_per_s")
+        self.load, self.load_is = together, f"{self.n_together} in flight, held to no limits"
+        objective = self.wish.objective
+        if objective is None:
+            return
+        found = limits.on_points(self.bench.points, objective, budget_s=max(_SEARCH_LEAST_S, self._left_s()))
+        self.load = found.limit.figure
+        self.load_is = f"the highest rate at which {100 * objective.attainment:g} % meet {objective.limits.text}"
+        if isinstance(self.load, Missing) and found.stopped:
+            self.load = Missing(f"{found.stopped}; a larger --budget may tell", self.load.n, "1/s")
+
+    # the model and its ceilings
+
+    def _served(self) -> Served | None:
+        its = self.described.it
+        if its is None:
+            return None
+        parameters = its.stored.parameters if its.stored is not None and its.stored.parameters else None
+        parameters = parameters or its.architecture.parameters
+        if parameters is None:
+            self.described = Described(None, f"how many parameters {its.name} has is not known")
+            return None
+        weights = weights_of(its.architecture, its.stored, parameters, None)
+        cache = self.wish.kv_format or self.bench.engine.cache_format or its.architecture.dtype
+        return Served(its.architecture, parameters, weights, cache if cache in KV_FORMATS else "fp16")
+
+    def _measure_ceilings(self) -> None:
+        subject = self.bench.points.subject
+        cards = [card for card in hardware.look().devices if card.kind == "cuda"] if subject.is_local else []
+        device = self.wish.device or (_of_card(cards[0].name) if cards else None)
+        if device is not None:
+            weights = self.served.weights.name if self.served is not None else "bf16"
+            self.ceilings.append(_sheet_ceiling(device, weights))
+        else:
+            self.not_measured.append("shares of a data sheet: the device is not known: name it by --device")
+        if not subject.is_local:
+            self.not_measured.append("ceilings of the device itself: the server is not on this machine")
+            return
+        self.bench.say("ceilings  what its cores can compute and read at most")
+        try:
+            rates = ceilings.measure_gpu() if cards else ceilings.measure(self._cores(), self._near_bytes())
+        except NoCeilings as error:
+            self.not_measured.append(f"ceilings of the device itself: {error}")
+            return
+        self.ceilings.append(_measured_ceiling(rates))
+
+    def _cores(self) -> list[int]:
+        """Those that the engine may use, as many as it was told to compute on."""
+        allowed: set[int] = set()
+        for pid in engine_pids(self.bench.points.subject):
+            try:
+                allowed |= os.sched_getaffinity(pid)
+            except OSError:  # it has ended
+                continue
+        cores = sorted(allowed or os.sched_getaffinity(0))
+        start = self.bench.points.subject.start
+        n_threads = start.settings.get("threads") if start is not None else None
+        return cores[: n_threads if isinstance(n_threads, int) else len(cores)]
+
+    def _near_bytes(self) -> int:
+        return self.served.weights_bytes if self.served is not None else 0
+
+    # what it came to
+
+    def result(self, stopped: str) -> CostExamination:
+        bench, its = self.bench, self.described.it
+        phases = [with_shares(phase, self.ceilings) for phase in self._phases()]
+        used, priced = self._energy(), self._priced(phases)
+        self._note_missing(phases, used)
+        row = row_of(self.ceilings, phases, findings_of(self.ceilings, phases, priced), self.not_measured)
+        seconds = bench.used_s() - self.t_start_s
+        summary = self.runs["together"].summary if "together" in self.runs else None
+        return CostExamination(
+            model=bench.facts.model,
+            described=its.source if its is not None else "",
+            not_described=self.described.why_not,
+            weights_format=self.served.weights.name if self.served is not None else "",
+            weights_bytes=None if self.served is None else float(self.served.weights_bytes),
+            ceilings=self.ceilings,
+            phases=phases,
+            useful=self._useful(),
+            energy=used,
+            priced=priced,
+            row=msgspec.structs.replace(row, seconds=seconds, n_requests=bench.n_requests - self.n_before),
+            seconds=seconds,
+            created=self.created,
+            stopped=stopped,
+            engine=dict(summary.engine) if summary else {"title": bench.facts.title},
+            plan=dict(summary.plan) if summary else {},
+            host=dict(summary.host) if summary else {},
+            versions=dict(summary.versions) if summary else {},
+        )
+
+    def _phases(self) -> list[Phase]:
+        found = [self._prefill()] if {"short", "long"} <= set(self.runs) else []
+        for word, name, n in (("alone", ALONE, 1), ("together", TOGETHER, self.n_together)):
+            if word in self.runs:
+                found.append(self._decoding(self.runs[word], name, n))
+        return found
+
+    def _prefill(self) -> Phase:
+        """What a further token of a prompt takes: the rest of a first token's time is the same in both runs."""
+        short, long = self.runs["short"], self.runs["long"]
+        pair = [(run.mean("server_prefill_s"), run.mean("ttft_sent_s")) for run in (short, long)]
+        is_told = all(isinstance(own, Estimate) for own, _ in pair)
+        times = [own if is_told else seen for own, seen in pair]
+        n = [run.tokens("n_prompt_tokens", less="n_cached_tokens") for run in (short, long)]
+        more = difference(times[1], times[0], method="of long prompts less that of short ones")
+        source = "prefill time that the server tells" if is_told else "time to first token"
+        method = f"{source}: long prompts less short ones, per token more"
+        time: Estimate | Missing = Missing("the prompts were not longer", 0, "s/token")
+        if n[1] > n[0]:
+            time = product([(more, 1)], unit="s/token", method=method, scale=1 / (n[1] - n[0]))
+        done = 0.0
+        if self.served is not None and n[1] > n[0]:
+            of = [flops.prefill_flops(self.served.architecture, self.served.parameters, max(round(x), 1)) for x in n]
+            done = (of[1] - of[0]) / (n[1] - n[0])
+        return Phase(PREFILL, number_of(time), done, 0.0, 1.0, n[1], 1)
+
+    def _decoding(self, run: _Taken, name: str, n_in_flight: int) -> Phase:
+        tpot, ttft = run.mean("tpot_s"), run.mean("ttft_sent_s")
+        n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
+        batch = float(n_in_flight)
+        if n_in_flight > 1 and isinstance(tpot, Estimate) and isinstance(ttft, Estimate) and n_output > 1:
+            batch = max(batch_of(n_in_flight, n_output, tpot.value, ttft.value), 1.0)
+        context = n_prompt + n_output / 2
+        done = read = 0.0
+        if self.served is not None and context >= 1:
+            whole = max(round(batch), 1)
+            step = roofline.step(self.served, Ceilings(1.0, None, ""), whole, round(context))
+            done, read = step.n_flops * batch / whole, step.weights_bytes + step.cache_bytes * batch / whole
+        return Phase(name, number_of(tpot), done, read, batch, context, n_in_flight)
+
+    def _useful(self) -> dict[str, Number]:
+        """Of the peak rate: FLOPs of the tokens that were computed under the load, over its time."""
+        if "together" not in self.runs or self.served is None:
+            return {}
+        run = self.runs["together"]
+        rate = run.per_run("request_throughput_per_s")
+        n_prompt = max(round(run.tokens("n_prompt_tokens", less="n_cached_tokens")), 1)
+        n_output = run.tokens("n_output_tokens")
+        its = self.served
+        one = flops.matrix_flops(its.parameters) + flops.attention_flops(
+            its.architecture, round(n_prompt + n_output / 2)
+        )
+        per_request = flops.prefill_flops(its.architecture, its.parameters, n_prompt) + (n_output - 1) * one
+        seconds = product([(rate, -1)], unit="s", method="time per request")
+        return {
+            each.kind: share_of(per_request, seconds, each.flops.figure, what="useful FLOPs") for each in self.ceilings
+        }
+
+    def _energy(self) -> Used:
+        if "together" not in self.runs:
+            per_token, per_request, power = (no_number(_NOT_RUN, unit) for unit in ("J/token", "J/request", "W"))
+            return Used(per_token, per_request, power, power)
+        found = energy(self.runs["together"].trace, self.no_sensor)
+        idle: Estimate | Missing = Missing(self.no_sensor or "was not read", 0, "W")
+        if self.idle_w is not None:
+            idle = exact(self.idle_w, n=1, unit="W", method="over three seconds before the load")
+        per_token, per_request = number_of(found.per_output_token), number_of(found.per_request)
+        return Used(per_token, per_request, number_of(found.power), number_of(idle), found.sensor)
+
+    def _priced(self, phases: Sequence[Phase]) -> Priced | None:
+        wish, run = self.wish, self.runs.get("together")
+        if wish.price_per_hour is None or run is None:
+            return None
+        by_name = {phase.name: phase for phase in phases}
+        n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
+        prefill, together = by_name.get(PREFILL), by_name[TOGETHER]
+        none = Missing("what a prompt token takes was not measured", 0, "s")
+        return price(
+            wish.price_per_hour,
+            self.load,
+            self.load_is,
+            input_tokens=n_prompt,
+            output_tokens=n_output,
+            input_s=none
+            if prefill is None
+            else product([(prefill.time.figure, 1)], unit="s", method="prompt", scale=max(n_prompt, 1e-9)),
+            output_s=product(
+                [(together.time.figure, 1)], unit="s", method="answer", scale=max(n_output, 1e-9) / together.batch
+            ),
+            api=list(wish.api or ()),
+        )
+
+    def _note_missing(self, phases: Sequence[Phase], used: Used) -> None:
+        if self.served is None:
+            self.not_measured.append(f"FLOPs and bytes of its tokens: {self.described.why_not}")
+        if not used.sensor:
+            self.not_measured.append(f"energy: {used.per_output_token.missing}")
+        told = [f"{phase.name}: {phase.time.missing}" for phase in phases if phase.time.value is None]
+        self.not_measured += told
+
+
+def _of_card(name: str) -> Device | None:
+    """The row of the table for a card as its driver calls it: `NVIDIA H200`."""
+    try:
+        return find(name.replace("NVIDIA", "").strip(), devices())[0]
+    except UsageError:
+        return None
+
+
+def _sheet_ceiling(device: Device, weights: str) -> Ceiling:
+    roof = roofline.ceilings(device, weights)
+    return Ceiling(
+        SHEET,
+        device.name,
+        roof.computed_in,
+        sheet(roof.flops_per_s, "FLOP/s", device.name),
+        sheet(roof.bytes_per_s, "B/s", device.name),
+    )
+
+
+def _measured_ceiling(rates: Rates) -> Ceiling:
+    def median(values: Sequence[float], unit: str) -> Number:
+        return number_of(quantile_estimate(np.sort(values), 0.5, unit=unit, of="repeats"))
+
+    near = rates.read_near_bytes_per_s
+    return Ceiling(
+        MEASURED,
+        rates.where,
+        rates.format,
+        median(rates.flops_per_s, "FLOP/s"),
+        median(rates.read_bytes_per_s, "B/s"),
+        median(near, "B/s") if near else None,
+        rates.near_bytes,
+    )

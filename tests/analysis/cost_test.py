@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares of ceilings and prices, with numbers worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from inferometer.analysis.cost import Ceiling, Phase, batch_of, price, share_of, sheet, with_shares
+from inferometer.analysis.cost_findings import (
+    ALONE,
+    MEASURED,
+    PREFILL,
+    SHEET,
+    TOGETHER,
+    findings_of,
+    row_of,
+)
+from inferometer.analysis.number import number_of
+from inferometer.stats import Estimate, Missing
+
+
+def known(value, half=0.0, unit="s"):
+    return Estimate(value, value - half, value + half, 0.95, 20, unit, "")
+
+
+def ceiling(kind=MEASURED, flops=100e9, bandwidth=10e9, near=None):
+    return Ceiling(
+        kind,
+        "2 cores",
+        "fp32",
+        number_of(known(flops, 0.01 * flops, "FLOP/s")),
+        number_of(known(bandwidth, 0.02 * bandwidth, "B/s")),
+        None if near is None else number_of(known(near, 0.02 * near, "B/s")),
+    )
+
+
+def phase(name=ALONE, time=0.010, flops=100e6, read=20e6, batch=1.0):
+    return Phase(name, number_of(known(time, 0.01 * time, "s/token")), flops, read, batch, 100.0, 1)
+
+
+def test_shares_are_work_over_time_and_ceiling():
+    found = with_shares(phase(), [ceiling()])
+    assert found.mfu[MEASURED].value == pytest.approx(0.1)
+    assert found.mbu[MEASURED].value == pytest.approx(0.2)
+    assert found.mbu[MEASURED].lo == pytest.approx(0.2 / (1 + 0.0224), rel=1e-3), "1 % and 2 % in quadrature"
+
+
+def test_a_model_that_lies_in_a_cache_is_held_against_the_cache():
+    assert with_shares(phase(), [ceiling(near=40e9)]).mbu[MEASURED].value == pytest.approx(0.05)
+
+
+def test_an_estimate_of_a_published_measurement():
+    """TensorRT-LLM, Llama-3.1-8B in bf16 on an H100: a = 6.59 ms is 68 % of the bandwidth; b = 22.4 us, of the peak."""
+    h100 = Ceiling(SHEET, "H100", "bf16", sheet(989e12, "FLOP/s", "H100"), sheet(3350e9, "B/s", "H100"))
+    decode = with_shares(phase(time=6.59e-3, flops=15.01e9, read=15.01e9), [h100])
+    assert decode.mbu[SHEET].value == pytest.approx(0.68, abs=0.005)
+    prefill = with_shares(phase(PREFILL, 22.4e-6, 15.01e9, 0.0), [h100])
+    assert prefill.mfu[SHEET].value == pytest.approx(0.68, abs=0.005)
+    assert prefill.mbu == {}, "what a prompt reads is shared by its tokens"
+
+
+def test_who_waits_or_has_a_prompt_computed_is_not_decoding():
+    assert batch_of(16, 11, 0.010, 0.100) == pytest.approx(8.0)
+    assert batch_of(16, 101, 0.010, 0.0) == 16
+
+
+PRICED = {"input_tokens": 100.0, "output_tokens": 50.0, "input_s": known(0.01), "output_s": known(0.03)}
+
+
+def test_a_price_carries_the_interval_of_the_load():
+    found = price(3.6, known(2.0, 0.2, "1/s"), "at the limit", **PRICED, api=[])
+    assert found.per_1000.value == pytest.approx(0.5)
+    assert (found.per_1000.lo, found.per_1000.hi) == (pytest.approx(0.5 / 1.1), pytest.approx(0.5 / 0.9))
+    assert found.per_million.value == pytest.approx(0.0005 / 150 * 1e6)
+
+
+def test_prices_of_input_and_output_add_up_to_the_whole():
+    found = price(3.6, known(2.0, 0.2, "1/s"), "", **PRICED, api=[])
+    assert found.input_share.value == pytest.approx(0.25)
+    whole = found.per_million_input.value * 100 + found.per_million_output.value * 50
+    assert whole / 1e6 == pytest.approx(found.per_1000.value / 1000)
+
+
+def test_the_check_of_the_handbook():
+    """$2 an hour at 1,000 tokens a second are $0.5556 per million; $1.41 at 2,500 are $0.1567."""
+    for dollars, tokens_per_s, told in ((2.0, 1000, 0.5556), (1.41, 2500, 0.1567)):
+        found = price(dollars, known(tokens_per_s / 150, unit="1/s"), "", **PRICED, api=[])
+        assert found.per_million.value == pytest.approx(told, abs=5e-5)
+
+
+def test_against_an_api():
+    found = price(3.6, known(2.0, 0.2, "1/s"), "", **PRICED, api=[2.0, 6.0])
+    assert found.api_per_1000 == pytest.approx(0.5)
+    assert found.against_api.value == pytest.approx(1.0)
+    assert findings_of([], [], found) == []
+    dear = price(36.0, known(2.0, 0.2, "1/s"), "", **PRICED, api=[2.0, 6.0])
+    assert [finding.code for finding in findings_of([], [], dear)] == ["dearer_than_api"]
+
+
+def test_no_load_is_no_price():
+    found = price(3.6, Missing("no load meets it", 0, "1/s"), "", **PRICED, api=[2.0, 6.0])
+    assert found.per_1000.missing == "no load meets it"
+
+
+def test_a_share_above_one_is_an_error_not_a_success():
+    ceilings = [ceiling()]
+    fast = with_shares(phase(time=0.0005), ceilings)
+    (found,) = findings_of(ceilings, [fast], None)
+    assert found.code == "above_ceiling"
+    assert findings_of(ceilings, [with_shares(phase(time=0.003), ceilings)], None) == []
+
+
+def test_a_stream_that_is_bound_by_neither_is_bound_by_overhead():
+    ceilings = [ceiling()]
+    alone = with_shares(phase(time=0.05), ceilings)
+    together = with_shares(phase(TOGETHER, 0.06, 800e6, 20e6, 8.0), ceilings)
+    (found,) = findings_of(ceilings, [alone, together], None)
+    assert found.code == "bound_by_overhead"
+    assert "6.67 times" in found.remedy.expected
+    assert row_of(ceilings, [alone, together], [], []).figure.value == pytest.approx(800e6 / 0.06 / 100e9)
+
+
+def test_without_work_there_is_no_share():
+    assert share_of(0.0, known(1.0), known(1.0), what="FLOPs").value is None
