@@ -2,7 +2,8 @@
 """How often `compare` is wrong: A against A, a true change of 5 %, and what the intervals hold, by simulation.
 
     python benchmarks/comparisons.py [--comparisons 1000] [--quick]
-    python benchmarks/comparisons.py --real 20          # A against A on the embedded engine, in turns: hours
+    python benchmarks/comparisons.py --real 20          # A against A on llama.cpp, in turns: 20 minutes
+    python benchmarks/comparisons.py --emulated 20      # a true change of 5 % on an emulated engine: 20 minutes
 
 The simulated server is a queue at 70 % load: its requests wait for each other, so that those of one trial depend on
 each other as real ones do. On top, every run starts a little different, and the machine drifts while runs take turns.
@@ -17,12 +18,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import mannwhitneyu, ttest_ind, ttest_rel
 
 from inferometer.analysis.compare import HEADLINE, Row, rows_of
 from inferometer.analysis.side import Quantity
+from inferometer.emulate.catalogue import make_setting
+from inferometer.emulate.launch import EmulatedEngine
+from inferometer.emulate.law import ServiceLaw
 from inferometer.experiment.rounds import orders_of
 from inferometer.stats import Estimate, FloatArray, clopper_pearson
 from inferometer.stats.trials import ratio_of_trials
@@ -61,13 +66,15 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a fiftieth of it; good for nothing but to see that it runs"
     )
+    parser.add_argument("--real", type=int, metavar="N", help="N comparisons of llama.cpp with itself instead")
     parser.add_argument(
-        "--real", type=int, metavar="N", help="N comparisons of the embedded engine with itself instead"
+        "--emulated", type=int, metavar="N", help="N times a change of 5 % on an emulated engine instead"
     )
     parser.add_argument("--only", choices=("same", "found", "coverage"), help="one of the tables")
     told = parser.parse_args()
-    if told.real:
-        print("\n".join(real(told.real)))
+    if told.real or told.emulated:
+        for line in real(told.real) if told.real else emulated(told.emulated):
+            print(line, flush=True)
         return
     n = 20 if told.quick else told.comparisons
     tables = {"same": same(n), "found": found(max(n // 5, 20)), "coverage": coverage(n * 2)}
@@ -271,20 +278,55 @@ def holds(log_a: FloatArray, log_b: FloatArray, is_paired: bool, rng: np.random.
     return ratio.lo <= 1 <= ratio.hi, bool(by_t), bool(lo <= 0 <= hi)
 
 
-# --- a real engine -------------------------------------------------------------------------------------------------
+# --- real runs -----------------------------------------------------------------------------------------------------
+
+
+def ab(a: str, b: str, *more: str) -> list[dict[str, Any]]:
+    """The rows of `inferometer ab A B`."""
+    argv = [sys.executable, "-m", "inferometer", "ab", a, b, "--format", "json", "--quiet", *more]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
+    return list(json.loads(done.stdout)["rows"])
 
 
 def real(n: int) -> Iterator[str]:
-    """The embedded engine against itself, by the command line, n times."""
+    """llama.cpp against itself, started anew for every run, by the command line, n times."""
     called = 0
     for i in range(n):
-        argv = [sys.executable, "-m", "inferometer", "ab", "embedded", "embedded", "--for", "10s", "--format", "json"]
-        done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
-        rows = json.loads(done.stdout)["rows"]
+        rows = ab("llamacpp", "llamacpp", "--model", "trained", "--repeats", "5", "--for", "3s", "--warmup", "1s")
         differs = [row for row in rows if row["verdict"] in ("better", "worse")]
         called += bool(differs)
-        print(f"{i + 1}: {', '.join(row['metric'] for row in differs) or 'no difference'}", file=sys.stderr, flush=True)
+        print(f"{i + 1}: {', '.join(map(name_of, differs)) or 'no difference'}", file=sys.stderr, flush=True)
     yield f"called different in {called} of {n}: {share_text(called, n)}"
+
+
+def emulated(n: int) -> Iterator[str]:
+    """An emulated engine against one that is slower by CHANGE in all it does, n times, with as many pairs as a first
+    comparison of the engine with itself recommends."""
+    law = ServiceLaw(8.0, 0.05, 0.2, 0.0005, 0.1)
+    slower = ServiceLaw(*(cost * (1 + CHANGE) for cost in (law.a, law.b, law.c, law.d)), law.noise)
+    short = ("--for", "2s", "--warmup", "1s", "--metrics", "tpot_p50,e2e_p50,output_throughput")
+    with EmulatedEngine(make_setting("vllm", law=law)) as a, EmulatedEngine(make_setting("vllm", law=slower)) as b:
+        first = ab(a.url, a.url, "--repeats", "8", *short)
+        wanted = {name_of(row): row["n_to_find_tolerance"] for row in first}
+        k = max(wanted.values())
+        yield f"recommended, pairs: {', '.join(f'{name} {each}' for name, each in wanted.items())}; {k} are measured"
+        found = []
+        for i in range(n):
+            found.append(ab(a.url, b.url, "--repeats", str(k), *short))
+            told = ", ".join(f"{name_of(row)} {row['ratio']['value'] - 1:+.1%} {row['verdict']}" for row in found[-1])
+            print(f"{i + 1}: {told}", file=sys.stderr, flush=True)
+    for j, name in enumerate(wanted):
+        right = sum(rows[j]["verdict"] == "worse" for rows in found)
+        wrong = sum(rows[j]["verdict"] == "better" for rows in found)
+        ratios = [rows[j]["ratio"]["value"] - 1 for rows in found]
+        yield (
+            f"{name}: found in {right} of {n}: {share_text(right, n)}; the wrong way round {wrong}; "
+            f"ratios {min(ratios):+.1%} to {max(ratios):+.1%}"
+        )
+
+
+def name_of(row: dict[str, Any]) -> str:
+    return Quantity(row["metric"], row["statistic"]).name
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python benchmarks/defects_limits.py [--seeds 20] [--healthy-seeds 2] [--jobs 2] [--cases vllm/drops-middle,...]
 
 Engines are emulated, on loopback, with a mind that answers our own tasks; each seed draws another size of the defect
-and other questions. The examination is that of `inferometer explain limits`, whole, with fewer questions.
+and other questions. The examination is that of `inferometer explain limits` with fewer questions and no times.
 Right is: the finding and no other, and the limit to the token. Prints the tables of docs/evidence/explain-limits.md.
 """
 
@@ -30,7 +30,9 @@ from inferometer.probes.bench import bench
 from inferometer.probes.explain import limits
 
 LAW = ServiceLaw(a=0.1, b=0.0002, c=0.001, d=0.0)
-FEW = limits.Amounts(rounds=1, pairs=3, cut=0, speed=1)
+# A defect is found without questions whose answers are judged; on healthy engines they could mislead.
+FEW = limits.Amounts(rounds=0, pairs=3, cut=0, speed=0)
+JUDGED = limits.Amounts(rounds=1, pairs=3, cut=0, speed=0)
 ENOUGH_S = 3_600.0  # nothing is left out for want of time
 FOUND = {
     "drops-middle": "middle_lost",
@@ -50,7 +52,7 @@ class Case(NamedTuple):
         return f"{self.engine}/{self.defect}" if self.defect else f"{self.engine}/{self.context}/{self.mind}"
 
 
-PLANTED = tuple(Case(engine, defect) for defect in FOUND for engine in ("vllm", "llama.cpp"))
+PLANTED = tuple(Case(engine, defect) for engine, defect in zip(("vllm", "sglang", "llama.cpp"), FOUND, strict=True))
 HEALTHY = (
     Case("vllm", context=512),
     Case("vllm", context=2_048),
@@ -120,7 +122,7 @@ def _examine(setting: Setting, seed: int) -> LimitsExamination:
     with EmulatedEngine(setting) as server, tempfile.TemporaryDirectory(prefix="inferometer-defects-") as folder:
         config = resolve({"url": server.url, "out": str(Path(folder) / "bench")})
         with bench(config, Silent(), what="limits", greatest=config, budget_s=ENOUGH_S) as at:
-            return limits.examine(at, ENOUGH_S, seed=seed, most=FEW)
+            return limits.examine(at, ENOUGH_S, seed=seed, most=FEW if setting.defects else JUDGED)
 
 
 def true_limit(setting: Setting) -> int:
@@ -152,17 +154,16 @@ def main() -> None:
     wanted = [name for name in options.cases.split(",") if name]
     jobs = [
         (case, seed)
-        for cases, n_seeds in ((PLANTED, options.seeds), (HEALTHY, options.healthy_seeds))
-        for case in cases
-        for seed in range(n_seeds)
-        if not wanted or case.name in wanted
+        for seed in range(max(options.seeds, options.healthy_seeds))
+        for case in (*PLANTED, *HEALTHY)
+        if seed < (options.seeds if case.defect else options.healthy_seeds) and (not wanted or case.name in wanted)
     ]
     seen = []
     with ProcessPoolExecutor(options.jobs) as pool:
         for one in pool.map(examined, *zip(*jobs, strict=True)):
             seen.append(one)
-            if not one.is_right:
-                print(f"{one.case.name} seed {one.seed}: {one}", file=sys.stderr, flush=True)
+            told = "right" if one.is_right else f"not right: {one}"
+            print(f"{one.case.name} seed {one.seed}: {told}", file=sys.stderr, flush=True)
     print("\n".join(table([one for one in seen if one.case.defect])))
     print()
     print("\n".join(table([one for one in seen if not one.case.defect])))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does the search for the highest load find it? Twenty seeded searches a case, on engines whose limit is known.
+"""Does the search for the highest load find it? Sixty seeded searches a case, on engines whose limit is known.
 
-    python benchmarks/limit_search.py [--cases queue,slots,batch] [--searches 20] [--jobs 2]
+    python benchmarks/limit_search.py [--cases queue,slots,batch] [--searches 60] [--jobs 2]
 
 The engine is simulated: the same batching and service law as `inferometer emulate` has, driven without a socket, so
 that an hour of searching takes a minute. The search is that of `inferometer limit`, whole: only what takes a look
@@ -33,13 +33,14 @@ from inferometer.metrics.slo import parse_limits
 from inferometer.probes.limit import wait_s
 from inferometer.probes.search import Aim, Ask, Found, Search, ask_for
 from inferometer.records import CHUNK, SAMPLE, Trace, empty_requests
-from inferometer.stats import Estimate
+from inferometer.stats import Estimate, clopper_pearson
 from inferometer.units import NS_PER_S
 
 OVERHEAD_S = 2.0  # of a real run, beside warm-up, window and the last answers: asking, planning, decoding
 BUDGET_S = 3_600.0
 GRID_STEP = 0.05  # of the even grid, as a share of the limit: the resolution that is promised
 GRID_LOOKS = (1, 2, 4)  # long looks a point of the grid is given
+N_GRIDS = 20  # at most
 RIGHT_WITHIN = 0.05
 
 
@@ -228,7 +229,8 @@ def n_right(errors: Sequence[float]) -> int:
 def report(case: Case, n_searches: int, pool: ProcessPoolExecutor) -> None:
     searching = [pool.submit(search, case, seed) for seed in range(n_searches)]
     truth = truth_of(case)
-    gridding = [pool.submit(grid_answers, case, truth, seed) for seed in range(n_searches)]
+    n_grids = min(n_searches, N_GRIDS)
+    gridding = [pool.submit(grid_answers, case, truth, seed) for seed in range(n_grids)]
     found = [each.result() for each in searching]
     limits = [each.limit for each in found if isinstance(each.limit, Estimate)]
     errors = [limit.value / truth - 1 for limit in limits]
@@ -251,7 +253,10 @@ def report(case: Case, n_searches: int, pool: ProcessPoolExecutor) -> None:
     n_in = sum(limit.lo <= truth <= limit.hi for limit in limits)
     wrong = sum((one.holds or 0) > truth for one in found), sum((one.fails or math.inf) < truth for one in found)
     unsafe = sum((one.safe or 0) > truth for one in found)
-    print(f"  within 5 %: {n_right(errors)} of {n_searches}; interval holds the truth: {n_in}", end="")
+    held = clopper_pearson(n_in, len(limits))
+    assert isinstance(held, Estimate)
+    print(f"  within 5 %: {n_right(errors)} of {n_searches}; interval holds the truth: {n_in}, ", end="")
+    print(f"{100 * held.value:.1f} % [{100 * held.lo:.1f}, {100 * held.hi:.1f}]", end="")
     print(f"; mean error {np.mean(errors):+.3f}")
     print(f"  shown to hold above the truth: {wrong[0]}; shown to fail below it: {wrong[1]}; safe above it: {unsafe}")
     print(f"  time: {narrow_s:,.0f} s to the limit, {spent_s:,.0f} s with the safe load shown")
@@ -264,7 +269,7 @@ def report(case: Case, n_searches: int, pool: ProcessPoolExecutor) -> None:
         right = n_right(answers[:, k] / truth - 1)
         print(
             f"  even grid, {n_points} points of {n_looks * look_s:,.0f} s: {grid_s:,.0f} s, within 5 %: {right} of "
-            f"{n_searches}; the search takes {narrow_s / grid_s:.2f} of it, {spent_s / grid_s:.2f} with the safe load"
+            f"{n_grids}; the search takes {narrow_s / grid_s:.2f} of it, {spent_s / grid_s:.2f} with the safe load"
         )
     sys.stdout.flush()
 
@@ -272,7 +277,7 @@ def report(case: Case, n_searches: int, pool: ProcessPoolExecutor) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", default=",".join(case.name for case in CASES))
-    parser.add_argument("--searches", type=int, default=20)
+    parser.add_argument("--searches", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=2)
     told = parser.parse_args()
     with ProcessPoolExecutor(told.jobs) as pool:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from inferometer.analysis.window import MOST, Trial, conclude, next_size, numbers_in
+from inferometer.engines.error_text import error_text
 
 MOST_IF_TOLD = 12  # what the search is allowed where a number was told and is true
 
@@ -92,7 +94,7 @@ def test_one_that_takes_everything_has_no_limit_that_is_known():
     found = search(lambda n: Trial(n, "whole", n))
     assert not found.is_exact
     assert found.beyond is None
-    assert "did not decide" in found.why
+    assert (found.longest, found.why) == (1 << 22, "none was seen up to 4,194,304 tokens")
 
 
 def test_a_server_that_repeats_the_length_that_was_sent_tells_nothing():
@@ -105,6 +107,20 @@ def test_coarse_words_find_the_limit_to_a_word():
     found = search(refusing(3_001), grain=4)
     assert found.is_exact
     assert found.longest == 3_000
+
+
+@pytest.mark.parametrize("engine", ["vllm-0.32.0", "llama-server-0c1e570", "llama-cpp-python-0.3.36"])
+def test_recorded_refusals_of_real_engines_name_the_limit(engine):
+    """All were started with a context of 4,096 tokens, and sent 18,005."""
+    path = Path(__file__).parents[1] / "transcripts" / f"{engine}-error-overlong-chat.http"
+    said = error_text(path.read_bytes().partition(b"\r\n\r\n")[2])
+
+    def server(n):
+        return Trial(n, "whole", n) if n < 4_096 else Trial(n, "refused", None, 400, said)
+
+    found = search(server)
+    assert (found.longest, found.is_exact) == (4_095, True)
+    assert found.n_requests <= 5
 
 
 def test_numbers_are_read_with_and_without_commas_and_codes_of_errors_are_small():

@@ -52,6 +52,21 @@ def test_the_same_runs_give_the_same_answer(module_shell, folder):
     assert first.stdout == second.stdout
 
 
+def test_a_screening_hints_and_decides_nothing(module_shell, folder):
+    asked = ("compare", "fast", "slow", "--metrics", "tpot_p50", *ANYHOW)
+    plain, screened = module_shell(*asked), module_shell(*asked, "--screen")
+    assert screened.stdout.startswith(plain.stdout)
+    more = screened.stdout.removeprefix(plain.stdout)
+    assert "Hints, not verdicts" in more
+    assert "ttft_p50" in more
+    document = module_shell(*asked, "--screen", "--format", "json").json
+    assert [row["metric"] for row in document["rows"]] == ["tpot_s"]
+    (hint,) = [h for h in document["screening"]["hints"] if (h["metric"], h["statistic"]) == ("ttft_s", "p50")]
+    assert hint["q"] <= 0.05
+    assert hint["ratio"]["lo"] > 1.2
+    assert "| `ttft_p50` | B: +" in module_shell(*asked, "--screen", "--format", "markdown").stdout
+
+
 def test_markdown_is_a_table(module_shell, folder):
     done = module_shell("compare", "fast", "slow", "--metrics", "ttft_p50", *ANYHOW, "--format", "markdown")
     assert done.stdout.startswith("**WORSE** ")

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from scipy.stats import binom
 
 from inferometer.stats.sequential import evidence
 
@@ -17,6 +19,16 @@ def n_without_a_miss(target, alpha):
 def test_nothing_is_known_of_nothing():
     assert (evidence(0, 0, 0.9).log_above, evidence(0, 0, 0.9).log_below) == pytest.approx((0, 0))
     assert evidence(0, 0, 0.9).verdict(0.05) == "undecided"
+
+
+@pytest.mark.parametrize("n", [1, 20, 300])
+@pytest.mark.parametrize("target", [0.5, 0.95])
+def test_at_the_target_itself_evidence_is_one_on_average(n, target):
+    """What makes it a martingale, whatever the weights; anything more would be wrong too often."""
+    chances = binom.logpmf(np.arange(n + 1), n, target)
+    found = [evidence(k, n, target) for k in range(n + 1)]
+    assert np.exp(chances + [each.log_above for each in found]).sum() == pytest.approx(1)
+    assert np.exp(chances + [each.log_below for each in found]).sum() == pytest.approx(1)
 
 
 def test_the_price_of_peeking_is_small():

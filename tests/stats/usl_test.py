@@ -56,6 +56,13 @@ def test_no_knee_is_told_where_throughput_still_rises_with_the_load(rng):
     assert "no knee seen" in fit.knee_load.reason
 
 
+def test_a_straight_line_has_no_knee_however_its_noise_falls(rng):
+    """Where alpha is hardly anything the knee could lie anywhere, and its interval at the end of all numbers."""
+    loads = np.array([1.0, 2, 4, 8, 16, 32, 64, 1])
+    fits = [fit_usl(loads, 10 * loads * (1 + 0.02 * rng.normal(size=8)), unit="1/s") for _ in range(200)]
+    assert sum(isinstance(fit.knee_load, Missing) for fit in fits) >= 190
+
+
 def test_parameters_are_never_negative(rng):
     for _ in range(50):
         noisy = points(0.0, 0.0) * (1 + 0.03 * rng.standard_normal(6))

@@ -126,9 +126,9 @@ def compare(
 
     `is_paired`: trial i of one side was measured beside trial i of the other. The sides must be comparable.
     """
-    values = [{quantity: _values_of(side, quantity) for quantity in family} for side in sides]
+    values = [{quantity: values_of(side, quantity) for quantity in family} for side in sides]
     n_trials = tuple(side.n_trials for side in sides)
-    n_tests = sum(not isinstance(both, Missing) for both in _asked(values).values())
+    n_tests = sum(not isinstance(both, Missing) for both in asked_of(values).values())
     needed = n_to_resolve(max(n_tests, 1), is_paired=is_paired)
     if min(n_trials) < needed:
         return TooFew(n_trials, n_tests, needed, is_paired)
@@ -148,7 +148,7 @@ def rows_of(
 
     Shapes: float64[n_trials] each, above 0, infinite among failures; paired: trial by trial.
     """
-    asked = _asked(values)
+    asked = asked_of(values)
     ratios = {
         key: ratio_of_trials(*both, is_paired=is_paired, rng=rng)
         for key, both in asked.items()
@@ -211,7 +211,7 @@ def _log(ratio: float) -> float:
     return math.log(ratio) if ratio > 0 else -math.inf
 
 
-def _values_of(side: Side, quantity: Quantity) -> FloatArray | Missing:
+def values_of(side: Side, quantity: Quantity) -> FloatArray | Missing:
     """Nothing of a metric that is not to be believed in some run, though the run as a whole is."""
     for member in side.members:
         verdict, run = member.summary.metric_verdicts.get(quantity.metric), member.summary.verdict
@@ -221,7 +221,7 @@ def _values_of(side: Side, quantity: Quantity) -> FloatArray | Missing:
     return side.values(quantity)
 
 
-def _asked(
+def asked_of(
     values: Sequence[Mapping[Quantity, FloatArray | Missing]],
 ) -> dict[tuple[int, Quantity], tuple[FloatArray, FloatArray] | Missing]:
     """Every quantity of every candidate, with the trials of both sides, or why it cannot be compared."""

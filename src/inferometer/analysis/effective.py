@@ -91,7 +91,7 @@ def _threshold(shortest: Estimate | Missing) -> tuple[float | None, str]:
     if isinstance(shortest, Missing) or shortest.value == 0:
         return None, "no answer is right at the shortest length, so there is nothing to lose"
     if shortest.lo > RULER_SHARE:
-        return RULER_SHARE, f"{100 * RULER_SHARE:.1f} % right, the threshold of RULER"
+        return RULER_SHARE, "the threshold of RULER"
     share = RELATIVE_SHARE * shortest.value
     return share, f"{100 * RELATIVE_SHARE:.0f} % of the share at the shortest length, which is too low for RULER's"
 

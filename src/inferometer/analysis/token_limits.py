@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
 
 from inferometer.analysis.cutting import Cutting
 from inferometer.analysis.effective import Effective
-from inferometer.analysis.finding import Row
-from inferometer.analysis.number import Number
+from inferometer.analysis.finding import Bound, Row
+from inferometer.analysis.number import Number, number_of
 from inferometer.analysis.reach import Part
 from inferometer.analysis.window import Window
+from inferometer.stats import LEVEL, Estimate, Missing
 
 SCHEMA = "inferometer/explain-limits/1"
 FILE = "limits.json"
@@ -78,3 +80,20 @@ class LimitsExamination(msgspec.Struct, frozen=True):
         """The longest answer that came."""
         came = [one for one in self.outputs if one.n_given]
         return max(came, key=lambda one: one.n_given or 0, default=None)
+
+
+def headline_of(window: Window, effective: Effective | None) -> tuple[str, Number, Bound | None]:
+    """The effective length where it is known, held against the window; else the window against what is advertised."""
+    longest = window.longest
+    if effective is not None and effective.threshold is not None and effective.length.value is not None:
+        bound = None if longest is None else Bound(float(longest), "tokens", "longest prompt that is taken", "measured")
+        return "length up to which answers stay right", effective.length, bound
+    figure: Estimate | Missing = Missing(window.why or "no prompt was taken", window.n_requests, "tokens")
+    if longest is not None:
+        upper = float(window.beyond.n_sent - 1) if window.beyond is not None else math.inf
+        figure = Estimate(float(longest), float(longest), upper, LEVEL, window.n_requests, "tokens", "halving")
+    told = window.advertised
+    bound = (
+        None if told is None else Bound(float(told), "tokens", "the context that the server tells", "its own routes")
+    )
+    return "longest prompt that is taken whole", number_of(figure), bound

@@ -139,7 +139,7 @@ def _brought_down(window: Window) -> list[Finding]:
     beyond = window.beyond
     if beyond is None or beyond.what != "lost":
         return []
-    return [
+    return [  # that the server is not merely slow was asked with a short prompt
         Finding(
             code="no_answer_when_too_long",
             challenge="limits",

@@ -17,6 +17,7 @@ import msgspec
 
 FIRST = 1_024  # tokens of the first prompt where nothing is known
 GROWTH = 4
+MOST_TOKENS = 1 << 22  # a server that takes four million is not asked for more
 MOST = 30  # requests of a search; a number that is told and true ends it within 12
 _MOST_HINTS = 3  # numbers of one refusal that are believed
 _LEAST, _MOST_DIGITS = 64, 9  # of a number that could be a limit
@@ -73,7 +74,8 @@ def next_size(advertised: int | None, trials: Sequence[Trial], *, grain: int = 1
             if low < size and (ceiling is None or size < ceiling) and size not in tried:
                 return size
     if ceiling is None:
-        return low * GROWTH if low else FIRST
+        size = low * GROWTH if low else FIRST
+        return size if size <= MOST_TOKENS else None
     return (low + ceiling) // 2
 
 
@@ -90,7 +92,7 @@ def conclude(advertised: int | None, trials: Sequence[Trial], *, grain: int = 1,
     low, high = bounds(trials)
     is_exact = high is not None and low > 0 and high.n_sent - low <= grain
     if not is_exact and not why:
-        why = f"{len(trials)} requests did not decide it"
+        why = f"{len(trials)} requests did not decide it" if high is not None else f"none was seen up to {low:,} tokens"
     return Window(advertised, low or None, high, is_exact, len(trials), list(trials), "" if is_exact else why)
 
 

@@ -13,6 +13,9 @@ Sides = Annotated[
     list[str],
     typer.Argument(metavar="A B [C ...]", help="Run folders, folders of them, or labels.", show_default=False),
 ]
+Screen = Annotated[
+    bool, typer.Option("--screen", help="Say which of all other metrics may differ too: hints, no verdicts.")
+]
 
 
 def compare(
@@ -20,6 +23,7 @@ def compare(
     metrics: Metrics = None,
     tolerance: Tolerance = "5%",
     ignore: Ignore = None,
+    screen: Screen = False,
     runs: RunsIn = "inferometer-runs",
     format: ReportFormatOption = ReportFormat.TEXT,
     out: OutFile = None,
@@ -44,4 +48,5 @@ def compare(
         quantities=quantities,
         tolerance=parse_percent(tolerance),
     )
-    comparing.print_comparison(found, format.value, out=out)
+    screening = comparing.screened(found, quantities) if screen else None
+    comparing.print_comparison(found, format.value, out=out, screening=screening)

@@ -12,12 +12,14 @@ import numpy as np
 from inferometer import archive
 from inferometer.analysis.comparable import KINDS, Difference, differences
 from inferometer.analysis.compare import HEADLINE, Comparison, TooFew, can_pair, compare, family_of
+from inferometer.analysis.screen import Screening, screen
 from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
 from inferometer.cli.options import wants_colour, width
 from inferometer.cli.output import put
 from inferometer.errors import RunError, UsageError
 from inferometer.report import comparison as text
 from inferometer.report import comparison_json, comparison_markdown, comparison_table, html
+from inferometer.report import screening as screening_text
 from inferometer.stats.trials import MIN_PAIRED, n_to_resolve
 
 SEED = 0  # of the labellings drawn where there are too many: the same runs give the same answer
@@ -112,13 +114,31 @@ def refuse_too_few(n_rounds: int, quantities: Sequence[Quantity]) -> None:
         )
 
 
-def print_comparison(found: Comparison, format: str, *, next_command: str = "", out: str | None = None) -> None:
-    """On stdout, or into the file `out`. Raises: RunError if it cannot be written."""
+def screened(found: Comparison, quantities: Sequence[Quantity]) -> Screening:
+    """What was compared, once more in all other metrics."""
+    rng = np.random.default_rng(SEED)
+    return screen(found.sides, family_of(found.sides, quantities), rng=rng, is_paired=found.is_paired)
+
+
+def print_comparison(
+    found: Comparison,
+    format: str,
+    *,
+    next_command: str = "",
+    out: str | None = None,
+    screening: Screening | None = None,
+) -> None:
+    """On stdout, or into the file `out`. Raises: RunError if it cannot be written; UsageError for a screening in a
+    format that has no room for one."""
     match format:
         case "json":
-            document = comparison_json.to_json(found).decode()
+            document = comparison_json.to_json(found, screening).decode()
         case "markdown":
             document = comparison_markdown.render(found)
+            if screening is not None:
+                document += f"\n{screening_text.markdown(screening)}"
+        case "csv" | "html" if screening is not None:
+            raise UsageError(f"--screen has no place in {format}", "take --format text, markdown or json")
         case "csv":
             document = comparison_table.to_csv(found)
         case "html":
@@ -126,4 +146,6 @@ def print_comparison(found: Comparison, format: str, *, next_command: str = "", 
         case _:
             is_colour = out is None and wants_colour(sys.stdout)
             document = text.render(found, width=width(), is_colour=is_colour, next_command=next_command)
+            if screening is not None:
+                document += f"\n{screening_text.text(screening, width=width())}"
     put(document, out)

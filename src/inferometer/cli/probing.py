@@ -188,22 +188,20 @@ KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, CHOICE, LIMITS, ACCURACY)}  
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:
     """Print what a probe came to, from its folder, or write it to the file `out`. Returns the exit code.
 
-    Raises: FormatError; UsageError if there is no such report; RunError if it cannot be written.
+    Raises: FormatError; RunError if it cannot be written; UsageError for a format that it has not.
     """
     result = read_result(folder / kind.file, kind.result, kind.schema)
     if format == "json":
         document = (folder / kind.file).read_text(encoding="utf-8")
     elif format == "text":
         document = kind.render(result, folder=str(folder), width=width())
-    elif isinstance(result, Sweep | LimitSearch | Choice):
-        document = _passed_on(result, format, folder.resolve().name)
     else:
-        raise UsageError(f"an examination has no report as {format}", "take --format text or json")
+        document = _passed_on(result, format, folder.resolve().name)
     put(document, out)
     return kind.exit_code(result)
 
 
-def _passed_on(result: Sweep | LimitSearch | Choice, format: str, name: str) -> str:
+def _passed_on(result: msgspec.Struct, format: str, name: str) -> str:
     """What is made for others to read; the modules for it are imported only then."""
     from inferometer.report import choice_markdown, choice_table, html, probe_markdown, probe_table
 
@@ -224,5 +222,7 @@ def _passed_on(result: Sweep | LimitSearch | Choice, format: str, name: str) -> 
             return choice_markdown.render(result)
         case Choice(), "csv":
             return choice_table.to_csv(result)
-        case _:
+        case Choice(), _:
             return html.choice(result, folder=name)
+        case _:
+            raise UsageError(f"an examination has no report as {format}", "take --format text or json")

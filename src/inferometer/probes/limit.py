@@ -213,8 +213,8 @@ class _Going:
             half = 0.5 * math.log(limit.hi / limit.lo)
             if half > self.aim.resolution:
                 notes.append(
-                    f"after {format_span(self.spent_s)} the limit is known to +-{100 * half:.0f} %, not to "
-                    f"+-{100 * self.aim.resolution:.0f} %: give a larger --budget"
+                    f"after {format_span(self.spent_s)} the limit is known to +-{100 * half:.2g} %, not to "
+                    f"+-{100 * self.aim.resolution:.3g} %: give a larger --budget"
                 )
         spoiled = [row for row in self.rows if row.reasons]
         if spoiled:

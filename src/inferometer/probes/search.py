@@ -26,17 +26,22 @@ from inferometer.stats import LEVEL, Estimate, Missing
 from inferometer.stats.sequential import Evidence, evidence
 from inferometer.stats.threshold import Threshold, find_threshold
 
-MAX_LOADS = 16  # whose verdicts share the error that is allowed; loads that come after them have none
+MAX_LOADS = 16  # not to be proven, whose verdicts share half of the error that is allowed; later ones have none
 SAFE_SHARE = 0.9  # of the limit
-MIN_LONG = 6  # long looks before an estimate is believed: fewer do not show how much looks differ
-MAX_PROOFS = 8  # looks at one load to show that it is safe
+ALIKE = 1.13  # looks within this factor of a load tell how much its requests depend on each other
+MIN_LONG = 12  # long looks before an estimate is believed: fewer may agree by luck, and most do not meet a busy time
+MAX_PROOFS = 12  # looks at one load to show that it is safe
 _SCOUT_REQUESTS, _LONG_REQUESTS = 30, 200
 _SCOUT_ALPHA = 0.2  # a wrong turn costs a look, no more
 _MAX_HALVINGS, _MAX_DOUBLINGS = 8, 16
 _MIN_WARMUP_S = 3.0
 _OVERLOAD = 0.05  # that a long look is to bring to light
 LOOKS_IN_BUDGET = 10  # long looks are made shorter rather than fewer
-_MAX_STEP = 0.06  # how far beside the estimate a look may be taken, in the logarithm
+_STEP = math.log1p(0.04)  # between the rungs of the ladder of loads, in the logarithm: looks at one load add up
+_MAX_BESIDE = 0.06  # how far beside the estimate a look may be taken, in the logarithm
+# One look in so many is taken further above it: looks close together do not tell how steep the curve is, and an
+# interval that allows for any steepness is wide. Still further above the curve is no longer logistic.
+_FAR_EVERY, _FAR = 5, 0.08
 
 
 Stage = Literal["scout", "narrow", "prove"]
@@ -57,7 +62,7 @@ class Aim:
     wait_s: float
     unit: str
     budget_s: float
-    resolution: float = 0.04
+    resolution: float = 0.045
     is_whole: bool = False
     most: float = math.inf
 
@@ -157,16 +162,15 @@ class Search:
         return "no load was small enough"
 
     def _narrow(self) -> str:
-        """Looks on both sides of the estimate in turn, until it is narrow enough."""
-        aim, step = self.aim, math.log1p(aim_step(self.aim))
+        """Looks beside the estimate, on both sides in turn, and some above it, until it is narrow enough."""
+        aim = self.aim
         while not self._is_spent(0.6):
             fit = fitted(aim, self.taken)
             n_long = sum(each.ask.is_long for each in _sound(self.taken))  # none proves yet
             if fit.half_width <= aim.resolution and n_long >= MIN_LONG:
                 return ""
-            side = -1 if n_long % 2 else 1
-            beside = min(max(0.5 * fit.half_width, step), _MAX_STEP) if n_long else 0.0
-            load = self._rounded(_on_grid(fit.value.value * math.exp(side * beside), self.aim.first_load, step))
+            away = _away(n_long, fit.half_width)
+            load = self._rounded(_on_ladder(fit.value.value * math.exp(away), aim.first_load))
             if self._is_settled(load) and aim.is_whole:
                 return ""
             self._look(load, "narrow")
@@ -174,7 +178,7 @@ class Search:
 
     def _prove(self) -> str:
         """Have a load at most at SAFE_SHARE of the limit shown to hold; the next lower one where that fails."""
-        aim, step = self.aim, math.log1p(aim_step(self.aim))
+        aim = self.aim
         share = SAFE_SHARE
         while share > 0.5:
             fit = fitted(aim, self.taken)
@@ -182,7 +186,7 @@ class Search:
             proven = holding(aim, self.taken, most=most)
             if proven is not None and proven >= 0.85 * most:
                 return ""
-            load = self._rounded(_on_grid(most, aim.first_load, step, is_below=True))
+            load = self._rounded(_on_ladder(most, aim.first_load, is_below=True))
             verdict = "undecided"
             for _ in range(MAX_PROOFS):
                 verdict = verdict_of(aim, self.taken, load)
@@ -244,14 +248,19 @@ def budget_for_wait_s(wait_s: float) -> float:
     return LOOKS_IN_BUDGET * 10 * wait_s / _OVERLOAD
 
 
-def aim_step(aim: Aim) -> float:
-    """Loads are taken from a ladder with rungs so far apart, as a share, so that looks at one load add up."""
-    return aim.resolution
+def _away(n_long: int, half_width: float) -> float:
+    """How far from the estimate the next long look is to be, in the logarithm, after `n_long`."""
+    if not n_long:
+        return 0.0
+    if n_long % _FAR_EVERY == 1:
+        return _FAR
+    beside = min(max(0.5 * half_width, 0.5 * _STEP), _MAX_BESIDE)
+    return -beside if n_long % 2 else beside
 
 
-def _on_grid(load: float, origin: float, step: float, *, is_below: bool = False) -> float:
-    rung = math.log(load / origin) / step
-    return origin * math.exp(step * (math.floor(rung + 1e-9) if is_below else round(rung)))
+def _on_ladder(load: float, origin: float, *, is_below: bool = False) -> float:
+    rung = math.log(load / origin) / _STEP
+    return origin * math.exp(_STEP * (math.floor(rung + 1e-9) if is_below else round(rung)))
 
 
 def evidence_of(target: float, looks: Sequence[Look], time: float) -> Evidence:
@@ -271,14 +280,27 @@ def is_too_much(look: Look, target: float) -> bool:
     return not look.n or evidence_of(target, [look], look.time).verdict(_SCOUT_ALPHA) == "below"
 
 
+def alpha_of(taken: Sequence[Taken], load: float) -> float:
+    """How often the verdict on a load may be wrong, on either side: together as often as the ends of an interval may.
+    Settled by how a load came to be looked at: one half is for those to be proven, halved from each to the next; all
+    others share the other half."""
+    stages: dict[float, Stage] = {}
+    for each in taken:
+        stages.setdefault(each.ask.load, each.ask.stage)
+    is_proven = stages.get(load) == "prove"
+    mine = [other for other, stage in stages.items() if (stage == "prove") == is_proven]
+    half, i = (1 - LEVEL) / 4, mine.index(load) if load in mine else len(mine)
+    if is_proven:
+        return half * 0.5 ** (i + 1)
+    return half / MAX_LOADS if i < MAX_LOADS else 0.0
+
+
 def verdict_of(aim: Aim, taken: Sequence[Taken], load: float) -> str:
     """Whether a load was shown to be "above" the target, or "below" it, or its queue grew in most of its long looks."""
-    if load not in list(dict.fromkeys(each.ask.load for each in taken))[:MAX_LOADS]:
-        return "undecided"
+    alpha = alpha_of(taken, load)
     taken = _sound(taken)
-    alpha = (1 - LEVEL) / 2 / MAX_LOADS
     mine = [each for each in taken if each.ask.load == load]
-    time = time_of([each.look for each in taken if 1 / NEAR <= each.ask.load / load <= NEAR])
+    time = time_of([each.look for each in taken if 1 / ALIKE <= each.ask.load / load <= ALIKE])
     if evidence_of(aim.target, [each.look for each in mine], time).verdict(alpha) == "below":
         return "below"
     long = [each.look for each in mine if each.ask.is_long]

@@ -11,16 +11,19 @@ from typing import Any
 import msgspec
 
 from inferometer.analysis.compare import Comparison, Row, letter
+from inferometer.analysis.screen import Screening
 from inferometer.analysis.side import Side
 from inferometer.report.json import estimate, finite
+from inferometer.report.screening import to_dict as screening_dict
 from inferometer.stats import LEVEL
 
 SCHEMA = "inferometer/comparison/1"
 
 
-def to_json(comparison: Comparison) -> bytes:
-    """The document as UTF-8, indented, with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(to_dict(comparison)), indent=2) + b"\n"
+def to_json(comparison: Comparison, screening: Screening | None = None) -> bytes:
+    """The document as UTF-8, indented, with a final newline; with what was screened, if it was."""
+    document = to_dict(comparison) | ({} if screening is None else {"screening": screening_dict(screening)})
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
 def to_dict(comparison: Comparison) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from inferometer.analysis.cutting import Cutting
 from inferometer.analysis.effective import Effective
+from inferometer.analysis.number import Number
 from inferometer.analysis.reach import Part
 from inferometer.analysis.token_limits import LimitsExamination, Output, Speed
 from inferometer.analysis.window import Window
@@ -21,7 +22,7 @@ from inferometer.units import format_bytes, format_span
 
 _VERDICTS = {
     "read": "read",
-    "reaches": "reach the model, which does not find what stands there",
+    "reaches": "reaches the model, which does not find what stands there",
     "lost": "LOST",
     "cannot tell": "cannot be told",
 }
@@ -32,7 +33,9 @@ def render(found: LimitsExamination, *, folder: str, width: int = 100) -> str:
     blocks = [
         _head(found, width),
         [*_window(found.window, found, width), *_answers(found, width), *_parts(found.reach, width)],
-        [*_table(found), *_cutting(found.cutting, width)],
+        _speeds(found.speeds),
+        _right(found.effective, width),
+        _cutting(found.cutting, width),
         [line for finding in found.row.findings for line in lines_of(finding, width=width)],
         not_measured(found.row.not_measured, width=width),
         [f"{'folder'.ljust(INDENT)}{printable(folder)}"],
@@ -61,8 +64,13 @@ def _effective_text(effective: Effective | None) -> list[str]:
     length = effective.length.figure
     if not isinstance(length, Estimate):
         return [f"up to where answers stay right cannot be told: {length.reason}"]
-    end = f", shown to fall by {length.hi:,.0f}" if length.is_bounded else ", the longest that was asked"
-    return [f"answers stay right up to {length.value:,.0f}{end}"]
+    if length.is_bounded:
+        end = f"shown to fall by {length.hi:,.0f}"
+    elif effective.lengths[-1].verdict == "holds":
+        end = "the longest that was asked"
+    else:
+        end = "more cannot be told"
+    return [f"answers stay right up to {length.value:,.0f}, {end}"]
 
 
 def _window(window: Window, found: LimitsExamination, width: int) -> list[str]:
@@ -123,36 +131,42 @@ def _parts(reach: Sequence[Part], width: int) -> list[str]:
     return lines
 
 
-def _table(found: LimitsExamination) -> list[str]:
-    """Speed, memory and right answers by length."""
-    lengths = found.effective.lengths if found.effective is not None else []
-    if not found.speeds:
+def _speeds(speeds: Sequence[Speed]) -> list[str]:
+    """One request at a time."""
+    if not speeds:
         return []
-    depths = [cell.depth for cell in lengths[0].cells] if lengths else []
-    ttft = scale_of(speed.ttft.figure for speed in found.speeds)
-    tpot = scale_of(speed.tpot.figure for speed in found.speeds)
-    head = ["tokens", f"first token{ttft.unit}", f"each{tpot.unit.removesuffix('/token')}", "memory", "right", "n"]
-    rows = [[*head, *(f"{100 * depth:.0f}%" for depth in depths), ""]]
-    for i, speed in enumerate(found.speeds):
-        length = lengths[i] if i < len(lengths) else None
-        right = ["-", "0", *("-" for _ in depths), ""]
-        if length is not None:
-            cells = [value_text(cell.share.figure, Scale(100.0, "")) for cell in length.cells]
-            right = [figure_text(length.share.figure, PERCENT), f"{length.n:,}", *cells, length.verdict]
+    ttft, tpot = (scale_of(number.figure for number in column) for column in _times(speeds))
+    rows = [["tokens", f"first token{ttft.unit}", f"each further one{tpot.unit.removesuffix('/token')}", "memory"]]
+    for speed in speeds:
         pairs = ((speed.ttft, ttft), (speed.tpot, tpot))
         times = [figure_text(number.figure, Scale(scale.factor, "")) for number, scale in pairs]
-        rows.append([f"{speed.n_tokens:,}", *times, _memory(speed), *right])
-    lines = columns(rows, ">" * (len(rows[0]) - 1) + "<")
-    if depths:
-        sag = found.effective.sag.figure if found.effective is not None else None
-        lines.append("right: share of right answers, by where in the prompt they stand (0%: first), medians of times")
-        if isinstance(sag, Estimate):
-            lines.append(f"ends less middle {figure_text(sag, PERCENT)}; holds: above {_rule(found.effective)}")
-    return lines
+        rows.append([f"{speed.n_tokens:,}", *times, _memory(speed)])
+    counts = sorted({speed.ttft.n for speed in speeds})
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return [*columns(rows, ">>>>"), f"medians, one request at a time, n = {n} each"]
 
 
-def _rule(effective: Effective | None) -> str:
-    if effective is None or effective.threshold is None:
+def _times(speeds: Sequence[Speed]) -> tuple[list[Number], list[Number]]:
+    return [speed.ttft for speed in speeds], [speed.tpot for speed in speeds]
+
+
+def _right(effective: Effective | None, width: int) -> list[str]:
+    """Shares of right answers by length and depth."""
+    if effective is None or not effective.lengths:
+        return []
+    rows = [["tokens", "right", "n", *(f"at {100 * cell.depth:.0f}%" for cell in effective.lengths[0].cells), ""]]
+    for one in effective.lengths:
+        cells = [value_text(cell.share.figure, Scale(100.0, "")) for cell in one.cells]
+        rows.append([f"{one.n_tokens:,}", figure_text(one.share.figure, PERCENT), f"{one.n:,}", *cells, one.verdict])
+    told = [f"holds: above {_rule(effective)}", "at 0%: the answer stands first in the prompt"]
+    sag = effective.sag.figure
+    if isinstance(sag, Estimate):
+        told.append(f"ends less middle {figure_text(sag, PERCENT)}")
+    return [*columns(rows, ">" * (len(rows[0]) - 1) + "<"), *filled("", told, width=width, indent=0)]
+
+
+def _rule(effective: Effective) -> str:
+    if effective.threshold is None:
         return "nothing"
     return f"{100 * effective.threshold:.1f} % ({effective.rule})"
 

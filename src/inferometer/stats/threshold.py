@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln
+from scipy.special import gammaln
 
 from inferometer.stats.dependence import FloatArray
 from inferometer.stats.estimate import LEVEL, Estimate
@@ -55,10 +55,12 @@ def find_threshold(
     grid = np.linspace(logs.min() - math.log(BEYOND), logs.max() + math.log(BEYOND), N_THRESHOLDS)
     worth = (1 - CORRELATIONS) / CORRELATIONS
     posterior = np.zeros((N_THRESHOLDS, len(SLOPES), len(CORRELATIONS)))
-    for x, hit, count in zip(logs, hits, counts, strict=True):
+    for x in np.unique(logs):  # what depends on the load alone is computed once for all looks at it
         share = _share(SLOPES * (grid[:, None] - x), target)
         a, b = share[..., None] * worth, (1 - share)[..., None] * worth
-        posterior += betaln(a + hit, b + count - hit) - betaln(a, b)
+        alone = gammaln(a) + gammaln(b)
+        for hit, count in zip(hits[logs == x], counts[logs == x], strict=True):
+            posterior += gammaln(a + hit) + gammaln(b + count - hit) - alone - gammaln(worth + count) + gammaln(worth)
     weights = np.exp(posterior - posterior.max())
     weights /= weights.sum()
     below = np.cumsum(weights.sum(axis=(1, 2)))

@@ -25,6 +25,7 @@ from inferometer.stats.estimate import LEVEL, Estimate, Missing, t_critical
 
 MIN_LOADS = 6
 MIN_SPAN = 20.0  # largest over smallest load: a shorter curve does not tell alpha from beta
+_MOST_REACH = 100.0  # of an interval, in the logarithm: it tells nothing any more, and its ends are still numbers
 _N_ROUNDS = 50  # of Gauss-Newton; it settles in five or so
 
 
@@ -153,7 +154,8 @@ def _delta(
     gradient = np.array([(value(at + step) - value(at - step)) / (2 * step.sum()) for step in steps])
     half = t_critical(n - 3) * math.sqrt(max(0.0, float(gradient @ covariance @ gradient)))
     if is_scale:
-        lo, hi = point * math.exp(-half / point), point * math.exp(half / point)
+        reach = min(half / point, _MOST_REACH)
+        lo, hi = point * math.exp(-reach), point * math.exp(reach)
     else:
         centre = float(value(at))
         lo, hi = max(0.0, centre - half), max(0.0, centre + half)

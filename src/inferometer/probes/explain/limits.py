@@ -9,29 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from inferometer.analysis.cutting import STRATEGIES, Cutting, cutting_of
 from inferometer.analysis.effective import Effective, Judged, effective_of
-from inferometer.analysis.finding import Bound, Row
-from inferometer.analysis.number import Number, number_of
+from inferometer.analysis.finding import Row
 from inferometer.analysis.reach import Pair, Part, parts_of
-from inferometer.analysis.token_limits import LimitsExamination, Output, Speed
+from inferometer.analysis.token_limits import LimitsExamination, Output, Speed, headline_of
 from inferometer.analysis.token_limits_findings import findings_of
 from inferometer.analysis.window import Trial, Window
 from inferometer.clock import utc_now
 from inferometer.errors import EngineError, UsageError
-from inferometer.experiment.subject import engine_pids
-from inferometer.host.sample import EngineSampler
-from inferometer.metrics.samples import series
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.probes.bench import Answered, Bench, Question
+from inferometer.probes.bench import Bench, Question
 from inferometer.probes.explain import long_questions as questions
 from inferometer.probes.explain.filler import Counting, counting, filler
+from inferometer.probes.explain.long_speed import timed
 from inferometer.probes.explain.window import FAR, Prober
 from inferometer.probes.points import Stopped
-from inferometer.run_folder import Run
-from inferometer.stats import Estimate, FloatArray, Missing, exact, quantile_estimate
 from inferometer.tasks import CountTokens, is_right
 
 BUDGET_S = 300.0
@@ -40,17 +33,16 @@ CONCURRENCY = 4  # of questions whose time is not measured
 _SEARCH, _OUTPUT, _SPEED, _REACH, _QUALITY = 0.2, 0.15, 0.15, 0.25, 0.6  # of the time there is, or that is left
 _MARGIN = 0.95  # of the longest prompt: tokens of a question are reckoned, not counted
 _SHORTEST = 128
-_SPEED_TOKENS = 17  # of an answer whose speed is measured
 _EACH = 5  # questions at each depth in a round
 _FEWEST_PAIRS, _FEWEST_CUT = 2, 20
-_SCRAPE_EVERY_S = 0.1
 _TINY_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What is asked at most, where there is time. `rounds`: of five questions a depth: four make 20 a cell, 100 a
-    length; `pairs`: of twins for each part; `cut`: questions under each strategy; `speed`: requests at each length."""
+    """What is asked at most, where there is time; 0: that is not wanted. `rounds`: of five questions a depth: four make
+    20 a cell, 100 a length; `pairs`: of twins for each part; `cut`: questions under each strategy; `speed`: requests at
+    each length."""
 
     rounds: int = 4
     pairs: int = 4
@@ -99,10 +91,14 @@ class _Going:
         if longest is None or self.tokens is None:
             self.not_measured.append("speed, answers and parts of long prompts: no length is known that is taken")
             return
-        lengths = self.measure_speed(_most(longest))
+        lengths = _lengths(_most(longest))
+        if self.most.speed:
+            lengths = self.measure_speed(lengths)
         self.find_parts(longest)
-        self.judge(lengths)
-        self.judge_cutting()
+        if self.most.rounds:
+            self.judge(lengths)
+        if self.most.cut:
+            self.judge_cutting()
 
     # what it takes and gives
 
@@ -116,7 +112,8 @@ class _Going:
         if longest is None:
             return None
         if self.window.beyond is not None and self.window.beyond.what != "lost":
-            self.far = _in_words(prober.far(FAR * max(longest, self.window.advertised or 0)))
+            far = prober.far(FAR * max(longest, self.window.advertised or 0))
+            self.far = _in_words(far) if far is not None else ""
         self.overflow = prober.overflow(longest)
         self.outputs = prober.outputs(max(longest, self.window.advertised or 0), _OUTPUT * self.budget_s)
         last = self.outputs[-1]
@@ -124,16 +121,18 @@ class _Going:
             self.not_measured.append(
                 f"the longest answer: the model ended one of {last.n_given:,} tokens itself, and it cannot be forced on"
             )
+        elif last.what == "lost":
+            self.not_measured.append(f"the longest answer: {last.said}")
         elif last.what == "given" and last.n_asked < longest + 1 - last.n_prompt:
             self.not_measured.append(f"answers of more than {last.n_asked:,} tokens: they would take too long")
         return longest
 
     # speed and memory
 
-    def measure_speed(self, most: int) -> list[int]:
-        """Lengths, doubling, up to the longest that there is time for; the times of one request at each."""
+    def measure_speed(self, lengths: list[int]) -> list[int]:
+        """The times of one request at each length, up to the longest that there is time for; the lengths measured."""
         done: list[int] = []
-        for size in _lengths(most):
+        for size in lengths:
             if self.times and self._cost_s(size, self.most.speed) > _SPEED * self.left_s():
                 self.not_measured.append(f"prompts of {size:,} tokens and more: one takes {self._time_of(size):.1f} s")
                 break
@@ -146,8 +145,8 @@ class _Going:
         return self.overhead_s + n * self._time_of(size)
 
     def _time_of(self, size: int) -> float:
-        """Seconds of a question of that length: as those of the next longer one took, or more than the longest, whose
-        prompts may take up to four times as long when doubled."""
+        """Seconds of a question of that length, to make and to answer: as those of the next longer one took, or more
+        than the longest, whose prompts may take up to four times as long when doubled."""
         known = sorted(self.times.items())
         if not known:
             return 0.0
@@ -155,47 +154,23 @@ class _Going:
         return float(seconds * max(1.0, size / n_tokens) ** 1.5)
 
     def _speed(self, size: int) -> Speed:
-        asked = questions.by_depth(size, self.most.speed, self.seed + 1, self._counter())
-        made = [Question(one.question.prompt, _SPEED_TOKENS) for one in asked]
         t_start_s = self.bench.used_s()
-        found = self.bench.ask(f"speed-{size}", made, forces_length=True, scrape_every_s=_SCRAPE_EVERY_S)
-        answered = [one for one in found.answers if one.is_ok and one.ttft_s is not None]
-        in_flight_s = sum(one.e2e_s or 0.0 for one in answered)
-        self.overhead_s = max(0.0, self.bench.used_s() - t_start_s - in_flight_s)  # of a run; the first has the most
-        if answered:
-            self.times[size] = in_flight_s / len(answered)
+        asked = questions.by_depth(size, self.most.speed, self.seed + 1, self._counter())
+        made_s = self.bench.used_s()  # of long prompts it takes its time
+        found = timed(self.bench, f"speed-{size}", [one.question.prompt for one in asked], size)
+        self.overhead_s = max(0.0, self.bench.used_s() - made_s - found.in_flight_s)  # of a run; the first has the most
+        if found.n_answered:
+            self.times[size] = found.in_flight_s / found.n_answered + (made_s - t_start_s) / len(asked)
         self.facts = self.facts or summarize(found.run.trace())
-        n_tokens = _mean_tokens(answered, size)
-        ttft = np.sort([one.ttft_s or 0.0 for one in answered])
-        self.bench.say(f"speed     {n_tokens:,} tokens: first token after {np.median(ttft):.3g} s" if len(ttft) else "")
-        return Speed(
-            n_tokens,
-            number_of(quantile_estimate(ttft, 0.5, unit="s", of="requests")),
-            number_of(quantile_estimate(np.sort(_tpots(answered)), 0.5, unit="s/token", of="requests")),
-            number_of(_kv_ratio(found.run)),
-            number_of(self._memory()),
-        )
-
-    def _memory(self) -> Estimate | Missing:
-        """Of the server's processes, as the kernel adds it up."""
-        pids = engine_pids(self.bench.points.subject)
-        if not pids:
-            return Missing("its processes are not ours to see", 0, "bytes")
-        sampler = EngineSampler(pids)
-        try:
-            found = dict(sampler.read()).get("pss_bytes")
-        finally:
-            sampler.close()
-        if found is None:
-            return Missing("the system does not tell", 0, "bytes")
-        return exact(found, n=1, unit="bytes", method="memory of its processes, shared pages by their share")
+        return found.speed
 
     # which parts reach the model
 
     def find_parts(self, longest: int) -> None:
         control = min(512, max(96, longest // 12))
-        wanted = [size for size in (_most(longest), longest // 2) if size <= 1.2 * max(self.times, default=0)]
-        wanted += [int(1.5 * longest)] if self.window is not None and self.window.cuts else []
+        most = 1.2 * max(self.times, default=longest)
+        wanted = [size for size in (_most(longest), longest // 2) if size <= most]
+        wanted += [_beyond(longest, self.window.advertised)] if self.window is not None and self.window.cuts else []
         n_pairs = {control: self.most.pairs}
         for size in wanted:
             n = int(_REACH * (self.left_s() - self.overhead_s) / max(6 * self._time_of(size), _TINY_S))
@@ -309,7 +284,7 @@ def _result(going: _Going, stopped: str) -> LimitsExamination:
         raise AssertionError("an examination without a search has no result")
     seconds, facts = going.used_s(), going.facts
     found = findings_of(window, going.overflow, going.outputs, going.reach, going.effective)
-    headline, figure, bound = _headline(window, going.effective)
+    headline, figure, bound = headline_of(window, going.effective)
     row = Row(
         challenge="limits",
         headline=headline,
@@ -336,33 +311,29 @@ def _result(going: _Going, stopped: str) -> LimitsExamination:
         seconds=seconds,
         budget_s=going.budget_s,
         created=utc_now().isoformat(timespec="seconds"),
-        engine=dict(facts.engine) if facts else {},
+        engine=dict(facts.engine) if facts else _engine(going.bench),
         host=dict(facts.host) if facts else {},
         versions=dict(facts.versions) if facts else {},
         stopped=stopped,
     )
 
 
-def _headline(window: Window, effective: Effective | None) -> tuple[str, Number, Bound | None]:
-    """The effective length where it is known, held against the window; else the window against what is advertised."""
-    longest = window.longest
-    if effective is not None and effective.threshold is not None and effective.length.value is not None:
-        bound = None if longest is None else Bound(float(longest), "tokens", "longest prompt that is taken", "measured")
-        return "length up to which answers stay right", effective.length, bound
-    figure: Estimate | Missing = Missing(window.why or "no prompt was taken", window.n_requests, "tokens")
-    if longest is not None:
-        upper = float(window.beyond.n_sent - 1) if window.beyond is not None else float("inf")
-        figure = Estimate(float(longest), float(longest), upper, 0.95, window.n_requests, "tokens", "halving")
-    told = window.advertised
-    bound = (
-        None if told is None else Bound(float(told), "tokens", "the context that the server tells", "its own routes")
-    )
-    return "longest prompt that is taken whole", number_of(figure), bound
+def _engine(bench: Bench) -> dict[str, str]:
+    """What is known of it without a run."""
+    told = bench.facts
+    return {"name": told.engine, "title": told.title, "version": told.version, "model": told.model}
 
 
 def _most(longest: int) -> int:
     """Tokens of a long prompt that still leaves room for its answer."""
     return int(_MARGIN * (longest - questions.TWIN_TOKENS))
+
+
+def _beyond(longest: int, advertised: int | None) -> int:
+    """Tokens of a prompt that is cut: as long as the server says it takes, for much to be lost, or half as long again
+    as what it keeps."""
+    told = _most(advertised or 0)
+    return told if told > 1.1 * longest else int(1.5 * longest)
 
 
 def _lengths(most: int) -> list[int]:
@@ -378,27 +349,3 @@ def _lengths(most: int) -> list[int]:
 def _in_words(trial: Trial) -> str:
     words = {"whole": "taken whole", "cut": f"cut to {trial.n_counted or 0:,} without a word", "lost": "not answered"}
     return f"{trial.n_sent:,} tokens: " + words.get(trial.what, f"refused: {trial.said}")
-
-
-def _mean_tokens(answered: list[Answered], size: int) -> int:
-    counted = [one.n_prompt_tokens for one in answered if one.n_prompt_tokens is not None]
-    return round(sum(counted) / len(counted)) if counted else size
-
-
-def _tpots(answered: list[Answered]) -> FloatArray:
-    return np.array(
-        [
-            (one.e2e_s - one.ttft_s) / (one.n_output_tokens - 1)
-            for one in answered
-            if one.e2e_s is not None and one.ttft_s is not None
-            if one.n_output_tokens is not None and one.n_output_tokens > 1
-        ]
-    )
-
-
-def _kv_ratio(run: Run) -> Estimate | Missing:
-    """The most that was seen in use while the requests ran."""
-    _, values = series(run.trace().samples, "server", "kv_used_ratio")
-    if not len(values):
-        return Missing("the server has no gauge of its KV cache", 0, "ratio")
-    return exact(float(values.max()), n=len(values), unit="ratio", method="largest of the readings")

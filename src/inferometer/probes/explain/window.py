@@ -20,6 +20,7 @@ FAR = 4  # times the limit: a prompt far beyond it
 _OVER, _UNDER = 64, 32  # tokens of an answer that is asked for, and for which there is room
 _SHORT = 32  # tokens of the prompt before a long answer
 _MOST_REFUSALS = 3
+_MUCH = 10  # times longer than in proportion to its length may a prompt take before it is called lost
 _EMPTY = "the answer holds no token"
 
 
@@ -41,27 +42,45 @@ class Prober:
                 why = f"a prompt of {size:,} tokens would take about {size * self.per_token_s:.0f} s"
                 break
             trial = self._try(size)
+            if trial is None:
+                why = f"a prompt of {size:,} tokens was not answered in time, and short ones take long, too"
+                break
             if any(trial.n_sent == one.n_sent for one in self.trials):
                 break  # coarse words: there is no length between
             self.trials.append(trial)
         return conclude(advertised, self.trials, grain=self.filler.grain, why=why)
 
-    def far(self, n_tokens: int) -> Trial:
-        """What becomes of a prompt far beyond the limit."""
+    def far(self, n_tokens: int) -> Trial | None:
+        """What becomes of a prompt far beyond the limit; None if the server is too slow to tell."""
         return self._try(n_tokens)
 
-    def _try(self, n_tokens: int) -> Trial:
+    def _try(self, n_tokens: int) -> Trial | None:
         text, n_sent = self.filler.prompt(n_tokens)
+        timeout_s = max(TIMEOUT_S, self.slowest_s)
         t_start_s = self.bench.used_s()
         try:
-            seen = self.bench.probe(text, 1, forces_length=True, timeout_s=max(TIMEOUT_S, self.slowest_s))
+            seen = self.bench.probe(text, 1, forces_length=True, timeout_s=timeout_s)
         except EngineError as error:
-            return Trial(n_sent, "lost", None, 0, str(error))
+            short_s = self._short_s(timeout_s)
+            if short_s is not None and short_s * n_sent / _SHORT > timeout_s / _MUCH:
+                return None
+            after = "" if short_s is not None else "; after it a short prompt is not answered either"
+            return Trial(n_sent, "lost", None, 0, f"{error}{after}")
         trial = _trial(n_sent, seen)
         if trial.what == "whole":
             self.per_token_s = max(self.per_token_s, (self.bench.used_s() - t_start_s) / n_sent)
         self.bench.say(f"limit     {n_sent:,} tokens: {trial.what}" + (f" ({trial.said})" if trial.said else ""))
         return trial
+
+    def _short_s(self, timeout_s: float) -> float | None:
+        """Seconds that a short prompt takes now; None if it is not answered: the server is down, or hangs."""
+        text, _ = self.filler.prompt(_SHORT)
+        t_start_s = self.bench.used_s()
+        try:
+            self.bench.probe(text, 1, forces_length=True, timeout_s=timeout_s)
+        except EngineError:
+            return None
+        return self.bench.used_s() - t_start_s
 
     def output(self, n_prompt: int, n_asked: int) -> Output:
         """An answer of so many tokens, if it can be had."""
