@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How each engine is told to do otherwise where a latency finding asks for it: its canonical knobs, else its own flags.
 
-Flags: shared facts of the engines (docs/reference/engines.md); seen with llama.cpp and vLLM, documented with others.
+`source` says whether the flag was seen in the engine's own help, or is what its documentation says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PIECE = 512  # tokens of a prompt between two tokens of others
 # By engine: flag, and what it takes ({n}: requests in flight).
 _THREADS: Mapping[str, tuple[str, str]] = {
     "llama.cpp": ("--threads-http {n}", SEEN),
-    "vllm": ("--api-server-count 2", SEEN),
+    "vllm": ("--api-server-count 2", DOCUMENTED),
 }
 _PIECES: Mapping[str, tuple[str, str]] = {
     "llama.cpp": (f"--batch-size {PIECE} --ubatch-size {PIECE}", SEEN),
