@@ -17,7 +17,7 @@ from inferometer.emulate.law import ServiceLaw
     [
         (["scale", "URL", "--budget", "5s"], ("--budget 5s is no time", "give 20s")),
         (["URL", "--budget", "soon"], ("'soon' is not a duration",)),
-        (["URL", "--only", "speed"], ("--only speed is no challenge", "latency, cost, memory")),
+        (["URL", "--only", "speed"], ("--only 'speed' is no challenge", "latency, cost, memory")),
         (["--only", ",", "URL"], ("is no challenge",)),
         (["target", "URL", "--verify"], ("--verify starts the server anew", "--engine NAME")),
         (["URL", "--concurrency", "4"], ("No such option: --concurrency",)),

@@ -27,13 +27,10 @@ BUDGET_S = 600.0
 
 
 class Examination(Protocol):
-    """What every examination leaves. `stopped`: why it ended early, "": it did not."""
+    """What every examination leaves."""
 
     @property
     def row(self) -> Row: ...
-
-    @property
-    def stopped(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,8 @@ class Explaining:
         self.results[part.challenge] = found
         n_requests, took_s = self.bench.n_requests - n_before, self.bench.used_s() - t_start_s
         self.rows[part.challenge] = _row_of(found, took_s, n_requests)
-        if found.stopped == BY_USER:  # it kept what it had; what was to follow is not wanted
+        # It kept what it had, and what was to follow is not wanted. One that keeps nothing of the kind raises instead.
+        if getattr(found, "stopped", "") == BY_USER:
             raise Stopped(Cancelled(BY_USER))
 
     def result(self) -> Explanation:
