@@ -280,7 +280,7 @@ def choose(case: Case, seed: int) -> Chosen:
         "",
     )
     course = Course(
-        contest.turns, live, contest.dropped, contest.n_rounds, contest.spent_s, contest.round_s(), contest.stopped
+        contest.turns, contest.dropped, contest.n_rounds, contest.spent_s, contest.round_s(), contest.stopped
     )
     entries = [Entry(each.name, "started", each.name) for each in case.engines]
     found = conclude(entries, [], terms, asked, course, host={}, versions={})

@@ -26,7 +26,8 @@ import numpy as np
 
 from inferometer import clock, records
 from inferometer.drive.decode import Asked, Decoded, decode
-from inferometer.drive.texts import texts
+from inferometer.drive.texts import texts, told
+from inferometer.engines.likelihoods import Likelihood, likelihoods
 from inferometer.engines.registry import dialects
 from inferometer.errors import FormatError, RunError, UsageError
 from inferometer.kinds import Phase
@@ -147,10 +148,20 @@ class Run:
 
         Raises: RunError if content was not kept.
         """
+        return texts(all_paths(self.path / RECORDER), dialects()[self._dialect_with_content()])
+
+    def likelihoods(self) -> dict[int, list[Likelihood]]:
+        """Log-probabilities of each answer, by its id; none where none were asked for or told.
+
+        Raises: RunError if content was not kept.
+        """
+        return told(all_paths(self.path / RECORDER), dialects()[self._dialect_with_content()], likelihoods)
+
+    def _dialect_with_content(self) -> str:
         manifest = self.manifest()
         if not manifest.get("wire", {}).get("keeps_content", True):
             raise RunError(f"{self.path} holds no answers: it was told to keep no content")
-        return texts(all_paths(self.path / RECORDER), dialects()[manifest["dialect"]])
+        return str(manifest["dialect"])
 
     def write_tables(self) -> Decoded:
         """Recorder to Parquet."""

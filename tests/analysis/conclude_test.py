@@ -33,7 +33,7 @@ def chosen(all_turns, n, *, loads=(4.0,), dropped=None, left_out=(), stopped="ev
     entries = changes.pop("entries", [Entry(name, "started", name) for name in "abcdef"[:n]])
     live = sorted({turn.candidate for turn in all_turns if turn.round > 0})
     n_rounds = max((turn.round for turn in all_turns), default=0)
-    course = Course(all_turns, live, dropped or {}, n_rounds, 10.0 * len(all_turns), 10.0 * len(live), stopped)
+    course = Course(all_turns, dropped or {}, n_rounds, 10.0 * len(all_turns), 10.0 * len(live), stopped)
     found = conclude(entries, left_out, terms(n, loads=loads, **changes), ASKED, course, host={}, versions={})
     assert msgspec.json.decode(msgspec.json.encode(found), type=Choice) == found
     return found

@@ -89,6 +89,12 @@ def test_nobody_to_try(shell, refused):
     assert list(shell.folder.iterdir()) == []
 
 
+def test_credentials_in_a_url_are_not_repeated(shell, refused):
+    done = shell("choose", "http://user:hunter2@127.0.0.1:1", *SLO)
+    refused(done, 4, "no candidate can be tried", "--api-key-env")
+    assert "hunter2" not in done.stderr
+
+
 def test_weights_are_shares_of_one():
     assert weights_of(None) == {"throughput": 1.0}
     assert weights_of("throughput=3,ttft=1") == {"throughput": 0.75, "ttft": 0.25}

@@ -48,7 +48,7 @@ def test_a_file_that_says_how_many_requests(shell, tripwire, refused):
     ("words", "told"),
     [
         (["sweep", "--concurrency", "4,1,2"], {"loads": [1, 2, 4], "n_runs": 4, "law": "requests in flight"}),
-        (["sweep", "--rate", "2,3", "--for", "10s"], {"loads": [2, 3], "n_runs": 3, "n_requests": 50}),
+        (["sweep", "--rate", "2,3", "--for", "10s"], {"loads": [2, 3], "n_runs": 3, "n_requests": 65}),
         (["limit", "--slo", "chat"], {"slo": "ttft<200ms,tpot<50ms by 99 % of requests", "loads": []}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

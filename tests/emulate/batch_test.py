@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from inferometer.emulate.batch import NEVER_NS, PREFILL_TOKENS, Batch, Sequence
+from inferometer.emulate.batch import NEVER_NS, PREFILL_TOKENS, Batch, Pauses, Sequence
 from inferometer.emulate.law import ServiceLaw
 from inferometer.emulate.prefixes import PrefixCache, chain
 
@@ -163,3 +163,26 @@ def test_the_same_arrivals_give_the_same_instants():
         drive(batch(law, seed=3), sequences)
         runs.append([(one.t_first_ns, one.t_last_ns) for one in sequences])
     assert runs[0] == runs[1]
+
+
+def test_in_a_pause_nothing_moves():
+    pauses = Pauses(period_ns=1_000 * MS, length_ns=300 * MS)
+    one = Sequence(100, 200, 0)
+    engine = batch()
+    engine.pauses = pauses
+    iterations = drive(engine, [one])
+    lengths_ms = [(iteration.t_end_ns - iteration.t_start_ns) / MS for iteration in iterations]
+    assert sum(length > 300 for length in lengths_ms) == one.t_last_ns // (1_000 * MS)
+    inside = [iteration for iteration in iterations if iteration.t_end_ns % (1_000 * MS) > 700 * MS]
+    assert inside == []
+    assert pauses.within_ns(750 * MS, 760 * MS) == 250 * MS, "one that begins in it waits for its end"
+
+
+def test_last_come_first_served():
+    sequences = [Sequence(10, 4, i) for i in range(5)]
+    engine = batch(n_slots=1)
+    engine.serves_last_first = True
+    drive(engine, sequences)
+    first, *others = (sequence.t_admitted_ns for sequence in sequences)
+    assert first == 0
+    assert others == sorted(others, reverse=True)

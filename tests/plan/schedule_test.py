@@ -45,6 +45,36 @@ def test_a_timed_warm_up_before_a_counted_run_is_a_stage_of_its_own():
     )
 
 
+# -- open loop: a surge
+
+
+def test_a_surge_is_poisson_at_each_of_its_rates():
+    schedule = open_loop(50, parse_arrivals("surge:4,20s,60s"), seed=3, for_s=100)
+    due_s = due_of(schedule) / NS_PER_S
+    assert np.all(np.diff(due_s) >= 0)
+    for lo, hi, rate in ((0, 20, 50), (20, 60, 200), (60, 100, 50)):
+        gaps = np.diff(due_s[(due_s >= lo) & (due_s < hi)])
+        assert len(gaps) == pytest.approx(rate * (hi - lo), abs=4 * np.sqrt(rate * (hi - lo)))
+        assert gaps.std() / gaps.mean() == pytest.approx(1, abs=0.1)
+    assert "4 times the rate from 20 to 60 s" in schedule.law
+
+
+def test_before_a_surge_nothing_differs():
+    plain = due_of(open_loop(50, POISSON, seed=3, for_s=30))
+    surged = due_of(open_loop(50, parse_arrivals("surge:4,20s,25s"), seed=3, for_s=30))
+    n_before = np.count_nonzero(plain < 20 * NS_PER_S)
+    assert (plain[:n_before] == surged[:n_before]).all()
+    assert len(surged) > len(plain)
+
+
+@pytest.mark.parametrize(
+    "text", ["surge", "surge:4", "surge:1,5s,9s", "surge:4,9s,5s", "surge:4,5s,later", "surge:x,1,2"]
+)
+def test_what_is_no_surge_is_refused(text):
+    with pytest.raises(UsageError):
+        parse_arrivals(text)
+
+
 # -- open loop: counts ----------------------------------------------------------------------------------------------
 
 
@@ -162,7 +192,8 @@ def test_burst_is_all_at_once_after_a_closed_warm_up():
         ("gamma:x", "coefficient of variation"),
         ("gamma:11", "up to 10"),
         ("poisson:2", "did you mean poisson?"),
-        ("weekly", "choose poisson, constant or gamma:CV"),
+        ("weekly", "choose poisson, constant, gamma:CV"),
+        ("surgee:2", "did you mean surge:4,5s,10s?"),
     ],
 )
 def test_an_unknown_law_is_refused(text, meant):

@@ -8,7 +8,7 @@ import pytest
 from tests.analysis.turns import point, terms
 
 from inferometer.analysis.turn import Turn
-from inferometer.probes.elimination import OUT_OF_TIME, Elimination
+from inferometer.probes.elimination import NONE_LEFT, OUT_OF_TIME, SETTLED, Elimination
 
 SPREAD = 0.02
 
@@ -42,7 +42,7 @@ def test_a_hopeless_one_is_dropped_early_and_the_rest_goes_on():
     assert found.dropped[2] <= 4
     assert found.n_rounds > found.dropped[2]
     assert all(number <= found.dropped[2] for number, candidate in machine.order if candidate == 2)
-    assert found.stopped == "everything is settled"
+    assert found.stopped == SETTLED
 
 
 def test_every_second_round_is_the_one_before_turned_around():
@@ -55,7 +55,7 @@ def test_every_second_round_is_the_one_before_turned_around():
 
 def test_the_same_are_told_to_be_the_same():
     found = contest(Machine([{4.0: 10.0}, {4.0: 10.0}]), 2)
-    assert found.stopped == "everything is settled"
+    assert found.stopped == SETTLED
     assert not found.dropped
 
 
@@ -75,7 +75,7 @@ def test_who_misses_the_limits_at_every_load_is_dropped_after_the_first_round():
 
 def test_if_all_do_it_ends():
     found = contest(Machine([{4.0: 10.0}, {4.0: 20.0}], share={0: 0.5, 1: 0.5}), 2)
-    assert found.stopped == "none is left that is within the limits"
+    assert found.stopped == NONE_LEFT
 
 
 def test_who_fails_is_not_asked_again():
@@ -88,7 +88,7 @@ def test_who_fails_is_not_asked_again():
 def test_who_is_ahead_elsewhere_stays_until_that_is_shown():
     """Worse for the choice by far, better alone: a flip takes as many rounds as it needs."""
     found = contest(Machine([{1.0: 2.0, 4.0: 10.0}, {1.0: 2.2, 4.0: 5.0}]), 2, loads=(1.0, 4.0))
-    assert found.stopped == "everything is settled"
+    assert found.stopped == SETTLED
     assert found.n_rounds > 3
 
 

@@ -45,7 +45,7 @@ def choice(n_rounds=8, **changes):
     taken += [replace(turn, start_s=None, memory_bytes=None) for turn in turns(2, {1.0: 2.0, 4.0: 9.9}, n_rounds)]
     settled = terms(3, loads=(1.0, 4.0), weights=weights, ease=(0.8, 0.8, 0.9))
     asked = Asked(WORKLOADS, "concurrency", "ttft<500ms,tpot<50ms", "", "", 8.0, 2.0, 1800.0, "inferometer choose", "")
-    course = Course(taken, [0, 1, 2], {1: 4}, n_rounds, 10.0 * len(taken), 30.0, "everything is settled")
+    course = Course(taken, {1: 4}, n_rounds, 10.0 * len(taken), 30.0, "everything is settled")
     return conclude(
         entries, OUT, settled, asked, course, host={}, versions={}, notes=["1 of 48 runs are invalid: late_sends"]
     )
@@ -82,7 +82,7 @@ def none_to_choose():
     """Nobody keeps the limits; one did not even start."""
     asked = Asked(WORKLOADS[:1], "rate", "ttft<50ms", "chat", "an example", 8.0, 2.0, 600.0, "", "")
     taken = [Turn(0, 1, (point(1.0, load=4.0, share=0.5),)), Turn(1, 1, (), failed="it did not start")]
-    course = Course(taken, [0, 1], {0: 1}, 1, 20.0, 0.0, "none is left that is within the limits")
+    course = Course(taken, {0: 1}, 1, 20.0, 0.0, "none is left that is within the limits")
     entries = [Entry("a", "started", "a"), Entry("b", "started", "b")]
     return conclude(entries, (), terms(2), asked, course, host={}, versions={})
 

@@ -88,6 +88,13 @@ def test_a_rate_that_is_not_sustained_is_drawn_apart(pages):
     assert first.count('class="points bad"') == 3
 
 
+def test_limits_are_drawn_where_some_points_have_no_number():
+    found = probe_results.sweep()
+    nothing = msgspec.structs.replace(found.points[0], ttft_p50=found.points[0].ttft_p99)
+    text = html.sweep(msgspec.structs.replace(found, points=[nothing, *found.points[1:]]), folder="sweep")
+    assert text.count('class="line dashed bad"') == 1
+
+
 def test_loads_shown_to_hold_and_to_fail_have_their_colours():
     text = html.limit(probe_results.limit(), folder="limit")
     figure = text[text.index("Share of requests within all limits, by load") : text.index("From look to look")]

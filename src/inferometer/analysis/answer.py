@@ -16,6 +16,7 @@ from inferometer.stats import Estimate
 from inferometer.units import format_span
 
 MIN_ROUNDS = 3  # that an interval which holds at every look can come of
+WIDEST = 100  # of an interval, its upper end over the lower one, that says anything
 MAX_LEFT_OUT = 4  # named in the paragraph; all of them stand in the list below it
 
 
@@ -74,6 +75,8 @@ def _open(choice: Choice) -> list[str]:
             f"About {format_span(choice.more_s)} more (in all --budget {n_minutes}m --for {choice.window_s:g}s) would "
             "settle it in 9 of 10 cases."
         )
+    elif "elsewhere" in (best.kind, *(one.kind for one in others)):
+        told.append("More runs of what was measured elsewhere may settle it.")
     else:
         told.append("Nothing that can be planned for would settle it.")
     worse = _by_ratio(choice, "worse")
@@ -208,6 +211,8 @@ def _times(ratio: Number) -> str:
 def _factor(value: float, lo: float | None, hi: float | None) -> str:
     if lo is None or hi is None:
         return f"{value:.3g} times [no interval yet]"
+    if not lo or hi / lo > WIDEST:
+        return f"{value:.3g} times [no useful interval yet]"
     digits = 3 if lo > 0.9 and hi < 1.1 else 2
     return f"{value:.{digits}f} times [{lo:.{digits}f}, {hi:.{digits}f}]"
 

@@ -50,10 +50,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the contest went. `live`: those that were measured here; `round_s`: what one more round would take."""
+    """How the contest went. `round_s`: what one more round would take."""
 
     turns: Sequence[Turn]
-    live: Sequence[int]
     dropped: Mapping[int, int]
     n_rounds: int
     spent_s: float

@@ -25,6 +25,8 @@ FILE = "choice.json"
 
 Verdict = Literal["prefer", "same", "cannot tell", "none"]
 Kind = Literal["started", "running", "elsewhere"]
+LoadKind = Literal["rate", "concurrency"]
+PlaceKind = Literal["load", "lengths", "limits"]
 State = Literal["preferred", "same", "worse", "open", "misses", "failed"]
 
 
@@ -130,7 +132,7 @@ class Place(msgspec.Struct, frozen=True):
     `load`: None, each at its best. `flips_to`: the candidate that was shown to be better there, "" if none was.
     """
 
-    kind: Literal["load", "lengths", "limits"]
+    kind: PlaceKind
     title: str
     workload: str
     load: float | None
@@ -186,7 +188,7 @@ class Choice(msgspec.Struct, frozen=True):
     figure: str
     weights: dict[str, float]
     workloads: list[Workload]
-    kind: Literal["rate", "concurrency"]
+    kind: LoadKind
     loads: list[float]
     slo: str
     preset: str

@@ -16,7 +16,18 @@ import msgspec
 
 from inferometer.analysis.answer import answer_of
 from inferometer.analysis.candidate import Course, Entry, candidate_of, mean_figure
-from inferometer.analysis.choice import Cell, Choice, LeftOut, Place, PointRow, TurnRow, Verdict, Workload
+from inferometer.analysis.choice import (
+    Cell,
+    Choice,
+    LeftOut,
+    LoadKind,
+    Place,
+    PlaceKind,
+    PointRow,
+    TurnRow,
+    Verdict,
+    Workload,
+)
 from inferometer.analysis.contest import THROUGHPUT, Gap, Sheet, Standing, Terms, Where, alpha_of, stand
 from inferometer.analysis.number import number_of
 from inferometer.analysis.places import flip_of, leads, places_of
@@ -30,7 +41,7 @@ class Asked:
     """What was asked for, as far as the contest itself does not need it."""
 
     workloads: tuple[Workload, ...]
-    kind: str
+    kind: LoadKind
     slo: str
     preset: str
     source: str
@@ -69,7 +80,7 @@ def conclude(
         figure=_figure(terms, entries),
         weights=dict(terms.weights),
         workloads=list(asked.workloads),
-        kind="rate" if asked.kind == "rate" else "concurrency",
+        kind=asked.kind,
         loads=list(terms.loads),
         slo=asked.slo,
         preset=asked.preset,
@@ -86,7 +97,7 @@ def conclude(
         warmup_s=asked.warmup_s,
         budget_s=asked.budget_s,
         seconds=course.spent_s,
-        more_s=max(settling) * course.round_s - course.n_rounds * course.round_s if settling else None,
+        more_s=(max(settling) - course.n_rounds) * course.round_s if settling else None,
         stopped=course.stopped,
         again=asked.again,
         notes=list(notes),
@@ -137,7 +148,7 @@ def _place(sheet: Sheet, where: Where, preferred: int, names: Sequence[str], ask
     if flip is not None and flip.gap is None:
         cells[flip.candidate] = msgspec.structs.replace(cells[flip.candidate], word="better")
     return Place(
-        kind,  # type: ignore[arg-type]
+        kind,
         title,
         asked.workloads[where.workload].name,
         where.load,
@@ -147,7 +158,7 @@ def _place(sheet: Sheet, where: Where, preferred: int, names: Sequence[str], ask
     )
 
 
-def _title(where: Where, asked: Asked) -> tuple[str, str]:
+def _title(where: Where, asked: Asked) -> tuple[PlaceKind, str]:
     if where.load is not None:
         of = "requests/s" if asked.kind == "rate" else "in flight"
         return "load", f"at {where.load:g} {of}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,7 +73,6 @@ class Turn:
     seconds: float = 0.0
     answers: tuple[str, ...] = ()
     failed: str = ""
-    notes: tuple[str, ...] = field(default=())
 
 
 def scaled(limits: Limits, scale: float) -> Limits:

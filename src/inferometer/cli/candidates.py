@@ -37,6 +37,8 @@ from inferometer.secrecy import redact_argv, redact_url
 _WHO = ("url", "command", "engine", "run")  # of a table, any of which makes it a candidate of its own
 _OF_CONFIG = ("url", "command", "engine", "set", "revision", "model", "api", "header", "api_key_env", "insecure")
 _OWN = ("run", "devices", "price", "ease")
+NOT_ANEW = "it ran already and was not started anew: what differs from start to start is in no figure of it"
+NOT_IN_TURNS = "it was not measured in turns with the others: machine and day are part of its ratio"
 _FREE = ("MIT", "Apache-2.0", "BSD-3-Clause")
 
 
@@ -151,7 +153,10 @@ def _of_table(title: str, table: Mapping[str, Any], wanted: Wanted) -> Contender
         given |= {"model": table.get("model")}
     if "engine" in table:
         given |= {"engine": engine_named(str(table["engine"])).name}
-    config = configuration.resolve(given)
+    try:
+        config = configuration.resolve(given)
+    except UsageError as error:
+        raise UsageError(f"[{title}] {error}", error.remedy) from error
     return Contender(_entry(title, _target_text(config), config, table, wanted), config)
 
 
@@ -175,8 +180,8 @@ def _elsewhere(wanted: Wanted) -> list[Contender]:
     for title, word, table in words:
         members = comparing.side_of(word, wanted.runs_in).members
         name = str(members[0].summary.engine.get("name") or "")
-        entry = _priced(Entry(title, "elsewhere", word), table, wanted)
-        found.append(Contender(replace(entry, points=_points(table, name)), None, members))
+        entry = Entry(title, "elsewhere", word, points=_points(table, name), notes=(NOT_IN_TURNS,))
+        found.append(Contender(_priced(entry, table, wanted), None, members))
     return found
 
 
@@ -184,7 +189,8 @@ def _entry(name: str, target: str, config: Experiment, table: Mapping[str, Any],
     kind: Kind = "running" if config.url is not None and not config.command else "started"
     engine = "llama.cpp" if config.is_embedded else config.engine
     facts = facts_of(engine)[0] if engine else ()
-    entry = Entry(name, kind, target, facts=facts, points=_points(table, engine or ""))
+    notes = (NOT_ANEW,) if kind == "running" else ()
+    entry = Entry(name, kind, target, facts=facts, points=_points(table, engine or ""), notes=notes)
     settings = dict(setting.split("=", 1) for setting in config.settings)
     if "tensor_parallel" in settings and "devices" not in table:
         entry = replace(entry, n_devices=int(settings["tensor_parallel"]))

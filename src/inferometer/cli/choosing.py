@@ -183,7 +183,10 @@ def choose(asked: Asked, gathered: Gathered, format: str, *, is_quiet: bool) -> 
     order = order_of(asked, gathered)
     if not gathered.contenders:
         reasons = "; ".join(f"{left.name}: {left.reason}" for left in gathered.left_out)
-        raise RunError(f"no candidate can be tried: {reasons}", "see --dry-run for what each of them lacks")
+        remedy = next(
+            (left.remedy for left in gathered.left_out if left.remedy), "give some: a URL, or --engines NAMES"
+        )
+        raise RunError(f"no candidate can be tried: {reasons}", remedy)
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

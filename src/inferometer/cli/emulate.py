@@ -39,6 +39,9 @@ def emulate(
     defects: Annotated[
         list[str] | None, typer.Option("--defect", metavar="NAME", help="Plant a fault in it; may be repeated.")
     ] = None,
+    throttled_after: Annotated[
+        str, typer.Option(metavar="TIME", help="Of work, when --defect throttles begins. Default 60s.")
+    ] = "60s",
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write when every byte was sent, in the end.")
     ] = None,
@@ -48,6 +51,7 @@ def emulate(
     from inferometer.emulate.catalogue import emulation_of, make_setting
     from inferometer.emulate.law import read_law
     from inferometer.errors import EngineError, UsageError
+    from inferometer.units import parse_duration_s
 
     emulation = emulation_of(engine)
     setting = make_setting(
@@ -62,6 +66,7 @@ def emulate(
         with_traps=with_traps or (),
         without_traps=without_traps or (),
         defects=defects or (),
+        throttled_after_s=parse_duration_s(throttled_after),
     )
     if log is not None and not log.absolute().parent.is_dir():
         raise UsageError(f"--log: there is no folder {log.parent}", "make it, or write elsewhere")

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from inferometer import config as configuration
+from inferometer import experiment
 from inferometer.cli import probing
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format
@@ -17,12 +22,16 @@ from inferometer.config import Experiment
 from inferometer.embedded import models
 from inferometer.errors import UsageError
 from inferometer.probes.bench import Bench, bench
+from inferometer.probes.explain import accuracy as accuracy_of
+from inferometer.probes.explain import latency as latency_of
 from inferometer.probes.explain import limits as limits_of
-from inferometer.probes.points import Stopped
+from inferometer.probes.explain import scale as scaling
+from inferometer.probes.points import MOST_STARTED, Stopped
 from inferometer.probes.results import write_result
 from inferometer.units import parse_duration_s
 
 MIN_BUDGET_S = 20.0
+LONGER = 4  # times the usual prompt: what a server that we start has room for
 
 
 def budget_of(text: str | None, default_s: float) -> float:
@@ -62,6 +71,26 @@ def examine(
     return probing.report(kind, folder, format.value)
 
 
+def greatest_of(config: Experiment) -> Experiment:
+    """The load for which a server that we start is made: many at a time, and longer prompts than usual, if they fit."""
+    shape = experiment.shape_of(config)
+    longest = LONGER * shape.inputs.mean
+    if config.is_embedded:
+        longest = min(longest, models.choose(config.model).context_tokens - shape.outputs.mean)
+    is_longer = shape.inputs.kind != "file" and longest > shape.inputs.mean
+    fields: dict[str, Any] = {"input_tokens": str(int(longest))} if is_longer else {}
+    return replace(config, rate=None, concurrency=MOST_STARTED, **fields)
+
+
+def scale(config: Experiment, budget_s: float, format: Format, *, is_quiet: bool) -> int:
+    """Returns the exit code. Raises: as `examine`."""
+
+    def work(at: Bench) -> msgspec.Struct:
+        return scaling.examine(at, budget_s)
+
+    return examine(probing.SCALE, config, greatest_of(config), budget_s, format, work, what="scale", is_quiet=is_quiet)
+
+
 def longest_of(config: Experiment, context: int) -> Experiment:
     """The load for which a server that we start is made where its limits are asked for: prompts as long as its model
     has room for, and not more than `context` where that is not known."""
@@ -74,6 +103,69 @@ def longest_of(config: Experiment, context: int) -> Experiment:
         input_tokens=str(most - n_output - n_spare),
         output_tokens=str(n_output),
     )
+
+
+def accuracy(
+    config: Experiment, wish: accuracy_of.Wish, other: Experiment | None, format: Format, *, is_quiet: bool
+) -> int:
+    """`other`: the target of --against. Returns the exit code. Raises: as `examine`."""
+
+    def greatest_of(config: Experiment) -> Experiment:
+        return replace(
+            config,
+            rate=None,
+            concurrency=wish.concurrency,
+            input_tokens=str(wish.n_tokens or accuracy_of.STARTED_INPUT),
+            output_tokens=str(wish.answer_tokens),
+        )
+
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Bench]:
+        assert other is not None
+        config = replace(other, out=str(folder / "against"))
+        observer = make_observer(is_quiet=is_quiet)
+        try:
+            with bench(config, observer, what="against", greatest=greatest_of(config), budget_s=wish.budget_s) as found:
+                yield found
+        finally:
+            observer.close()
+
+    def work(at: Bench) -> msgspec.Struct:
+        return accuracy_of.examine(at, wish if other is None else replace(wish, open_against=opened))
+
+    for each in (config, *([] if other is None else [other])):
+        experiment.check(each)
+        if each.temperature:
+            raise UsageError("answers are compared greedily, so a temperature has no place here", "drop temperature")
+    greatest = greatest_of(config)
+    return examine(probing.ACCURACY, config, greatest, wish.budget_s, format, work, what="accuracy", is_quiet=is_quiet)
+
+
+def busiest_of(config: Experiment, concurrency: int | None) -> Experiment:
+    """The load for which a server that we start is made where latency is asked for: so many at a time, and prompts
+    some times longer than usual, as far as its model has room."""
+    shape = experiment.shape_of(config)
+    n_output = math.ceil(shape.outputs.mean)
+    longest = latency_of.TIMES_LONGER * shape.inputs.mean
+    if config.is_embedded:
+        longest = min(longest, models.choose(config.model).context_tokens - n_output - latency_of.SPARE_TOKENS)
+    is_longer = shape.inputs.kind != "file" and longest > shape.inputs.mean
+    return replace(
+        config,
+        rate=None,
+        concurrency=concurrency or latency_of.CONCURRENCY,
+        input_tokens=str(int(longest)) if is_longer else config.input_tokens,
+    )
+
+
+def latency(config: Experiment, concurrency: int | None, budget_s: float, format: Format, *, is_quiet: bool) -> int:
+    """Returns the exit code. Raises: as `examine`."""
+
+    def work(at: Bench) -> msgspec.Struct:
+        return latency_of.examine(at, budget_s, concurrency)
+
+    greatest = busiest_of(config, concurrency)
+    return examine(probing.LATENCY, config, greatest, budget_s, format, work, what="latency", is_quiet=is_quiet)
 
 
 def limits(config: Experiment, budget_s: float, format: Format, *, is_quiet: bool) -> int:

@@ -91,7 +91,12 @@ Workers = Annotated[
 ]
 Arrivals = Annotated[
     str | None,
-    _option("--arrivals", metavar="LAW", help="poisson (default), constant or gamma:CV; with --rate.", panel=LOAD),
+    _option(
+        "--arrivals",
+        metavar="LAW",
+        help="poisson (default), constant, gamma:CV or surge:X,FROM,UNTIL; with --rate.",
+        panel=LOAD,
+    ),
 ]
 Requests = Annotated[int | None, _option("--requests", metavar="N", help="Stop after N measured requests.", panel=LOAD)]
 For = Annotated[str | None, _option("--for", metavar="TIME", help="Measure for so long. Default 30s.", panel=LOAD)]

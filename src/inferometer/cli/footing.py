@@ -57,7 +57,7 @@ def memory(
     is_quiet: bool,
 ) -> int:
     """Returns the exit code. Raises: UsageError, EngineError, RunError."""
-    config = _telling(probing.resolve(given, None))
+    config = telling(probing.resolve(given, None))
     budget_s = examining.budget_of(budget, memories.BUDGET_S)
     wish = memories.MemoryWish(_description(model_file), None if kv is None else kv_format(kv), concurrency, budget_s)
     inputs, outputs = memories.lengths_of(config, None)
@@ -121,7 +121,7 @@ def _description(model_file: str | None) -> Description | None:
     return None if model_file is None else known.model_of(model_file)
 
 
-def _telling(config: Experiment) -> Experiment:
+def telling(config: Experiment) -> Experiment:
     """The same, with what makes an engine that is started here print what it takes."""
     plan = engine_named(config.engine).launch if config.engine is not None else None
     words = plan.tells_memory if plan is not None else ()

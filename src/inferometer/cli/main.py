@@ -43,22 +43,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("run")(run.run)
-app.command("sweep")(sweep.sweep)
-app.command("limit")(limit.limit)
-app.command("choose")(choose.choose)
-app.command("engines")(engines.engines)
-app.command("serve")(serve.serve)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("ab")(ab.ab)
-app.command("gate")(gate.gate)
-app.command("history")(history.history)
-app.command("show")(show.show)
-app.command("self-test")(self_test.self_test)
-app.command("doctor")(doctor.doctor)
-app.command("emulate")(emulate.emulate)
-app.add_typer(explain.app, name="explain")
+app.command("run", short_help="Measure an engine under load, and say how sure each number is.")(run.run)
+app.command("sweep", short_help="Throughput against latency over a ladder of loads.")(sweep.sweep)
+app.command("limit", short_help="The highest load at which the limits are met.")(limit.limit)
+app.command("choose", short_help="Which engine and configuration to prefer, and how sure that is.")(choose.choose)
+app.command("engines", short_help="What is installed, what this machine can run, facts of each.")(engines.engines)
+app.command("serve", short_help="Start an engine, and stop it with all its processes.")(serve.serve)
+app.command("report", short_help="Print what a folder holds; as a page, Markdown, CSV or JSON.")(report.report)
+app.command("compare", short_help="Runs held against each other, one verdict per metric.")(compare.compare)
+app.command("ab", short_help="Two targets measured in turns, then compared.")(ab.ab)
+app.command("gate", short_help="Fail (exit code 5) if a run is worse than its baseline.")(gate.gate)
+app.command("history", short_help="The runs of a directory over time.")(history.history)
+app.command("show", short_help="The slowest requests, in the server's own bytes.")(show.show)
+app.command("self-test", short_help="How wrong can it be? Measure a server that knows the truth.")(self_test.self_test)
+app.command("doctor", short_help="Is this machine fit to measure on?")(doctor.doctor)
+app.command("emulate", short_help="A server that looks like an engine, to rehearse with.")(emulate.emulate)
+app.add_typer(explain.app, name="explain", short_help="Where does it hurt? Six challenges, each with a remedy.")
 
 # Typer exports what a wrong flag raises, but not what it is a kind of: also an unknown flag, one without its value.
 WrongFlag: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -105,6 +105,16 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+# The last are of `explain`.
+TAKE_COMMANDS = ("run", "sweep", "limit", "serve", "target", "latency", "scale", "memory", "cost", "limits", "accuracy")
+
+
+def _named(words: list[str]) -> str:
+    """The verb, and of `explain` the one of its own that is meant."""
+    verb = words[0] if words else ""
+    return explain.meant(words[1:])[0] if verb == "explain" else verb
+
+
 def main() -> None:
     """Entry point. What stands after `--` is a command to start, or an engine's own flags; not ours to parse."""
     words = sys.argv[1:]
@@ -112,7 +122,7 @@ def main() -> None:
     if "--" in words:
         at = words.index("--")
         words, command = words[:at], tuple(words[at + 1 :])
-        if words[:1] not in (["run"], ["sweep"], ["limit"], ["explain"], ["serve"]) or not command:
+        if _named(words) not in TAKE_COMMANDS or not command:
             print(
                 "inferometer: -- belongs between `run`, `sweep`, `limit` or `explain` and the command of a server to "
                 "be started, or between `serve ENGINE` and the engine's own flags",

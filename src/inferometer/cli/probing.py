@@ -12,16 +12,23 @@ from typing import Any
 import msgspec
 
 from inferometer import config as configuration
+from inferometer.analysis import accuracy as accuracies
 from inferometer.analysis import choice as choices
 from inferometer.analysis import cost as costs
-from inferometer.analysis import curve, token_limits
+from inferometer.analysis import curve, explanation, token_limits
+from inferometer.analysis import latency as latencies
 from inferometer.analysis import limit as limits
 from inferometer.analysis import memory as memories
+from inferometer.analysis import scale as scaling
+from inferometer.analysis.accuracy import AccuracyExamination
 from inferometer.analysis.choice import Choice
 from inferometer.analysis.cost import CostExamination
 from inferometer.analysis.curve import Sweep
+from inferometer.analysis.explanation import Explanation
+from inferometer.analysis.latency import LatencyExamination
 from inferometer.analysis.limit import LimitSearch
 from inferometer.analysis.memory import MemoryExamination
+from inferometer.analysis.scale import ScaleExamination
 from inferometer.analysis.token_limits import LimitsExamination
 from inferometer.cli.dry_run import probe_estimate
 from inferometer.cli.live import make_observer
@@ -34,12 +41,17 @@ from inferometer.metrics.slo_presets import Objective, parse_objective
 from inferometer.probes import limit as searching
 from inferometer.probes import outlook
 from inferometer.probes import sweep as sweeping
+from inferometer.probes.explain.whole import Examination
 from inferometer.probes.outlook import Outlook
 from inferometer.probes.results import read_result
 from inferometer.report import choice as choice_text
+from inferometer.report import explain as explain_text
+from inferometer.report import explain_accuracy as accuracy_text
 from inferometer.report import explain_cost as cost_text
+from inferometer.report import explain_latency as latency_text
 from inferometer.report import explain_limits as limits_text
 from inferometer.report import explain_memory as memory_text
+from inferometer.report import explain_scale as scale_text
 from inferometer.report import limit as limit_text
 from inferometer.report import probe_plan
 from inferometer.report import sweep as sweep_text
@@ -156,9 +168,15 @@ def limit_exit_code(result: LimitSearch) -> int:
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code
 
 
-def examination_exit_code(result: LimitsExamination | MemoryExamination | CostExamination) -> int:
+def examination_exit_code(result: Examination) -> int:
     """4 if nothing could be measured. What was found is an answer, not a failure."""
     return 0 if result.row.findings or result.row.figure.value is not None else RunError.exit_code
+
+
+def explanation_exit_code(result: Explanation) -> int:
+    """4 if nothing of any challenge could be measured."""
+    known = [row for row in result.rows if row.findings or row.figure.value is not None]
+    return 0 if known else RunError.exit_code
 
 
 def choice_exit_code(result: Choice) -> int:
@@ -180,19 +198,36 @@ class Kind:
     exit_code: Callable[[Any], int]
 
 
+def explanation_page(result: Explanation, folder: Path) -> str:
+    """As HTML, with the curves of how it scales where they are there."""
+    from inferometer.report.html import explanation as explain_page
+
+    examined = result.folders.get("scale")
+    path = folder / examined / scaling.FILE if examined is not None else None
+    scale = None if path is None else read_result(path, ScaleExamination, scaling.SCHEMA)
+    return explain_page.render(result, scale, folder=folder.resolve().name)
+
+
 SWEEP = Kind(curve.FILE, Sweep, curve.SCHEMA, sweep_text.render, sweep_exit_code)
 LIMIT = Kind(limits.FILE, LimitSearch, limits.SCHEMA, limit_text.render, limit_exit_code)
 CHOICE = Kind(choices.FILE, Choice, choices.SCHEMA, choice_text.render, choice_exit_code)
-LIMITS = Kind(token_limits.FILE, LimitsExamination, token_limits.SCHEMA, limits_text.render, examination_exit_code)
-MEMORY = Kind(memories.FILE, MemoryExamination, memories.SCHEMA, memory_text.render, examination_exit_code)
+EXPLANATION = Kind(explanation.FILE, Explanation, explanation.SCHEMA, explain_text.render, explanation_exit_code)
+LATENCY = Kind(latencies.FILE, LatencyExamination, latencies.SCHEMA, latency_text.render, examination_exit_code)
 COST = Kind(costs.FILE, CostExamination, costs.SCHEMA, cost_text.render, examination_exit_code)
-KINDS = {kind.file: kind for kind in (SWEEP, LIMIT, CHOICE, LIMITS, MEMORY, COST)}  # a folder is known by its file
+MEMORY = Kind(memories.FILE, MemoryExamination, memories.SCHEMA, memory_text.render, examination_exit_code)
+LIMITS = Kind(token_limits.FILE, LimitsExamination, token_limits.SCHEMA, limits_text.render, examination_exit_code)
+ACCURACY = Kind(accuracies.FILE, AccuracyExamination, accuracies.SCHEMA, accuracy_text.render, examination_exit_code)
+SCALE = Kind(scaling.FILE, ScaleExamination, scaling.SCHEMA, scale_text.render, examination_exit_code)
+EXAMINATIONS = (LATENCY, COST, MEMORY, LIMITS, ACCURACY, SCALE)
+KINDS = {
+    kind.file: kind for kind in (SWEEP, LIMIT, CHOICE, EXPLANATION, *EXAMINATIONS)
+}  # a folder is known by its file
 
 
 def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int:
     """Print what a probe came to, from its folder, or write it to the file `out`. Returns the exit code.
 
-    Raises: FormatError; RunError if it cannot be written; UsageError for a format that there is none in.
+    Raises: UsageError for a format that it has not; FormatError; RunError if it cannot be written.
     """
     result = read_result(folder / kind.file, kind.result, kind.schema)
     if format == "json":
@@ -200,16 +235,19 @@ def report(kind: Kind, folder: Path, format: str, out: str | None = None) -> int
     elif format == "text":
         document = kind.render(result, folder=str(folder), width=width())
     else:
-        document = _passed_on(result, format, folder.resolve().name)
+        document = _passed_on(result, format, folder)
     put(document, out)
     return kind.exit_code(result)
 
 
-def _passed_on(result: msgspec.Struct, format: str, name: str) -> str:
+def _passed_on(result: msgspec.Struct, format: str, folder: Path) -> str:
     """What is made for others to read; the modules for it are imported only then. Raises: UsageError."""
     from inferometer.report import choice_markdown, choice_table, html, probe_markdown, probe_table
 
+    name = folder.resolve().name
     match result, format:
+        case Explanation(), "html":
+            return explanation_page(result, folder)
         case Sweep(), "markdown":
             return probe_markdown.sweep(result)
         case Sweep(), "csv":
@@ -229,4 +267,5 @@ def _passed_on(result: msgspec.Struct, format: str, name: str) -> str:
         case Choice(), _:
             return html.choice(result, folder=name)
         case _:
-            raise UsageError(f"an examination has no report as {format}", "take --format text or json")
+            formats = "text, json or html" if isinstance(result, Explanation) else "text or json"
+            raise UsageError(f"an examination has no report as {format}", f"take --format {formats}")

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
+from inferometer.analysis.finding import CHALLENGES
 from inferometer.cli.options import OutFile, ReportFormat, ReportFormatOption
 from inferometer.errors import UsageError
 
-# By which the folder of one is known.
-PROBES = ("sweep.json", "limit.json", "choice.json", "limits.json", "memory.json", "cost.json")
+# By which the folder of one is known. The first counts: an explanation holds those of its rows in folders below it.
+PROBES = ("explain.json", "sweep.json", "limit.json", "choice.json", *(f"{name}.json" for name in CHALLENGES))
 
 
 def report(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inferometer.emulate.law import ServiceLaw
@@ -41,6 +42,22 @@ class Sequence:
     n_kept_tokens: int = 0
     n_prefill_tokens: int = 0
     n_cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """When an engine stands still: for `length_ns` at the end of every `period_ns`."""
+
+    period_ns: int
+    length_ns: int
+
+    def within_ns(self, t_start_ns: int, t_end_ns: int) -> int:
+        """How long it stands still, if it is at work from one instant to the other. At most one pause is met."""
+        phase_ns = t_start_ns % self.period_ns
+        until_ns = self.period_ns - self.length_ns - phase_ns
+        if until_ns <= 0:  # it stands still already
+            return self.period_ns - phase_ns
+        return self.length_ns if until_ns <= t_end_ns - t_start_ns else 0
 
 
 @dataclass(slots=True)
@@ -83,6 +100,12 @@ class Batch:
         self.prefixes = prefixes
         self.running: list[Sequence] = []
         self.waiting: deque[Sequence] = deque()
+        # Faults, planted by defects.py: prompts are computed whole and alone; iterations take longer by a factor; it
+        # stands still now and then; who came last is served first.
+        self.prefills_alone = False
+        self.slowdown: Callable[[int], float] | None = None
+        self.pauses: Pauses | None = None
+        self.serves_last_first = False
         self._is_anybody_leaving = False
         self._dies_when_full = dies_when_full
         self._rng = random.Random(f"iterations/{seed}")
@@ -119,7 +142,9 @@ class Batch:
         self._admit(t_ns)
         if not self.running:
             return None
-        n_left, n_context = PREFILL_TOKENS, 0
+        is_alone = self.prefills_alone and any(one.n_kept_tokens < one.n_prefill_tokens for one in self.running)
+        n_most = NEVER_NS if is_alone else PREFILL_TOKENS
+        n_left, n_context = n_most, 0
         for sequence in self.running:
             n_missing = sequence.n_prefill_tokens - sequence.n_kept_tokens
             if n_missing > 0:
@@ -129,14 +154,17 @@ class Batch:
                     iteration.prefills.append((sequence, n_taken))
                 if n_taken < n_missing:
                     continue
+            elif is_alone:
+                continue
             else:
                 iteration.n_decoding += 1
                 n_context += sequence.n_prompt_tokens + sequence.n_done_tokens
             iteration.producing.append(sequence)
-        iteration.n_prefill_tokens = PREFILL_TOKENS - n_left
-        iteration.t_end_ns = t_ns + self.law.iteration_ns(
-            iteration.n_prefill_tokens, iteration.n_decoding, n_context, self._rng
-        )
+        iteration.n_prefill_tokens = n_most - n_left
+        lasts_ns = self.law.iteration_ns(iteration.n_prefill_tokens, iteration.n_decoding, n_context, self._rng)
+        iteration.t_end_ns = t_ns + (lasts_ns if self.slowdown is None else round(lasts_ns * self.slowdown(t_ns)))
+        if self.pauses is not None:
+            iteration.t_end_ns += self.pauses.within_ns(t_ns, iteration.t_end_ns)
         return iteration
 
     def complete(self, iteration: Iteration) -> list[Sequence]:
@@ -159,12 +187,13 @@ class Batch:
 
     def _admit(self, t_ns: int) -> None:
         while self.waiting and len(self.running) < self.n_slots:
-            sequence = self.waiting[0]
+            at = -1 if self.serves_last_first else 0
+            sequence = self.waiting[at]
             n_prefill = sequence.n_prompt_tokens + sequence.n_done_tokens
             is_full = self.n_promised_tokens + n_prefill > self.kv_tokens and bool(self.running)
             if is_full or max(sequence.t_ready_ns, sequence.t_arrival_ns) > t_ns:
                 return
-            self.waiting.popleft()
+            del self.waiting[at]
             sequence.n_cached_tokens = self.prefixes.match(sequence.blocks, n_prefill)
             sequence.n_kept_tokens = sequence.n_cached_tokens
             sequence.n_prefill_tokens = n_prefill

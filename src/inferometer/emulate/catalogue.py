@@ -47,6 +47,7 @@ def make_setting(
     with_traps: Iterable[str] = (),
     without_traps: Iterable[str] = (),
     defects: Iterable[str] = (),
+    throttled_after_s: float = 60.0,
 ) -> Setting:
     """What is not said is as the engine comes. Raises: UsageError."""
     emulation = emulation_of(engine)
@@ -70,6 +71,7 @@ def make_setting(
         seed=seed,
         mind=mind,
         defects=_known_defects(defects),
+        throttled_after_s=throttled_after_s,
     )
     return change_setting(setting)
 

@@ -24,7 +24,8 @@ from inferometer.emulate.spoken import Spoken, Style
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS."""
+    """How one emulated engine is started. `traps`, `defects`: the names of those it has. `mind`: of mind.MINDS.
+    `throttled_after_s`: of work, when a defect of this kind begins."""
 
     engine: str
     model: str
@@ -36,6 +37,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     defects: frozenset[str] = frozenset()
     mind: str = "words"
+    throttled_after_s: float = 60.0
 
 
 class Trap(NamedTuple):

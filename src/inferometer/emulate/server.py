@@ -23,7 +23,14 @@ from inferometer.emulate import answer, prefixes, spoken
 from inferometer.emulate.answer import Moment, Part, Reply, Unfolding
 from inferometer.emulate.batch import NEVER_NS, Batch, Iteration, Sequence
 from inferometer.emulate.catalogue import emulation_of
-from inferometer.emulate.defects import bytes_left, change_wish
+from inferometer.emulate.defects import (
+    bytes_left,
+    change_answer,
+    change_batch,
+    change_wish,
+    change_wish_beside,
+    n_threads,
+)
 from inferometer.emulate.emulation import Emulation, Live, Refused, Setting, Wish
 from inferometer.emulate.gauges import Gauges, Histogram
 from inferometer.emulate.mind import mind_of
@@ -69,13 +76,14 @@ class EmulatedServer(Server):
             dies_when_full="kv-exhausted" in setting.traps,
         )
         self._mind = mind_of(setting.mind)
+        change_batch(batch, setting)
         self._live = Live(setting, batch, Gauges(), cache)
         self._iteration: Iteration | None = None
         self._answering: dict[Sequence, Answering] = {}
         self._leaving: list[Sequence] = []  # their clients have left
+        self._n_threads = n_threads(setting, self._emulation.threads(setting))
         self._n_bytes_left = bytes_left(setting)
         self._left_behind: list[bytes] = []  # by finished requests, if that is its defect
-        self._n_threads = self._emulation.threads(setting)
         self._unheard: deque[tuple[Connection, HttpRequest, int]] = deque()  # with the instant they came
         self._answering_at: dict[int, Answering] = {}  # by number of the connection
         self._routes = {path.replace("{model}", setting.model): r for path, r in self._emulation.routes.items()}
@@ -102,7 +110,7 @@ class EmulatedServer(Server):
         try:
             if route is not None:
                 live.gauges.n_requests += 1
-                wish = change_wish(route(request.body, live), live.setting)
+                wish = change_wish_beside(change_wish(route(request.body, live), live.setting), live)
                 self._generate(connection, request, wish, t_arrival_ns, t_heard_ns)
             else:
                 self._reply(connection, request, self._page(request), t_arrival_ns)
@@ -154,7 +162,7 @@ class EmulatedServer(Server):
             n_least=wish.n_least,
             ends=not wish.ignores_end,
             style=wish.style,
-            known=self._mind(wish.words),
+            known=change_answer(self._mind(wish.words), wish, setting),
         )
         sequence = Sequence(
             wish.n_prompt_tokens,

@@ -93,7 +93,9 @@ def n_reserve_of(config: Experiment) -> int:
     finds none waits for a handshake, which would count as our lateness. In closed loop a slot has its own; only our own
     engine, which closes each after its answer, has threads to spare for two more."""
     if config.mode == "open":
-        return 2 + min(MAX_RESERVE, math.ceil((config.rate or 0.0) * SWEEP_NS / NS_PER_S))
+        surge = parse_arrivals(config.arrivals).surge
+        rate = (config.rate or 0.0) * (surge.factor if surge is not None else 1.0)
+        return 2 + min(MAX_RESERVE, math.ceil(rate * SWEEP_NS / NS_PER_S))
     return 2 if config.is_embedded else 0
 
 

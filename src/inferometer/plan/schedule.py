@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inferometer.errors import UsageError
+from inferometer.plan.surge import Surge, parse_surge
 from inferometer.units import NS_PER_S
 
 Instants = npt.NDArray[np.int64]
@@ -104,6 +105,7 @@ class Arrivals:
 
     text: str
     cv: float
+    surge: Surge | None = None
 
     def draw_gaps(self, rng: np.random.Generator, n_gaps: int) -> npt.NDArray[np.float64]:
         """Gaps of mean 1, float64[n_gaps]. Gamma: shape 1/cv^2, scale cv^2."""
@@ -113,7 +115,7 @@ class Arrivals:
 
 
 def parse_arrivals(text: str) -> Arrivals:
-    """`poisson`, `constant` or `gamma:CV`.
+    """`poisson`, `constant`, `gamma:CV` or `surge:X,FROM,UNTIL`.
 
     Raises: UsageError with what may have been meant.
     """
@@ -124,13 +126,19 @@ def parse_arrivals(text: str) -> Arrivals:
         return Arrivals("constant", 0.0)
     if kind == "gamma" and re.fullmatch(r"\d+(\.\d+)?|\.\d+", rest) and 0 < (cv := float(rest)) <= 10:
         return Arrivals(f"gamma with CV {cv:g}", cv)
+    if kind == "surge":
+        surge = parse_surge(rest)
+        told = f"poisson with {surge.factor:g} times the rate from {surge.from_s:g} to {surge.until_s:g} s"
+        return Arrivals(told, 1.0, surge)
     if kind == "gamma":
         remedy = "give the coefficient of variation of the gaps, above 0 and up to 10: --arrivals gamma:2"
         raise UsageError(f"--arrivals {text!r} is not a law of arrivals", remedy)
-    close = difflib.get_close_matches(kind, ("poisson", "constant", "gamma"), n=1)
-    remedy = f"did you mean {'gamma:2' if close == ['gamma'] else close[0]}?" if close else ""
+    close = difflib.get_close_matches(kind, ("poisson", "constant", "gamma", "surge"), n=1)
+    whole = {"gamma": "gamma:2", "surge": "surge:4,5s,10s"}
+    remedy = f"did you mean {whole.get(close[0], close[0])}?" if close else ""
     raise UsageError(
-        f"--arrivals {text!r} is not a law of arrivals", remedy or "choose poisson, constant or gamma:CV (e.g. gamma:2)"
+        f"--arrivals {text!r} is not a law of arrivals",
+        remedy or "choose poisson, constant, gamma:CV (e.g. gamma:2) or surge:X,FROM,UNTIL (e.g. surge:4,5s,10s)",
     )
 
 
@@ -191,7 +199,8 @@ def open_loop(
     is given.
     """
     _check_ends(n_requests, for_s, n_warmup, warmup_s)
-    _check_count(n_trials * ((n_requests or 0) + n_warmup + ((for_s or 0.0) + warmup_s) * rate_per_s))
+    n_extra = arrivals.surge.extra_s * rate_per_s if arrivals.surge is not None and for_s is not None else 0.0
+    _check_count(n_trials * ((n_requests or 0) + n_warmup + ((for_s or 0.0) + warmup_s) * rate_per_s + n_extra))
     warmup_ns = round(warmup_s * NS_PER_S)
     trials = []
     for child in np.random.SeedSequence(seed, spawn_key=_SEED_KEY).spawn(n_trials):
@@ -233,18 +242,24 @@ class _Instants:
         self._draw: Callable[[int], npt.NDArray[np.float64]] | None = (
             None if arrivals.cv == 0.0 else lambda n_gaps: arrivals.draw_gaps(rng, n_gaps)
         )
-        self._at = np.zeros(0)  # in periods since the start
+        self._surge = arrivals.surge
+        self._at = np.zeros(0)  # in periods since the start, as if there were no surge
 
     def first(self, n_instants: int) -> Instants:
         """int64[n_instants], ns since the stage's start, ascending."""
         while len(self._at) < n_instants:
             self._extend(n_instants - len(self._at))
-        return np.rint(self._at[:n_instants] * self._period_ns).astype(np.int64)
+        return np.rint(self._due_ns(self._at[:n_instants])).astype(np.int64)
+
+    def _due_ns(self, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        plain_ns = at * self._period_ns
+        return plain_ns if self._surge is None else self._surge.pressed(plain_ns / NS_PER_S) * NS_PER_S
 
     def n_before(self, t_ns: int) -> int:
         """How many instants come before `t_ns`."""
-        while not len(self._at) or self._at[-1] * self._period_ns <= t_ns:
-            n_missing = t_ns / self._period_ns - (self._at[-1] if len(self._at) else 0.0)
+        n_extra = self._surge.extra_s * NS_PER_S / self._period_ns if self._surge is not None else 0.0
+        while not len(self._at) or self._due_ns(self._at[-1:])[0] <= t_ns:
+            n_missing = max(0.0, t_ns / self._period_ns + n_extra - (self._at[-1] if len(self._at) else 0.0))
             self._extend(math.ceil(n_missing + 4 * math.sqrt(n_missing + 1)) + 1)
         return int(np.searchsorted(self.first(len(self._at)), t_ns))
 

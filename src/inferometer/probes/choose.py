@@ -22,7 +22,7 @@ import numpy as np
 
 from inferometer import experiment
 from inferometer.analysis.candidate import Course, Entry
-from inferometer.analysis.choice import FILE, Choice, Fact, LeftOut, Workload
+from inferometer.analysis.choice import FILE, Choice, Fact, LeftOut, LoadKind, Workload
 from inferometer.analysis.comparable import Difference, differences
 from inferometer.analysis.conclude import Asked, conclude
 from inferometer.analysis.contest import Terms
@@ -63,7 +63,7 @@ class Order:
 
     objective: Objective
     workloads: tuple[Workload, ...]
-    kind: str
+    kind: LoadKind
     loads: tuple[float, ...]
     window_s: float
     warmup_s: float
@@ -293,7 +293,6 @@ class _Going:
         contest, order = self.contest, self.order
         course = Course(
             contest.turns,
-            contest.candidates,
             contest.dropped,
             contest.n_rounds,
             contest.spent_s,
@@ -333,15 +332,6 @@ class _Going:
             notes.append(
                 f"{len(bad)} of {len(points)} runs are invalid: {codes}; those in which the client was late count for "
                 "nothing: choose on a quieter machine"
-            )
-        if any(entry.kind == "running" for entry in self.entries):
-            notes.append(
-                "what runs already was not started anew: what differs from start to start is in no figure of it"
-            )
-        if any(entry.kind == "elsewhere" for entry in self.entries):
-            notes.append(
-                "what was measured elsewhere was not measured in turns with the others: machine and day are part of "
-                "its ratio"
             )
         return notes
 

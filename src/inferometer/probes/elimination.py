@@ -21,7 +21,7 @@ from inferometer.analysis.places import leads, places_of
 from inferometer.analysis.turn import Turn
 
 NEARLY = 1.05  # of the budget, that a round may be expected to end at
-OUT_OF_TIME = "the budget is spent"
+OUT_OF_TIME, NONE_LEFT, SETTLED = "the budget is spent", "no candidate is left to measure", "everything is settled"
 
 Take = Callable[[int, int], Turn]
 
@@ -30,7 +30,7 @@ Take = Callable[[int, int], Turn]
 class Elimination:
     """One contest; `run()` once. `candidates`: those that can be measured; `turns`: also those measured elsewhere.
 
-    `take(candidate, round)` may raise: what was found until then stays in `turns`. `after_round` is told of each.
+    `take(candidate, round)` may raise: what was found until then stays in `turns`. `after_turn` is called after each.
     `dropped`: after which round; `stopped`: why no further one was taken.
     """
 
@@ -95,7 +95,7 @@ class Elimination:
             for candidate in self.active:
                 if words.get(candidate) == "worse" and not self._leads(sheet, candidate, standing.leader):
                     self.dropped[candidate] = self.n_rounds
-        return "" if self.active else "none is left that is within the limits"
+        return "" if self.active else NONE_LEFT
 
     def _able(self) -> list[int]:
         """Whoever may be preferred: those still in, and those measured elsewhere."""
@@ -118,8 +118,8 @@ class Elimination:
         if standing.leader is None:
             return ""
         words = standing.words(self.terms.tolerance)
-        if any(words.get(candidate) == "open" for candidate in self.active):
+        if any(words.get(candidate) == "open" for candidate in self._able()):
             return ""
         if any(self._leads(sheet, candidate, standing.leader) for candidate in self.active):
             return ""
-        return "everything is settled"
+        return SETTLED

@@ -245,7 +245,7 @@ def _left_out(left_out: Sequence[LeftOut], width: int) -> list[str]:
 
 def _where(found: Choice, folder: str) -> list[str]:
     lines = [f"{'folder'.ljust(INDENT)}{printable(folder)}"]
-    point = next((point for turn in found.turns for point in turn.points if not point.folder.startswith("/")), None)
+    point = next((point for turn in found.turns if turn.round for point in turn.points), None)
     if point is not None:
         lines.append(f"{'next'.ljust(INDENT)}inferometer report {printable(folder)}/{point.folder}")
     return lines

@@ -18,7 +18,7 @@ from inferometer.tasks.make import (
     smallest_size,
 )
 from inferometer.tasks.passage import UNKNOWN_ANSWER, Item, Passage, Task, Turn, messages, prompt
-from inferometer.tasks.score import copy_answer, is_right, majority_answer
+from inferometer.tasks.score import copy_answer, is_abstention, is_right, majority_answer, plain
 from inferometer.tasks.split import Split
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Task",
     "Turn",
     "copy_answer",
+    "is_abstention",
     "is_right",
     "items_of_tokens",
     "majority_answer",
@@ -37,6 +38,7 @@ __all__ = [
     "make_passage",
     "messages",
     "n_facts_for",
+    "plain",
     "prompt",
     "smallest_size",
 ]

@@ -13,13 +13,26 @@ from collections.abc import Iterable
 
 from inferometer.tasks.passage import Item, Task, Turn
 
+_MOST_WORDS = 12  # words; in a longer text "unknown" may be about anything
+_ABSTENTION = re.compile(
+    r"\bunknown\b|\bnot (?:stated|mentioned|given|told|specified|said|there|known|available)\b"
+    r"|\bdo(?:es)?(?: not|n't|n\u2019t) (?:know|tell|say|mention|state)\b",
+    re.IGNORECASE,
+)
+
 
 def is_right(expected: Item | Turn | str, text: str) -> bool:
     answer = expected if isinstance(expected, str) else expected.answer
-    return _plain(text) == _plain(answer)
+    return plain(text) == plain(answer)
 
 
-def _plain(text: str) -> str:
+def is_abstention(text: str) -> bool:
+    """Whether an answer says that it has none: the word that was asked for, or one of the short ways around it."""
+    return len(text.split()) <= _MOST_WORDS and _ABSTENTION.search(text) is not None
+
+
+def plain(text: str) -> str:
+    """As answers are compared."""
     return text.strip().removesuffix(".").rstrip().casefold()
 
 

@@ -134,21 +134,18 @@ def _latency_panel(sweep: Sweep, name: str, x: Axis, xs: Series) -> Panel | None
     if not drawn:
         return None
     title = f"{TITLES[name]}, {' and '.join({'p50': 'median'}.get(s, s) for s, _ in drawn)}"
-    limits, most = _limits_on(sweep, name), max(float(series.values.max()) for _, series in drawn)
+    limits, most = _limits_on(sweep, name), max(float(np.nanmax(series.values)) for _, series in drawn)
     near = [limit for limit in limits if limit.value < 4 * most]
     y = axis_over(title, [series for _, series in drawn], "s", more=[limit.value for limit in near])
     marks = [level(y, limit.value, "bad") for limit in near]
     ends = [End(limit.value, limit.text, "bad") for limit in near]
     are_told = [_is_told(sweep, point) for point in once]
     for statistic, series in drawn:
-        told, untold, colour = (
-            series.where(are_told),
-            series.where([not each for each in are_told]),
-            _COLOURS[statistic],
-        )
+        colour = _COLOURS[statistic]
+        told, untold = series.where(are_told), series.where([not is_told for is_told in are_told])
         marks += [line(x, y, xs.values, told.values, colour), *marks_of(x, y, xs, told, colour)]
         marks += [] if untold.is_empty else marks_of(x, y, xs, untold, "bad")
-        ends.append(End(series.last, statistic, _COLOURS[statistic]))
+        ends.append(End(series.last, statistic, colour))
     labels = _labels(once, xs.values, drawn[0][1].values) if sweep.kind == "concurrency" else ()
     shown = f"{title}, against {x.name}: {len(once)} loads"
     return Panel(x, y, tuple(marks), shown, ends=tuple(ends), labels=labels, height_rem=10)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one iteration of an engine takes, fitted to what its streams waited for, and held against loads left out.
+
+    t = a + b * prompt tokens computed + c * sequences decoding + d * context tokens of these
+
+`a`: what every iteration costs: weights are read once, kernels started, the batch put together. `b`: of a token of a
+prompt. `c`: of a sequence: sampling, text, an event. `d`: of a token of context: its keys and values are read again.
+Rule 1: sequences are those that really decoded then, as the records have it, not those that were in flight.
+Rule 2: the error that is told is of loads that the fit had not seen.
+Source: methods as in docs/concepts/iteration-model.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inferometer.analysis.number import Number, number_of
+from inferometer.metrics.company import Spans, spans
+from inferometer.metrics.rows import Mask, is_counted, is_ok
+from inferometer.records import Trace
+from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, effective_n, quantile_estimate
+from inferometer.stats.nonnegative import NonnegativeFit, fit_nonnegative
+
+MIN_SPANS = 50  # fewer tell four coefficients from nothing
+N_BLOCKS = 16  # slices of time of each run
+MIN_PREFILLED = 1.0  # prompt tokens in a span, from which on somebody was computing one
+MIN_TOGETHER = 1.5  # sequences on average, from which on several decoded together
+TERMS = ("floor", "prefill", "sequence", "context")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A run under one load, as what went on between the tokens of its answers. `spans`: of counted successes."""
+
+    name: str
+    spans: Spans
+
+    @classmethod
+    def of(cls, name: str, trace: Trace) -> Load:
+        found = spans(trace)
+        counted: Mask = (is_counted(trace.requests) & is_ok(trace.requests))[found.rows]
+        return cls(name, found.of(counted & (found.t_end_ns > found.t_start_ns)))
+
+    def until(self, t_ns: int) -> Load:
+        """What of it had ended by then."""
+        return Load(self.name, self.spans.of(self.spans.t_end_ns <= t_ns))
+
+    @property
+    def design(self) -> FloatArray:
+        """seconds = design @ (a, b, c, d). Shapes: float64[n, 4]."""
+        return design_of(self.spans)
+
+    @property
+    def blocks(self) -> npt.NDArray[np.int64]:
+        """In which slice of the run's time each span ended."""
+        t_ns = self.spans.t_end_ns
+        if not len(t_ns):
+            return t_ns
+        start, length = int(t_ns.min()), int(np.ptp(t_ns)) + 1
+        return np.asarray((t_ns - start) * N_BLOCKS // length)
+
+
+def design_of(one: Spans) -> FloatArray:
+    n = one.n_tokens
+    return np.column_stack([n, one.n_prefilled, n * one.n_decoding, n * one.n_context])
+
+
+class LoadError(msgspec.Struct, frozen=True):
+    """How far the time per output token of a load lay from what the other loads predict, request by request."""
+
+    load: str
+    error: Number
+
+
+class IterationModel(msgspec.Struct, frozen=True):
+    """`a` (s), `b` (s/token), `c` (s/sequence), `d` (s/token). `spread`: of the fit's relative residuals, robust.
+    `held_out`: median error over all requests, each predicted by loads it was not of; `by_load`: load by load."""
+
+    a: Number
+    b: Number
+    c: Number
+    d: Number
+    spread: float
+    n_spans: int
+    held_out: Number
+    by_load: list[LoadError]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The law to reckon with; `told` is what stands in a file."""
+
+    fit: NonnegativeFit
+    told: IterationModel
+
+    @property
+    def law(self) -> FloatArray:
+        return self.fit.coefficients
+
+    def seconds(self, one: Spans) -> FloatArray:
+        """What each span should have taken."""
+        return np.asarray(design_of(one) @ self.law)
+
+
+def fit_model(loads: Sequence[Load], *, seed: int = 0) -> Fitted | Missing:
+    """Fit over all loads; every load is also predicted by a fit over the others."""
+    loads = [load for load in loads if len(load.spans.rows)]
+    n_spans = sum(len(load.spans.rows) for load in loads)
+    if n_spans < MIN_SPANS:
+        return Missing(f"needs {MIN_SPANS} stretches of streamed answers, has {n_spans}", n_spans, "s")
+    fit = _fit(loads, np.random.default_rng(seed), n_draws=400)
+    errors = [_errors(loads, i) for i in range(len(loads))]
+    by_load = [LoadError(load.name, number_of(_median(error))) for load, error in zip(loads, errors, strict=True)]
+    held_out = _median(np.concatenate(errors))
+    a, b, c, d = (_coefficient(fit, i, loads) for i in range(len(TERMS)))
+    return Fitted(fit, IterationModel(a, b, c, d, fit.spread, n_spans, number_of(held_out), by_load))
+
+
+def _fit(loads: Sequence[Load], rng: np.random.Generator, n_draws: int) -> NonnegativeFit:
+    design = np.concatenate([load.design for load in loads])
+    seconds = np.concatenate([load.spans.seconds for load in loads])
+    # All that decode together see the same iterations: each of these counts once.
+    weights = 1 / np.concatenate([load.spans.n_decoding for load in loads])
+    blocks = np.concatenate([i * N_BLOCKS + load.blocks for i, load in enumerate(loads)])
+    _, blocks = np.unique(blocks, return_inverse=True)
+    return fit_nonnegative(design, seconds, weights, blocks, rng=rng, n_draws=n_draws)
+
+
+def _errors(loads: Sequence[Load], i: int) -> FloatArray:
+    """Of each request of load i: |predicted / measured - 1| of its time per output token. Shapes: [n_requests]."""
+    others = [load for j, load in enumerate(loads) if j != i]
+    if sum(len(load.spans.rows) for load in others) < MIN_SPANS or not _cover(others, loads[i]):
+        return np.zeros(0)
+    law = _fit(others, np.random.default_rng(0), n_draws=1).coefficients
+    held = loads[i].spans
+    _, at = np.unique(held.rows, return_inverse=True)
+    if not len(at):
+        return np.zeros(0)
+    predicted, measured = (np.bincount(at, seconds) for seconds in (design_of(held) @ law, held.seconds))
+    return np.asarray(np.abs(predicted / measured - 1))
+
+
+def _cover(others: Sequence[Load], held: Load) -> bool:
+    """Whether the others know what this load has: sequences together, and prompts of others."""
+    return (not _is_shared(held) or any(map(_is_shared, others))) and (not _is_met(held) or any(map(_is_met, others)))
+
+
+def _is_shared(load: Load) -> bool:
+    return bool(load.spans.n_decoding.max(initial=0.0) >= MIN_TOGETHER)
+
+
+def _is_met(load: Load) -> bool:
+    return bool(load.spans.n_prefilled.max(initial=0.0) >= MIN_PREFILLED)
+
+
+def _median(errors: FloatArray) -> Estimate | Missing:
+    if not len(errors):
+        return Missing("needs requests that were predicted, has none", 0, "ratio")
+    worth = effective_n((errors <= np.median(errors)).astype(np.float64))
+    return quantile_estimate(np.sort(errors), 0.5, unit="ratio", n_eff=worth, of="requests")
+
+
+_UNITS = ("s", "s/token", "s/sequence", "s/token")
+
+
+def _coefficient(fit: NonnegativeFit, i: int, loads: Sequence[Load]) -> Number:
+    """With its interval, or why these loads do not tell it."""
+    n = sum(len(load.spans.rows) for load in loads)
+    if i == 1 and not any(map(_is_met, loads)):
+        return number_of(Missing("no prompt of others was computed while a stream waited", n, _UNITS[i]))
+    if i == 2 and not any(map(_is_shared, loads)):
+        return number_of(Missing("never did two sequences decode together", n, _UNITS[i]))
+    lo, hi = fit.interval(np.eye(len(TERMS))[i], LEVEL)
+    value = float(fit.coefficients[i])
+    method = "robust least squares of at least 0; percentile interval over slices of time"
+    return number_of(Estimate(value, min(lo, value), max(hi, value), LEVEL, n, _UNITS[i], method))

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The screen of `explain latency`: a request's time in parts, what binds, the law of the iterations, what is wrong.
+
+Rule: nothing is computed here; what a line needs is in the `LatencyExamination`.
+"""
+
+from __future__ import annotations
+
+from inferometer.analysis.iteration_model import IterationModel
+from inferometer.analysis.latency import RESOURCES, LatencyExamination
+from inferometer.analysis.latency_parts import Split
+from inferometer.analysis.number import Number
+from inferometer.analysis.stalls import Stalls
+from inferometer.report.figures import PERCENT, Scale, figure, figure_text, scale_of, value_text
+from inferometer.report.findings import INDENT, bound_text, lines_of, not_measured
+from inferometer.report.layout import columns, cut_middle, filled, printable, wrapped
+from inferometer.stats import Estimate
+from inferometer.units import format_span
+
+_NAMES = {"ttft_s": "ttft", "tpot_s": "tpot"}
+
+
+def render(found: LatencyExamination, *, folder: str, width: int = 100) -> str:
+    """The whole report as text."""
+    operating = found.load(found.operating)
+    splits = [] if operating is None else [one for one in (operating.ttft, operating.tpot) if one is not None]
+    blocks = [
+        _head(found, width),
+        _loads(found),
+        *[_split(split) for split in splits],
+        [*_law(found.model, width), *_stalls(found.stalls, width), *_steady(found, width)],
+        [line for finding in found.row.findings for line in lines_of(finding, width=width)],
+        [line for each in found.doubts for line in wrapped("doubt", each, width=width, indent=INDENT)],
+        not_measured(found.row.not_measured, width=width),
+        [f"{'folder'.ljust(INDENT)}{printable(folder)}"],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _head(found: LatencyExamination, width: int) -> list[str]:
+    engine, row = found.engine, found.row
+    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    model = cut_middle(str(engine.get("model") or ""), 48)
+    takes = [f"takes {figure_text(row.figure.figure)}" if row.figure.value is not None else row.figure.missing]
+    takes += [f"bound {bound_text(row.bound)}"] if row.bound is not None else []
+    binds = [RESOURCES[found.resource]] if found.resource else ["not known"]
+    binds += [f"{share.resource} {share.share:.0%}" for share in found.shares if share.share >= 0.005]
+    told = [f"{format_span(row.seconds)} of {format_span(found.budget_s)}, {row.n_requests:,} requests"]
+    return [
+        *filled("latency", [row.headline or "nothing was answered"], width=width, indent=INDENT),
+        *filled("", takes, width=width, indent=INDENT),
+        *filled("binds", binds, width=width, indent=INDENT),
+        *filled("engine", [part for part in (software, model, *told) if part], width=width, indent=INDENT),
+    ]
+
+
+def _loads(found: LatencyExamination) -> list[str]:
+    """One line a load: what it takes, and how far its time per token is from the law of the other loads."""
+    rows = [["means", "answers", "ttft", "tpot", "e2e", "law off by"]]
+    errors = {one.load: one.error for one in found.model.by_load} if found.model is not None else {}
+    for load in found.loads:
+        answers = f"{load.n_ok:,}" + (f", {load.n_failed:,} failed" if load.n_failed else "")
+        error = errors.get(load.name)
+        rows.append(
+            [
+                load.name,
+                answers,
+                _measured(load.ttft),
+                _measured(load.tpot),
+                value_text(load.e2e.figure),
+                "-" if error is None or error.value is None else f"{100 * error.value:.1f} %",
+            ]
+        )
+    return columns(rows, "<>>>>>")
+
+
+def _measured(split: Split | None) -> str:
+    return "-" if split is None else value_text(split.measured.figure)
+
+
+def _split(split: Split) -> list[str]:
+    """Every part with its interval, share and how it was had; the residual; the sum, which is what was measured."""
+    name = _NAMES[split.metric]
+    numbers = [part.figure for part in split.parts] + [split.residual, split.measured]
+    scale = scale_of([split.measured.figure])
+    whole = split.measured.value or 1.0
+    shares = [part.share for part in split.parts] + [(split.residual.value or 0.0) / whole, 1.0]
+    names = [part.name for part in split.parts] + ["residual", "measured"]
+    hows = [part.how for part in split.parts] + ["what no part claims", f"mean of {split.n_requests:,} requests"]
+    rows = [
+        [label, *_cells(number, scale), f"{100 * share:.1f} %", how]
+        for label, number, share, how in zip(names, numbers, shares, hows, strict=True)
+    ]
+    head = f"{name}, {split.load}, in{scale.unit}"
+    return [head, *columns(rows, "<><><", indent=2)]
+
+
+def _cells(number: Number, scale: Scale) -> tuple[str, str]:
+    return figure(number.figure, scale)
+
+
+def _law(model: IterationModel | None, width: int) -> list[str]:
+    if model is None:
+        return []
+    parts = []
+    for name, words in (
+        ("a", "an iteration"),
+        ("b", "+ a prompt token"),
+        ("c", "+ a sequence"),
+        ("d", "+ 1,000 tokens of context"),
+    ):
+        number: Number = getattr(model, name)
+        told = number.figure
+        if isinstance(told, Estimate) and name == "d":
+            told = Estimate(1e3 * told.value, 1e3 * told.lo, 1e3 * told.hi, told.level, told.n, "s", told.method)
+        elif isinstance(told, Estimate):
+            told = Estimate(told.value, told.lo, told.hi, told.level, told.n, "s", told.method)
+        parts.append(f"{words} {figure_text(told)}")
+    held = model.held_out.figure
+    error = (
+        f"median error of tpot on loads left out {figure_text(held, PERCENT)}, {held.n:,} requests"
+        if isinstance(held, Estimate)
+        else f"not held against loads left out: {held.reason}"
+    )
+    return filled("law", [*parts, error], width=width, indent=INDENT)
+
+
+def _stalls(stalls: Stalls | None, width: int) -> list[str]:
+    if stalls is None:
+        return []
+    if not stalls.n_events:
+        return filled(
+            "stalls", ["none: no gap was longer than 200 ms and 5 times the usual"], width=width, indent=INDENT
+        )
+    told = [
+        f"{stalls.n_events:,} in {100 * stalls.lost:.1f} % of the streams' time",
+        f"cause {stalls.cause or 'not known'}",
+    ]
+    told += [
+        f"{one.name} {100 * one.share:.0f} % of them, {100 * one.share_else:.0f} % of other time"
+        for one in stalls.coincidences
+    ]
+    return filled("stalls", told, width=width, indent=INDENT)
+
+
+def _steady(found: LatencyExamination, width: int) -> list[str]:
+    slower = found.slowdown
+    if slower is None or slower.is_told:
+        return []
+    told = f"the same work in the end takes {figure_text(slower.factor.figure, Scale(1.0, ''))} times as long"
+    return filled("steady", [f"{told} ({slower.shown_by})"], width=width, indent=INDENT)
