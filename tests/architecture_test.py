@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "embedded": GROUND | {"clock", "host", "engines.llamacpp_log", "engines.cache_told"},
     "config": GROUND,
     "run_folder": GROUND | {"clock", "records", "recorder", "plan", "engines", "drive"},
-    "archive": GROUND | {"run_folder"},
+    "archive": GROUND | {"records", "run_folder"},
     "measurement": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive"},
     "workers": GROUND | {"clock", "recorder", "plan", "engines.engine", "drive", "measurement"},
     "scraper": GROUND | {"clock", "recorder", "engines", "host"},

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from inferometer import records
 from inferometer.errors import FormatError, UsageError
 from inferometer.run_folder import DEFAULT_PARENT, MANIFEST, REPORT, STATE_FAILED, STATE_STARTING, Run
 
@@ -114,7 +115,7 @@ def _read(parent: str, name: str, fields: Sequence[str]) -> dict[str, tuple[str 
     pattern = f"{_escaped(parent)}/**/{name}"
     cells = ", ".join("json_extract(content, ?)::VARCHAR" for _ in fields)
     try:
-        with duckdb.connect() as connection:
+        with records.connected() as connection:
             rows = connection.execute(f"SELECT filename, {cells} FROM read_text(?)", [*fields, pattern]).fetchall()
     except duckdb.Error as error:
         raise FormatError(f"some {name} below {parent} cannot be read: {str(error).splitlines()[0]}") from error

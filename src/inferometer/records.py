@@ -154,7 +154,7 @@ def write_table(rows: Array, path: Path) -> None:
     Raises: RunError if it cannot be written.
     """
     partial = path.with_name(path.name + ".partial")
-    with _explained(path), _connected() as con:
+    with _explained(path), connected() as con:
         _copy_rows(con, rows, partial)
         partial.replace(path)
 
@@ -167,7 +167,7 @@ def write_parts(parts: Iterable[Array], path: Path) -> None:
     """
     folder = path.with_name(path.name + ".parts")
     partial = path.with_name(path.name + ".partial")
-    with _explained(path), _connected() as con:
+    with _explained(path), connected() as con:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
         folder.mkdir()
         try:
@@ -182,7 +182,7 @@ def write_parts(parts: Iterable[Array], path: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connected() -> duckdb.DuckDBPyConnection:
+def connected() -> duckdb.DuckDBPyConnection:
     """DuckDB, in memory. Its bar of progress, shown after two seconds, would go to standard output: into the result."""
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = false")
@@ -226,7 +226,7 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> Array:
     names = dtype.names or ()
     table = f"read_parquet({_sql_text(str(path))})"
     try:
-        with _connected() as con:
+        with connected() as con:
             [n_rows] = con.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
             rows = np.zeros(n_rows, dtype)
             written = {name for name, *_ in con.execute(f"DESCRIBE FROM {table}").fetchall()}
