@@ -55,7 +55,7 @@ def test_a_healthy_engine_is_left_alone_and_its_own_equal_agrees(tmp_path):
         assert found.consistency.unanimous.value == 1.0
         with_own = Wish((Task.ARITHMETIC,), 10, n_free=2, own=own, against="other", open_against=other, budget_s=600.0)
         compared = examine(at, with_own)
-        assert [tally.task for tally in compared.tallies] == ["own", "arithmetic"]
+        assert [tally.task for tally in compared.tallies] == ["arithmetic", "own"]
         assert compared.hallucination.source == "your own questions"
         assert compared.against.change.n_changed == 0
         assert compared.against.differs[0].startswith("engine vLLM")

@@ -69,5 +69,5 @@ def test_cost_of_an_engine_whose_model_is_known(tmp_path):
     assert alone.flops == pytest.approx(2 * 134_515_008, rel=0.1)
     assert found.priced.per_1000.value == pytest.approx(1.0 / found.priced.load.value)
     screen = explain_cost.render(found, folder="x")
-    assert "MFU of measured" in screen
+    assert "MFU, measured" in screen
     assert "per million output tokens" in screen

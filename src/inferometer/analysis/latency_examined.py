@@ -42,7 +42,7 @@ def in_flight(n: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A run of the examination. `begun_s`: when, of the examination."""
+    """A run of the examination, with all columns of its requests. `begun_s`: when, of the examination."""
 
     name: str
     concurrency: int

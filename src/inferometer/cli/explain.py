@@ -37,13 +37,13 @@ def meant(args: list[str]) -> list[str]:
 app = typer.Typer(
     cls=Challenges, help="Explain what limits a model or an engine, and what would help.", rich_markup_mode=None
 )
-app.command(ALL)(explain_target.target)
-app.command("latency")(explain_latency.latency)
-app.command("cost")(explain_cost.cost)
-app.command("memory")(explain_memory.memory)
-app.command("limits")(explain_limits.limits)
-app.command("accuracy")(explain_accuracy.accuracy)
-app.command("scale")(explain_scale.scale)
+app.command(ALL, short_help="All six on one screen, worst first.")(explain_target.target)
+app.command("latency", short_help="What TTFT and TPOT are made of, and what binds them.")(explain_latency.latency)
+app.command("cost", short_help="FLOPs, bytes and money of a token, bound and measured.")(explain_cost.cost)
+app.command("memory", short_help="How many sequences fit, predicted and measured.")(explain_memory.memory)
+app.command("limits", short_help="The real context, and the length that answers stay right.")(explain_limits.limits)
+app.command("accuracy", short_help="Are answers right, and the same under load?")(explain_accuracy.accuracy)
+app.command("scale", short_help="What more at a time brings, and what too many do.")(explain_scale.scale)
 
 
 @app.callback()

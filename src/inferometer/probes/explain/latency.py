@@ -26,7 +26,6 @@ from inferometer.host.handshake import handshakes_s
 from inferometer.metrics.company import prompt_tokens
 from inferometer.metrics.rows import is_counted, is_ok
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.metrics.tokens import indexed
 from inferometer.probes.bench import Bench
 from inferometer.probes.explain.latency_relief import relief_of
 from inferometer.probes.points import Stopped
@@ -118,7 +117,7 @@ class _Going:
         if bench.config.scrape_every_s:
             changes["scrape_every_s"] = min(bench.config.scrape_every_s, _READ_EVERY_S)
         run = bench.take(word, concurrency=concurrency, window_s=window_s, warmup_s=warmup_s, **changes)
-        trace = indexed(run.trace())
+        trace = run.trace()
         self.overhead_s = bench.used_s() - self.t_start_s - begun_s - window_s - warmup_s
         if self.facts is None or name == in_flight(self.concurrency):
             self.facts = summarize(trace)
