@@ -91,7 +91,7 @@ CHUNK = np.dtype(
 SAMPLE = np.dtype([("t_ns", "i8"), ("source", "O"), ("gauge", "O"), ("value", "f8")])
 
 # What metrics read of a request. Without texts and bookkeeping a row is copied in a stroke, which a report does often.
-_UNMEASURED = ("session", "turn", "conn", "status", "n_bytes", "chunk_start", "n_chunks", "finish", "error")
+_UNMEASURED = ("session", "turn", "status", "n_bytes", "chunk_start", "n_chunks", "finish", "error")
 MEASURED = np.dtype([(name, REQUEST[name]) for name in REQUEST.names or () if name not in _UNMEASURED], align=True)
 
 TABLES = {"requests": REQUEST, "chunks": CHUNK, "samples": SAMPLE}
