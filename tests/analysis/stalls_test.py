@@ -40,6 +40,15 @@ def test_even_distances_are_a_period():
     assert found.period_s == 0.8 - 0.01, "from one to the next, silences included"
 
 
+def test_few_distances_are_a_period_only_if_they_are_very_even():
+    even = find_stalls([make_trace(stream([500, 1_000, 1_500, 2_010]))])
+    assert even.period_s is not None
+    assert even.cause == "period"
+    so_so = find_stalls([make_trace(stream([500, 1_000, 1_600, 2_300]))])
+    assert so_so.n_events == 4
+    assert so_so.period_s is None
+
+
 def test_prompts_that_are_computed_during_every_stall_are_the_cause():
     stalled = stream([500, 1_000, 1_500, 2_200])
     starts_ms = [500, 1_390, 2_280, 3_370]  # a silence of 400 ms begins 10 ms before the token that it delays

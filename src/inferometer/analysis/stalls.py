@@ -15,6 +15,7 @@ would so at most once in a hundred times.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -35,7 +36,8 @@ MIN_EVENTS = 3  # of which anything is told
 MOST = 0.6  # share of the events that must have a coincidence
 COVERED = 0.5  # of a gap, for something to have gone on during it
 MAX_CHANCE = 0.01
-MIN_PERIODIC, MAX_UNEVEN = 5, 0.15  # events; standard deviation of their distances over the mean
+MIN_PERIODIC, MAX_UNEVEN = 3, 0.15  # distances between events; their standard deviation over the mean
+MAX_CHANCE_EVEN = 0.002  # that distances which follow no rule are as even as that
 SILENT = 0.9  # of the streams that decode have no token within an event: the engine stood still
 COINCIDENCES = ("prefill", "preemption", "client")
 
@@ -240,9 +242,17 @@ def _coincidence(name: str, found: Sequence[_Gaps], events: Sequence[_Event]) ->
 
 
 def _period_s(runs: Sequence[Sequence[_Event]]) -> float | None:
-    """The even distance between the beginnings of events, None if they are not even."""
+    """The even distance between the beginnings of events, None if they are not even.
+
+    Few distances must be very even to say so: of events that come at random, each further distance lies within a share
+    `w` of the mean, above or below, with a chance of about 2 w / e, the exponential's density there.
+    """
     distances = [np.diff([event.t_start_ns for event in events]) / NS_PER_S for events in runs if len(events) > 1]
     found: FloatArray = np.concatenate([np.zeros(0), *distances])
-    if len(found) < MIN_PERIODIC or found.std() > MAX_UNEVEN * found.mean():
+    if len(found) < MIN_PERIODIC:
+        return None
+    uneven = float(found.std(ddof=1) / found.mean())
+    chance = (2 * math.sqrt(3) * uneven / math.e) ** (len(found) - 1)  # w: of evenly spread ones with that deviation
+    if uneven > MAX_UNEVEN or chance > MAX_CHANCE_EVEN:
         return None
     return float(found.mean())
