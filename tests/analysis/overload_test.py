@@ -122,3 +122,14 @@ def test_too_few_requests_before_the_surge_tell_nothing_after_it():
 def test_the_same_seed_the_same_answer():
     assert overload(served(due_instants(3))) == overload(served(due_instants(3)))
     assert np.isfinite(overload(served(due_instants(4))).recovery.value)
+
+
+def test_whoever_still_waits_when_the_surge_begins_is_no_measure_of_the_time_before():
+    due = sorted([*due_instants(), FROM_S * S - 20 * MS, FROM_S * S - 10 * MS, FROM_S * S - MS])
+    rows = served(due, last_first=True)
+    trace = make_trace(*rows)
+    early = trace.requests[trace.requests["t_due_ns"] < FROM_S * S]
+    assert (early["t_first_content_ns"] - early["t_due_ns"]).max() > 5 * S
+    found = overload(rows)
+    assert found.word == "queues"
+    assert found.unfair.lo > 1.5

@@ -79,7 +79,9 @@ def overload_of(
     rows = rows[is_counted(rows)]
     t_from_ns, t_until_ns = (_opened_ns(trace, rows) + round(at * NS_PER_S) for at in (from_s, until_s))
     due = rows["t_due_ns"]
-    quiet, surge, after = rows[due < t_from_ns], rows[(due >= t_from_ns) & (due < t_until_ns)], rows[due >= t_until_ns]
+    # One that still waits when the surge begins belongs to neither: the surge may overtake it.
+    quiet = rows[(due < t_from_ns) & (rows["t_first_content_ns"] < t_from_ns)]
+    surge, after = rows[(due >= t_from_ns) & (due < t_until_ns)], rows[due >= t_until_ns]
     waits, band_s = _waits_s(surge), _band_s(quiet)
     shed = is_shed(surge)
     counts = {

@@ -7,6 +7,7 @@ Rule 2: how many tokens a prompt has is reckoned, to a few per cent; what it rea
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,14 +99,20 @@ def twins_of(n_tokens: int, n_pairs: int, seed: int, count: CountTokens) -> list
 
 
 def _fitted(part: PartName, n_tokens: int, seed: str, count: CountTokens) -> Twins:
-    n_facts = _FEWEST
-    while True:
+    """The longest that fits, of the sizes tried; the shortest where none does.
+
+    Lists of neighbouring sizes differ in tokens by more than a fact has, so that no size may be just right: one that
+    was tried before ends the trying.
+    """
+    n_facts, tried = _FEWEST, dict[int, tuple[int, Twins]]()
+    while n_facts not in tried:
         twins = _twins(part, n_facts, seed)
         length = max(count(question.prompt) for question in twins.questions)
-        n_more = int(n_facts * (n_tokens - length) / length)
-        if not n_more or (n_facts == _FEWEST and n_more < 0):
-            return twins
+        tried[n_facts] = length, twins
+        n_more = math.floor(n_facts * (n_tokens - length) / length)  # at least one less where it is too long
         n_facts = max(_FEWEST, n_facts + n_more)
+    fitting = [n for n, (length, _) in tried.items() if length <= n_tokens]
+    return tried[max(fitting) if fitting else min(tried)][1]
 
 
 def _twins(part: PartName, n_facts: int, seed: str) -> Twins:
