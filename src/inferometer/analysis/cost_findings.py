@@ -97,15 +97,20 @@ def _far_below(ceilings: Sequence[Ceiling], phases: Sequence[Phase]) -> Finding 
         shown_by="time of a step alone against ceilings measured on the same cores or device",
         figure=mbu,
         bound=Bound(POOR, "ratio", "of both ceilings"),
-        remedy=Remedy(
-            "serve more requests at a time: a step's own work is done once for all of them",
-            (),
-            f"{gain:.3g} times the tokens per second were measured with {together.batch:.3g} together"
-            if gain is not None and together is not None
-            else "",
-            "the same run",
-        ),
+        remedy=_more_at_a_time(gain, together),
     )
+
+
+def _more_at_a_time(gain: float | None, together: Phase | None) -> Remedy | None:
+    """None where it was tried, and brought nothing."""
+    if gain is not None and gain <= 1:
+        return None
+    if gain is None or together is None:
+        expected = ""
+    else:
+        expected = f"{gain:.3g} times the tokens per second were measured with {together.batch:.3g} together"
+    change = "serve more requests at a time: a step's own work is done once for all of them"
+    return Remedy(change, (), expected, "the same run")
 
 
 def _gain(alone: Phase, together: Phase | None) -> float | None:
