@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from inferometer.analysis.choice import Candidate, Choice, LeftOut, Workload
 from inferometer.analysis.contest import CRITERIA, EASE
 from inferometer.analysis.number import Number
-from inferometer.report.figures import PLAIN, UNKNOWN, figure_text, value_text
+from inferometer.report.figures import PLAIN, UNKNOWN, figure_text
 from inferometer.report.layout import columns, cut, filled, printable, wrapped
-from inferometer.units import format_bytes, format_span
+from inferometer.units import format_span
 
 INDENT = 11
 _SHOWN_FACTS = ("hugging face", "licence", "upkeep")
@@ -107,27 +107,27 @@ def _table(found: Choice, width: int) -> list[str]:
                 letter,
                 UNKNOWN if one.load is None else f"{one.load:g}",
                 UNKNOWN if one.goodput.value is None else figure_text(one.goodput.figure, PLAIN),
-                UNKNOWN if one.attainment.value is None else f"{100 * one.attainment.value:.1f} %",
+                cell_text(one.attainment),
                 UNKNOWN if one.ratio.value is None else figure_text(one.ratio.figure, PLAIN),
                 str(one.n_rounds),
                 one.state,
             ]
         )
-    return [cut(line, width) for line in columns(rows, "<>>>>><")]
+    return _tables(rows, "<>>>>><", width)
 
 
 def _beside(found: Choice, width: int) -> list[str]:
     """What else was measured, each candidate at the load where it stands."""
-    rows = [["", "ttft p50", "p99", "tpot p50", "e2e p50", "memory", "start", "answers", "cost"]]
+    rows = [["", "ttft p50", "ttft p99", "tpot p50", "e2e p50", "memory", "start", "answers", "cost"]]
     for letter, one in ranked(found):
         rows.append(
             [
                 letter,
-                *(_value(number) for number in (one.ttft_p50, one.ttft_p99, one.tpot_p50, one.e2e_p50)),
-                UNKNOWN if one.memory.value is None else format_bytes(one.memory.value),
-                _value(one.start),
+                *(cell_text(number) for number in (one.ttft_p50, one.ttft_p99, one.tpot_p50, one.e2e_p50)),
+                cell_text(one.memory),
+                cell_text(one.start),
                 answers_text(one),
-                UNKNOWN if one.cost.value is None else f"{one.cost.value:.3g}",
+                UNKNOWN if one.cost.value is None else figure_text(one.cost.figure, PLAIN),
             ]
         )
     used = [i for i in range(len(rows[0])) if i == 0 or any(row[i] != UNKNOWN for row in rows[1:])]
@@ -138,19 +138,38 @@ def _beside(found: Choice, width: int) -> list[str]:
         told.append("answers: greedy ones that are the same as those of A (as its own, from start to start)")
     if any(one.cost.value is not None for one in found.candidates):
         told.append("cost: of 1,000 requests, in the unit of the price")
-    lines = columns([[row[i] for i in used] for row in rows], "<" + ">" * (len(used) - 1))
-    return [cut(line, width) for line in lines] + (filled("", told, width=width, indent=0) if told else [])
+    lines = _tables([[row[i] for i in used] for row in rows], "<" + ">" * (len(used) - 1), width)
+    return lines + (filled("", told, width=width, indent=0) if told else [])
 
 
-def _value(number: Number) -> str:
-    return value_text(number.figure).removesuffix("/token")
+def _tables(rows: Sequence[Sequence[str]], align: str, width: int) -> list[str]:
+    """One below the other, each with the first column and as many of the others as fit."""
+
+    def some(start: int, stop: int) -> list[str]:
+        return columns([[row[0], *row[start:stop]] for row in rows], align[0] + align[start:stop])
+
+    lines: list[str] = []
+    start = 1
+    while start < len(align):
+        stop = start + 1
+        while stop < len(align) and max(map(len, some(start, stop + 1))) <= width:
+            stop += 1
+        lines += [cut(line, width) for line in some(start, stop)]
+        start = stop
+    return lines
+
+
+def cell_text(number: Number) -> str:
+    """With its interval; of time per token without saying so again."""
+    return UNKNOWN if number.value is None else figure_text(number.figure).removesuffix("/token")
 
 
 def answers_text(one: Candidate) -> str:
     if one.answers is None:
         return UNKNOWN
-    own = "" if one.answers.own is None else f" ({100 * one.answers.own:.0f} %)"
-    return f"{100 * one.answers.same:.0f} %{own}"
+    n = one.answers.n
+    own = "" if one.answers.own is None else f" ({round(n * one.answers.own)} of {n})"
+    return f"{round(n * one.answers.same)} of {n}{own}"
 
 
 # --- places --------------------------------------------------------------------------------------------------------

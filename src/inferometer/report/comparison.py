@@ -12,7 +12,7 @@ from inferometer.analysis.compare import Comparison, Overall, Row, letter
 from inferometer.analysis.side import Side
 from inferometer.metrics.reason import percent
 from inferometer.report.figures import UNKNOWN, figure, scale_of
-from inferometer.report.layout import columns, cut_middle, filled, painted, wrapped
+from inferometer.report.layout import columns, cut_middle, filled, painted, software_of, wrapped
 from inferometer.stats import Estimate, Missing
 from inferometer.units import format_span
 
@@ -57,7 +57,7 @@ def side_text(side: Side) -> str:
     engine, facts = side.members[0].summary.engine, side.members[0].facts
     trials = f"{side.n_trials} runs" if side.are_runs else f"{side.n_trials} trials of one run"
     settings = ", ".join(f"{name}={value}" for name, value in (engine.get("settings") or {}).items())
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     parts = [
         f"{cut_middle(side.title, MAX_TITLE)}: {trials}",
         software + (f" ({settings})" if settings else ""),

@@ -11,7 +11,7 @@ from inferometer.analysis.explanation import PAGE, Explanation, Verified
 from inferometer.analysis.finding import Finding, Row
 from inferometer.report.figures import PLAIN, figure_text
 from inferometer.report.findings import bound_text, figure_line, remedy_parts
-from inferometer.report.layout import cut_middle, filled, printable
+from inferometer.report.layout import cut_middle, filled, printable, software_of
 from inferometer.stats import Estimate
 from inferometer.units import format_span
 
@@ -41,7 +41,7 @@ def level_of(row: Row) -> str:
 
 def _head(found: Explanation, width: int) -> list[str]:
     engine = found.engine
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     spent = f"{format_span(found.seconds)} of {format_span(found.budget_s)}, {found.n_requests:,} requests"
     parts = [software, cut_middle(str(engine.get("model") or ""), 48), spent]
     lines = filled("explain", [part for part in parts if part], width=width, indent=INDENT)

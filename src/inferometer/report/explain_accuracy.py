@@ -12,7 +12,7 @@ from inferometer.analysis.hallucination import Consistency, Hallucination
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PERCENT, PLAIN, Scale, figure_text, value_text
 from inferometer.report.findings import INDENT, lines_of, not_measured
-from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.report.layout import columns, cut_middle, filled, printable, software_of
 from inferometer.stats import Estimate
 from inferometer.units import format_span
 
@@ -48,7 +48,7 @@ def _head(found: AccuracyExamination, width: int) -> list[str]:
 
 
 def _engine(engine: dict[str, object]) -> list[str]:
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     return [part for part in (software, cut_middle(str(engine.get("model") or ""), 48)) if part]
 
 

@@ -10,7 +10,7 @@ from inferometer.analysis.cost import CostExamination, Phase, Priced
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PERCENT, UNKNOWN, Scale, figure_text, scale_of
 from inferometer.report.findings import INDENT, lines_of, not_measured
-from inferometer.report.layout import columns, cut_middle, filled, printable, wrapped
+from inferometer.report.layout import columns, cut_middle, filled, printable, software_of, wrapped
 from inferometer.stats import Estimate, Missing
 from inferometer.units import format_bytes, format_number, format_span
 
@@ -40,7 +40,7 @@ def _head(found: CostExamination, width: int) -> list[str]:
     if priced is not None and isinstance(priced.per_1000.figure, Estimate):
         told.append(f"${figure_text(priced.per_1000.figure, _DOLLARS)} per 1,000 requests")
     told += [f"ended early: {found.stopped}"] if found.stopped else []
-    software = f"{engine.get('title') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     spent = f"{format_span(found.seconds)}, {found.row.n_requests:,} requests"
     return [
         *filled("cost", told or ["no ceiling and no price to hold it against"], width=width, indent=INDENT),

@@ -13,7 +13,7 @@ from inferometer.analysis.number import Number
 from inferometer.analysis.stalls import Stalls
 from inferometer.report.figures import PERCENT, Scale, figure, figure_text, scale_of, value_text
 from inferometer.report.findings import INDENT, bound_text, lines_of, not_measured
-from inferometer.report.layout import columns, cut_middle, filled, printable, wrapped
+from inferometer.report.layout import columns, cut_middle, filled, printable, software_of, wrapped
 from inferometer.stats import Estimate
 from inferometer.units import format_span
 
@@ -39,7 +39,7 @@ def render(found: LatencyExamination, *, folder: str, width: int = 100) -> str:
 
 def _head(found: LatencyExamination, width: int) -> list[str]:
     engine, row = found.engine, found.row
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     model = cut_middle(str(engine.get("model") or ""), 48)
     takes = [f"takes {figure_text(row.figure.figure)}" if row.figure.value is not None else row.figure.missing]
     takes += [f"bound {bound_text(row.bound)}"] if row.bound is not None else []

@@ -16,7 +16,7 @@ from inferometer.analysis.token_limits import LimitsExamination, Output, Speed
 from inferometer.analysis.window import Window
 from inferometer.report.figures import PERCENT, Scale, figure_text, scale_of, value_text
 from inferometer.report.findings import INDENT, lines_of, not_measured
-from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.report.layout import columns, cut_middle, filled, printable, software_of
 from inferometer.stats import Estimate
 from inferometer.units import format_bytes, format_span
 
@@ -45,7 +45,7 @@ def render(found: LimitsExamination, *, folder: str, width: int = 100) -> str:
 
 def _head(found: LimitsExamination, width: int) -> list[str]:
     engine, window = found.engine, found.window
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     model = cut_middle(str(engine.get("model") or ""), 48)
     taken = f"{window.longest:,} tokens of prompt are taken" if window.longest is not None else "no prompt was taken"
     if window.longest is not None and not window.is_exact:

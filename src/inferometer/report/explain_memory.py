@@ -10,7 +10,7 @@ from inferometer.analysis.memory import MemoryExamination, used_share
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PERCENT, Scale, figure_text
 from inferometer.report.findings import INDENT, lines_of, not_measured
-from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.report.layout import columns, cut_middle, filled, printable, software_of
 from inferometer.stats import Estimate, Missing
 from inferometer.units import format_bytes, format_span
 
@@ -42,7 +42,7 @@ def _head(found: MemoryExamination, width: int) -> list[str]:
         told = [f"{figure_text(found.row.figure.figure, PERCENT)} {found.row.headline}"]
     if found.stopped:
         told.append(f"ended early: {found.stopped}")
-    software = f"{engine.get('title') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     spent = f"{format_span(found.seconds)}, {found.row.n_requests:,} requests"
     return [
         *filled("memory", told, width=width, indent=INDENT),

@@ -11,7 +11,7 @@ from inferometer.analysis.overload import Overload
 from inferometer.analysis.scale import Context, Prefix, ScaleExamination
 from inferometer.report.figures import PLAIN, Scale, figure_text, scale_of, value_text
 from inferometer.report.findings import INDENT, bound_text, lines_of, not_measured, times_text
-from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.report.layout import columns, cut_middle, filled, printable, software_of
 from inferometer.stats import Estimate
 from inferometer.units import format_number, format_span
 
@@ -35,7 +35,7 @@ def render(found: ScaleExamination, *, folder: str, width: int = 100) -> str:
 
 def _head(found: ScaleExamination, width: int) -> list[str]:
     engine, row = found.engine, found.row
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     model = cut_middle(str(engine.get("model") or ""), 48)
     kept = [f"keeps {figure_text(row.figure.figure)} of it" if row.figure.value is not None else row.figure.missing]
     kept += [f"bound {bound_text(row.bound)}"] if row.bound is not None else []

@@ -33,11 +33,13 @@ class Scale:
 PLAIN = Scale(1.0, "")
 PERCENT = Scale(100.0, " %")
 _SECONDS = (Scale(1.0, " s"), Scale(1e3, " ms"), Scale(1e6, " us"))
+_BYTES = ((1e9, Scale(1e-9, " GB")), (1e6, Scale(1e-6, " MB")), (1e3, Scale(1e-3, " kB")), (0.0, Scale(1.0, " bytes")))
 _RATES = {"1/s": "/s", "1/1000 tokens": " per 1,000 tokens"}
 
 
 def scale_of(figures: Iterable[Estimate | Missing]) -> Scale:
-    """The unit for figures that stand in one row: that of the largest value (s from 10 s on, ms from 1 ms on)."""
+    """The unit for figures that stand in one row: that of the largest value (s from 10 s on, ms from 1 ms on; GB, MB
+    and kB of 1,000)."""
     known = list(figures)
     sizes = [abs(figure.value) for figure in known if isinstance(figure, Estimate) and math.isfinite(figure.value)]
     return scale_for(known[0].unit if known else "", max(sizes, default=0.0))
@@ -50,6 +52,8 @@ def scale_for(unit: str, largest: float) -> Scale:
     if unit in ("s", "s/token"):
         scale = _SECONDS[0 if largest >= 10 else 1 if largest >= 1e-3 or not largest else 2]
         return Scale(scale.factor, scale.unit + unit[1:])
+    if unit == "bytes":
+        return next(scale for least, scale in _BYTES if largest >= least)
     return Scale(1.0, _RATES.get(unit, f" {unit}".rstrip()))
 
 

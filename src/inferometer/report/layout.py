@@ -9,7 +9,8 @@ Rule 2: colour only repeats what the words already say.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 COLOURS = {"valid": "32", "suspect": "33", "invalid": "31", "bold": "1", "dim": "2"}  # SGR parameters
 
@@ -36,6 +37,11 @@ def cut_middle(text: str, width: int) -> str:
         return cut(text, width)
     n_tail = (width - 3) // 2
     return text[: width - 3 - n_tail] + "..." + text[-n_tail:]
+
+
+def software_of(engine: Mapping[str, Any]) -> str:
+    """What a manifest's engine calls itself, with its version as far as it is known; "" if it has no name."""
+    return f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
 
 
 def wrapped(label: str, text: str, *, width: int, indent: int) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from inferometer.analysis.curve import Law, Point, Sweep
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PLAIN, figure, figure_text, scale_of, value_text
-from inferometer.report.layout import columns, cut_middle, filled, printable
+from inferometer.report.layout import columns, cut_middle, filled, printable, software_of
 from inferometer.stats import Estimate, Missing
 from inferometer.units import format_span
 
@@ -72,7 +72,7 @@ def loads_text(sweep: Sweep) -> str:
 
 def asked_parts(engine: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     """Software, model, lengths: what every run of a probe has in common."""
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    software = software_of(engine)
     model = cut_middle(str(engine.get("model") or ""), 48)
     tokens = f"{plan.get('input_tokens', '?')} tokens in, {plan.get('output_tokens', '?')} out" if plan else ""
     return [part for part in (software, model, tokens) if part]

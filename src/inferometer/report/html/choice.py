@@ -10,10 +10,10 @@ import numpy as np
 from inferometer.analysis.choice import Candidate, Choice, Place
 from inferometer.analysis.front import on_front
 from inferometer.analysis.number import Number
-from inferometer.report.choice import answers_text, asked_parts, headline, ranked
+from inferometer.report.choice import answers_text, asked_parts, cell_text, headline, ranked
 from inferometer.report.choice_table import columns, rows
 from inferometer.report.comparison import change_of
-from inferometer.report.figures import PERCENT, PLAIN, UNKNOWN, value_text
+from inferometer.report.figures import PERCENT, PLAIN, UNKNOWN
 from inferometer.report.html.axis import axis
 from inferometer.report.html.chart import End, Label, Panel, line
 from inferometer.report.html.element import Element, h
@@ -24,7 +24,7 @@ from inferometer.report.html.page import Section, page
 from inferometer.report.html.series import Series, axis_over, marks_of
 from inferometer.report.html.words import TITLES, Cell, number_cell, table, top, verdict_box
 from inferometer.stats import FloatArray
-from inferometer.units import format_bytes, format_span
+from inferometer.units import format_span
 
 _LEVELS = {
     "preferred": "valid", "same": "plain", "better": "valid", "worse": "invalid",
@@ -223,23 +223,15 @@ def _beside(found: Choice) -> Element:
     body: list[list[Cell]] = [
         [
             h("strong", letter),
-            *(
-                value_text(number.figure).removesuffix("/token")
-                for number in (one.ttft_p50, one.ttft_p99, one.tpot_p50)
-            ),
-            value_text(one.e2e_p50.figure),
-            UNKNOWN if one.memory.value is None else format_bytes(one.memory.value),
-            value_text(one.start.figure),
+            *(cell_text(number) for number in (one.ttft_p50, one.ttft_p99, one.tpot_p50, one.e2e_p50)),
+            cell_text(one.memory),
+            cell_text(one.start),
             answers_text(one),
         ]
         for letter, one in ranked(found)
     ]
     head = ["", "ttft p50", "ttft p99", "tpot p50", "e2e p50", "memory", "start", "answers as A"]
     return table("What else was measured", head, body, "lrrrrrrr", class_="numbers")
-
-
-def _value(number: Number) -> str:
-    return value_text(number.figure).removesuffix("/token")
 
 
 def _weighed(found: Choice) -> Element | None:

@@ -18,6 +18,7 @@ from inferometer.report.html.element import Element, h
 from inferometer.report.html.page import Section, page
 from inferometer.report.html.scale import scale_figures
 from inferometer.report.html.words import Cell, table, unit_of, value_and_bracket, with_unit
+from inferometer.report.layout import software_of
 from inferometer.stats import Estimate
 from inferometer.units import format_span
 
@@ -58,7 +59,9 @@ def _worst(found: Explanation) -> str:
 
 def _heading(found: Explanation) -> list[Element | None]:
     engine, level = found.engine, _worst(found)
-    software = f"{engine.get('title') or engine.get('name') or ''} {engine.get('version') or ''}".strip()
+    n_unknown = sum(level_of(row) == "-" for row in found.rows)
+    missing = f"; {n_unknown} of {len(found.rows)} could not be told" if 0 < n_unknown < len(found.rows) else ""
+    software = software_of(engine)
     spent = f"{format_span(found.seconds)} of {format_span(found.budget_s)}, {found.n_requests:,} requests"
     return [
         h("p", "inferometer, explanation of an engine and its model", class_="kind"),
@@ -68,7 +71,7 @@ def _heading(found: Explanation) -> list[Element | None]:
             "p",
             h("span", _SIGNS[level], class_="sign", aria_hidden="true"),
             h("strong", level.upper() if level != "-" else "NOT KNOWN"),
-            f" {_SAYS[level]}",
+            f" {_SAYS[level]}{missing}",
             class_=f"verdict {_CLASS[level]}".strip(),
         ),
         h("p", f"It ended early: {found.stopped}", class_="note") if found.stopped else None,
