@@ -212,6 +212,15 @@ def test_what_ab_measured_can_be_compared_again(turns, module_shell):
     assert again.json["rows"][0]["ratio"] == turns.json["rows"][0]["ratio"]
 
 
+def test_the_folder_of_ab_is_reported_as_the_comparison_it_was(turns, module_shell, refused):
+    again = module_shell("report", "turns", "--format", "json")
+    assert again.exit_code == 0, again.stderr
+    assert again.json | {"notes": []} == turns.json | {"notes": []}
+    module_shell("report", "turns", "--format", "html", "--out", "turns.html")
+    assert turns.json["sides"]["A"]["title"] in (module_shell.folder / "turns.html").read_text()
+    refused(module_shell("report", "turns", "--as", "vllm"), 2, "--as is for the report of a run")
+
+
 def test_repeats_of_the_targets_files_are_rounds(shell, refused):
     for name, repeats in (("a", 3), ("b", 3), ("c", 4)):
         (shell.folder / f"{name}.toml").write_text(f'url = "http://127.0.0.1:1"\nrepeats = {repeats}\n')

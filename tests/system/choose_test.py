@@ -34,6 +34,7 @@ def test_the_faster_of_two_servers_is_preferred(shell, truth):
         (point,) = turn["points"]
         run = Run.open(str(shell.folder / "c" / point["folder"]))
         assert run.manifest()["plan"]["concurrency"] == 2
+        assert (run.path / "report.json").is_file()  # where `history` finds its numbers
     firsts = [turn["points"][0]["folder"] for turn in result["turns"] if turn["round"] == 1]
     seeds = [Run.open(str(shell.folder / "c" / folder)).manifest()["plan"]["seed"] for folder in firsts]
     assert len(set(seeds)) == 1

@@ -17,6 +17,7 @@ from inferometer.cli import candidates, probing
 from inferometer.cli.candidates import Gathered
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import width
+from inferometer.cli.output import keep_report
 from inferometer.config import Experiment
 from inferometer.errors import RunError, UsageError
 from inferometer.metrics.slo_presets import Objective
@@ -190,7 +191,7 @@ def choose(asked: Asked, gathered: Gathered, format: str, *, is_quiet: bool) -> 
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder, _, stopped = choosing.run(gathered.contenders, gathered.left_out, order, observer)
+        folder, _, stopped = choosing.run(gathered.contenders, gathered.left_out, order, observer, keep_report)
     finally:
         observer.close()
     code = probing.report(probing.CHOICE, Path(folder), format)

@@ -13,14 +13,24 @@ from inferometer.analysis.finding import CHALLENGES
 from inferometer.cli.options import OutFile, ReportFormat, ReportFormatOption
 from inferometer.errors import UsageError
 
+COMPARISON = "ab.json"
 # By which the folder of one is known. The first counts: an explanation holds those of its rows in folders below it.
-PROBES = ("explain.json", "sweep.json", "limit.json", "choice.json", *(f"{name}.json" for name in CHALLENGES))
+PROBES = (
+    "explain.json",
+    "sweep.json",
+    "limit.json",
+    "choice.json",
+    COMPARISON,
+    *(f"{name}.json" for name in CHALLENGES),
+)
 
 
 def report(
     path: Annotated[
         str,
-        typer.Argument(metavar="FOLDER", help="Folder of a run, sweep, limit or choice.", show_default=False),
+        typer.Argument(
+            metavar="FOLDER", help="Folder of a run, sweep, limit, ab, choice or explain.", show_default=False
+        ),
     ],
     slo: Annotated[
         str | None,
@@ -38,7 +48,7 @@ def report(
     format: ReportFormatOption = ReportFormat.TEXT,
     out: OutFile = None,
 ) -> None:
-    """Print the report of a run, sweep, limit search or choice from its folder.
+    """Print the report of a run, or of what was made of runs, from its folder.
 
     Of a run that was killed: everything up to the last completed pass.
     """
@@ -47,18 +57,23 @@ def report(
     from inferometer.run_folder import Run
 
     refuse_page_on_terminal(format.value, out)
-    if (kind := _probe_of(path)) is not None:
-        from inferometer.cli import probing
-
+    kind = _probe_of(path)
+    if kind is not None:
         for name, value in (("--slo", slo), ("--as", as_)):
             if value is not None:
-                raise UsageError(f"{name} is for the report of a run", "give it the folder of one point")
+                raise UsageError(f"{name} is for the report of a run", "give it the folder of one")
+    if kind == COMPARISON:
+        from inferometer.cli import turns
+
+        turns.report(Path(path), format.value, out)
+    elif kind is not None:
+        from inferometer.cli import probing
+
         sys.exit(probing.report(probing.KINDS[kind], Path(path), format.value, out))
-    run = Run.open(path)
-    if as_ is not None:
-        outcome.report_as(run, as_, format.value, out)
+    elif as_ is not None:
+        outcome.report_as(Run.open(path), as_, format.value, out)
     else:
-        sys.exit(outcome.report(run, format.value, slo, out))
+        sys.exit(outcome.report(Run.open(path), format.value, slo, out))
 
 
 def _probe_of(path: str) -> str | None:

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from inferometer import archive
 from inferometer.analysis.compare import Comparison
-from inferometer.analysis.side import Member, Quantity, Side
+from inferometer.analysis.side import Member, Quantity, Side, parse_quantity
 from inferometer.cli import comparing
 from inferometer.cli.live import Live, Silent, make_observer
 from inferometer.cli.output import keep_report
@@ -27,9 +29,11 @@ from inferometer.config import Experiment
 from inferometer.errors import RunError, UsageError
 from inferometer.experiment.conduct import check
 from inferometer.experiment.rounds import SIDES, Round, rounds
+from inferometer.probes.results import read_result, write_result
 from inferometer.run_folder import DEFAULT_PARENT, Run
 from inferometer.units import format_span
 
+FILE, SCHEMA = "ab.json", "inferometer/ab/1"
 LEFT_OUT = "left-out"
 _MAX_MORE = 0.5  # of the rounds asked for, that may be measured again
 
@@ -43,6 +47,16 @@ class Order:
     n_rounds: int
     ignored: tuple[str, ...]
     quantities: tuple[Quantity, ...]
+    tolerance: float
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the comparison was asked, in its folder: enough to make it again out of the runs."""
+
+    schema: str = SCHEMA
+    titles: tuple[str, str]
+    ignored: tuple[str, ...]
+    metrics: tuple[str, ...]
     tolerance: float
 
 
@@ -62,6 +76,9 @@ def measure(order: Order, out: str | None, *, is_quiet: bool) -> tuple[Compariso
     for config in order.configs:
         check(config)
     folder = _make_folder(out)
+    metrics = tuple(quantity.name for quantity in order.quantities)
+    asked = Asked(titles=order.titles, ignored=order.ignored, metrics=metrics, tolerance=order.tolerance)
+    write_result(folder / FILE, asked)
     _say(is_quiet, f"folder    {folder}\nplan      {_plan_text(order)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
     observer, found = Observers(is_quiet, 2 * order.n_rounds), Found()
@@ -82,6 +99,24 @@ def measure(order: Order, out: str | None, *, is_quiet: bool) -> tuple[Compariso
     finally:
         observer.close()
     return _compared(found, order), folder
+
+
+def report(folder: Path, format: str, out: str | None) -> None:
+    """The comparison once more, out of the runs in its folder; of the rounds that both sides have.
+
+    Raises: FormatError, UsageError if they are too few, RunError.
+    """
+    asked = read_result(folder / FILE, Asked, SCHEMA)
+    by_round = [{run.path.name: run for run in archive.runs_of(str(folder / side))} for side in SIDES]
+    both = sorted(by_round[0].keys() & by_round[1].keys())
+    members = ([Member.of(str(runs[name].path), runs[name].trace()) for name in both] for runs in by_round)
+    found = comparing.compared(
+        [Side(title, tuple(each)) for title, each in zip(asked.titles, members, strict=True)],
+        ignored=asked.ignored,
+        quantities=tuple(parse_quantity(name) for name in asked.metrics),
+        tolerance=asked.tolerance,
+    )
+    comparing.print_comparison(found, format, out=out)
 
 
 def _compared(found: Found, order: Order) -> Comparison:

@@ -37,7 +37,7 @@ from inferometer.experiment.subject import Subject
 from inferometer.host.ask import ServerFacts
 from inferometer.metrics.slo_presets import Objective
 from inferometer.probes.elimination import Elimination
-from inferometer.probes.points import Quietly, Stopped, carried_out, why_stopped
+from inferometer.probes.points import Keep, Quietly, Stopped, carried_out, why_stopped
 from inferometer.probes.results import write_result
 from inferometer.run_folder import Run
 from inferometer.units import NS_PER_S
@@ -77,15 +77,16 @@ class Order:
 
 
 def run(
-    contenders: Sequence[Contender], left_out: Sequence[LeftOut], order: Order, observer: Observer
+    contenders: Sequence[Contender], left_out: Sequence[LeftOut], order: Order, observer: Observer, keep: Keep
 ) -> tuple[Path, Choice, InferometerError | None]:
-    """Choose; the folder, what it came to, and what ended it early, if anything did.
+    """Choose; the folder, what it came to, and what ended it early, if anything did. `keep`: is given each run with its
+    summary.
 
     Raises: UsageError if the folder cannot be made.
     """
     folder = Run.create(order.out, "choice").path
     observer.say(f"folder    {folder}")
-    going = _Going(list(contenders), list(left_out), order, observer, folder)
+    going = _Going(list(contenders), list(left_out), order, observer, folder, keep)
     stopped = going.go()
     return folder, going.result(), stopped
 
@@ -99,6 +100,7 @@ class _Going:
     order: Order
     observer: Observer
     folder: Path
+    keep: Keep
     entries: list[Entry] = field(init=False)
     configs: dict[int, Experiment] = field(init=False)  # of those that are measured here
     contest: Elimination = field(init=False)
@@ -239,6 +241,7 @@ class _Going:
         trace = run_.trace()
         folder = str(run_.path.relative_to(self.folder))
         member = Member.of(folder, trace)
+        self.keep(run_, member.summary)
         self._learn(k, member)
         limits = self.order.objective.limits
         found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=folder)
