@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 from inferometer import __version__
 
@@ -66,6 +68,12 @@ def test_every_verb_is_there(shell):
             "self-test",
             "doctor",
         ]
+
+
+def test_the_command_line_is_read_without_what_computes():
+    code = "import sys, inferometer.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "scipy", "duckdb", "msgspec", "inferometer.tasks"} & set(done.stdout.split())
 
 
 def test_version(shell):

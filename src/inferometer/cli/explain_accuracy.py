@@ -6,14 +6,16 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inferometer.cli import flags
 from inferometer.cli.options import Format, FormatOption
 from inferometer.errors import UsageError
-from inferometer.tasks import Task
+
+if TYPE_CHECKING:
+    from inferometer.tasks import Task
 
 ASKED = "Questions"
 
@@ -120,6 +122,8 @@ def _whole(flag: str, value: int | None, default: int, least: int, most: int) ->
 
 def _tasks(text: str | None) -> tuple[Task, ...]:
     """Raises: UsageError."""
+    from inferometer.tasks import Task
+
     if text is None:
         return tuple(Task)
     names = [name.strip() for name in text.split(",") if name.strip()]

@@ -9,20 +9,10 @@ from typing import Annotated
 
 import typer
 
-from inferometer.analysis.finding import CHALLENGES
 from inferometer.cli.options import OutFile, ReportFormat, ReportFormatOption
 from inferometer.errors import UsageError
 
 COMPARISON = "ab.json"
-# By which the folder of one is known. The first counts: an explanation holds those of its rows in folders below it.
-PROBES = (
-    "explain.json",
-    "sweep.json",
-    "limit.json",
-    "choice.json",
-    COMPARISON,
-    *(f"{name}.json" for name in CHALLENGES),
-)
 
 
 def report(
@@ -78,4 +68,10 @@ def report(
 
 def _probe_of(path: str) -> str | None:
     """The file that says that a folder is a probe's, None if it is a run's."""
-    return next((name for name in PROBES if (Path(path) / name).is_file()), None)
+    from inferometer.analysis.finding import CHALLENGES
+
+    # The first counts: an explanation holds those of its rows in folders below it.
+    names = ("explain.json", "sweep.json", "limit.json", "choice.json", COMPARISON)
+    return next(
+        (name for name in (*names, *(f"{each}.json" for each in CHALLENGES)) if (Path(path) / name).is_file()), None
+    )
