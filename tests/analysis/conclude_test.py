@@ -86,6 +86,24 @@ def test_none_that_keeps_the_limits():
     assert states(found) == {"a": "misses", "b": "misses"}
 
 
+def misses(candidate, goodput, n_rounds, share):
+    return [Turn(candidate, i + 1, (point(goodput, share=share),)) for i in range(n_rounds)]
+
+
+def test_the_one_that_keeps_the_limits_is_not_preferred_while_a_faster_one_may_keep_them_too():
+    found = chosen(turns(0, {4.0: 3.2}, 4) + misses(1, 4.0, 4, 0.945), 2, stopped="the budget is spent")
+    assert found.verdict == "cannot tell"
+    assert states(found) == {"a": "preferred", "b": "open"}
+    assert "of b at most 94.5 % of its requests are within the limits, and that it misses them is not" in found.answer
+    assert "More rounds may settle it: give more --budget." in found.answer
+
+
+def test_a_slower_one_that_may_keep_the_limits_changes_nothing():
+    found = chosen(turns(0, {4.0: 4.0}, 4) + misses(1, 2.0, 4, 0.945), 2)
+    assert (found.verdict, found.preferred) == ("prefer", "a")
+    assert "b misses the limits at 4 in flight, though that is not yet sure." in found.answer
+
+
 def test_nothing_at_all():
     assert chosen([], 0).answer.startswith("None: no candidate could be tried.")
 

@@ -73,6 +73,18 @@ def test_who_misses_the_limits_at_every_load_is_dropped_after_the_first_round():
     assert found.dropped == {1: 1}
 
 
+def test_who_may_still_be_shown_to_keep_the_limits_and_be_ahead_is_not_done_with():
+    machine = Machine([{4.0: 3.2}, {4.0: 4.0}], share={0: 0.955, 1: 0.945})
+    found = contest(machine, 2)
+    assert (found.stopped, found.dropped) == (OUT_OF_TIME, {})
+
+
+def test_who_may_still_be_shown_to_keep_the_limits_but_is_worse_even_so_holds_nobody_up():
+    found = contest(Machine([{4.0: 4.0}, {4.0: 3.2}], share={0: 0.955, 1: 0.945}), 2)
+    assert found.stopped == SETTLED
+    assert found.n_rounds < 10
+
+
 def test_if_all_do_it_ends():
     found = contest(Machine([{4.0: 10.0}, {4.0: 20.0}], share={0: 0.5, 1: 0.5}), 2)
     assert found.stopped == NONE_LEFT

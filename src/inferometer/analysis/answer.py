@@ -66,9 +66,13 @@ def _same(choice: Choice) -> list[str]:
 def _open(choice: Choice) -> list[str]:
     best, others = _preferred(choice), _by_ratio(choice, "open")
     seen = f"{best.name} was ahead of {others[0].name} by {_ahead(others[0].ratio)} after {_rounds(others[0])}"
+    if others[0].ratio.value is None:
+        seen = f"{best.name} was ahead, and of {others[0].name} {others[0].why}"
     told = [f"Cannot tell between {_names([best, *others])}: {seen}, {_what(best, choice)}."]
     if min(one.n_rounds for one in [best, *others]) < MIN_ROUNDS:
         told.append(f"An interval needs {MIN_ROUNDS} rounds: give more --budget, or shorter runs by --for.")
+    elif any(one.ratio.value is None for one in others):
+        told.append("More rounds may settle it: give more --budget.")
     elif choice.more_s is not None and choice.more_s > 0:
         n_minutes = math.ceil((choice.seconds + choice.more_s) / 60)
         told.append(

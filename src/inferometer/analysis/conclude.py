@@ -28,7 +28,7 @@ from inferometer.analysis.choice import (
     Verdict,
     Workload,
 )
-from inferometer.analysis.contest import THROUGHPUT, Gap, Sheet, Standing, Terms, Where, alpha_of, stand
+from inferometer.analysis.contest import THROUGHPUT, Gap, Sheet, Standing, Terms, Where, Word, alpha_of, stand, unsure
 from inferometer.analysis.number import number_of
 from inferometer.analysis.places import flip_of, leads, places_of
 from inferometer.analysis.turn import ASKED, LOOSE, Turn
@@ -68,9 +68,11 @@ def conclude(
     failed = {turn.candidate for turn in course.turns if turn.failed}
     able = [k for k in range(len(entries)) if k not in course.dropped and k not in failed]
     standing = stand(sheet, among=able, alpha=alpha_of(terms.n_candidates))
-    words = standing.words(terms.tolerance)
+    words: dict[int, Word] = {**standing.words(terms.tolerance), **dict.fromkeys(unsure(sheet, standing, able), "open")}
     more = {k: _more_rounds(gap, terms) for k, gap in standing.gaps.items() if words[k] == "open"}
-    candidates = [candidate_of(k, entry, sheet, standing, course, more.get(k)) for k, entry in enumerate(entries)]
+    candidates = [
+        candidate_of(k, entry, sheet, standing, course, words.get(k), more.get(k)) for k, entry in enumerate(entries)
+    ]
     settling = [n for n in more.values() if n is not None]
     names = [entry.name for entry in entries]
     found = Choice(

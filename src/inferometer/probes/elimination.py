@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from inferometer.analysis.answer import MIN_ROUNDS
-from inferometer.analysis.contest import CHOICE, Sheet, Terms, alpha_of, stand
+from inferometer.analysis.contest import CHOICE, Sheet, Terms, alpha_of, stand, unsure
 from inferometer.analysis.places import leads, places_of
 from inferometer.analysis.turn import Turn
 
@@ -119,6 +119,8 @@ class Elimination:
             return ""
         words = standing.words(self.terms.tolerance)
         if any(words.get(candidate) == "open" for candidate in self._able()):
+            return ""
+        if unsure(sheet, standing, self._able()):
             return ""
         if any(self._leads(sheet, candidate, standing.leader) for candidate in self.active):
             return ""
