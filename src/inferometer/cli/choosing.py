@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inferometer.analysis.answer import MIN_ROUNDS
+from inferometer.analysis.cells import cell_of
 from inferometer.analysis.choice import LeftOut, Workload
 from inferometer.analysis.contest import CRITERIA, THROUGHPUT, Terms
 from inferometer.cli import candidates, probing
@@ -142,7 +143,7 @@ def comparable(gathered: Gathered, asked: Asked) -> Gathered:
             kept.append(contender)
             continue
         valid = [member for member in contender.members if candidates.usable(member) or "validity" in asked.ignored]
-        fitting = [member for member in valid if choosing.cell_of(member, probe) is not None]
+        fitting = [member for member in valid if cell_of(member, probe.kind, probe.loads, probe.workloads)]
         if fitting:
             kept.append(replace(contender, members=tuple(fitting)))
         else:
