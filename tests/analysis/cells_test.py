@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferometer.analysis.cells import cell_of, unlike
+from inferometer.analysis.cells import cell_of, mixed, unlike
 from inferometer.analysis.choice import Workload
 
 WORKLOADS = (Workload("default", "128", "10", 0, ""), Workload("long", "1024", "10", 0, ""))
@@ -47,3 +47,15 @@ def test_what_differs_within_a_cell_is_told_and_may_be_ignored(at):
 def test_another_model_is_told_though_no_cell_is_common(at, member):
     other = member("other", engine={"model": "large"})
     assert [each.kind for each in unlike({(0, 1.0): [at(1)]}, {(0, 4.0): [other]}, ())] == ["model"]
+
+
+def test_runs_of_several_loads_are_one_candidate(at):
+    assert mixed("runs", {(0, 1.0): [at(1)], (0, 4.0): [at(4), at(4, seed=7)]}, ()) == []
+
+
+def test_runs_of_two_engines_or_two_plans_are_not(at, member):
+    other = member("other", engine={"title": "vLLM", "model": "large"})
+    both = {(0, 1.0): [at(1)], (0, 4.0): [other]}
+    assert [each.kind for each in mixed("runs", both, ())] == ["model", "engine"]
+    assert [each.kind for each in mixed("runs", both, ("engine",))] == ["model"]
+    assert [each.kind for each in mixed("runs", {(0, 4.0): [at(4), at(4, timeout_s=5.0)]}, ())] == ["plan"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferometer.cli.candidates import ease_of, facts_of, parse_price
+from inferometer.cli.candidates import devices_of, ease_of, facts_of, parse_price
 from inferometer.cli.choosing import weights_of
 from inferometer.engines.registry import engines
 from inferometer.errors import UsageError
@@ -105,6 +105,11 @@ def test_weights_are_shares_of_one():
 @pytest.mark.parametrize("text", ["2.5/h", "2.5", "$2.5 / h"])
 def test_a_price(text):
     assert parse_price(text) == 2.5
+
+
+def test_the_devices_of_a_run_are_those_that_its_engine_was_given():
+    assert devices_of({"settings": {"tensor_parallel": "4"}}) == 4
+    assert devices_of({"settings": {}}) == devices_of({}) == 1
 
 
 def test_the_ease_of_every_engine_is_a_share_by_one_rule():

@@ -40,6 +40,18 @@ def unlike(a: Cells, b: Cells, ignored: Sequence[str]) -> list[Difference]:
     kinds = ["model", "lengths", "definitions", "plan"] if both else ["model", "definitions"]
     pairs = [(a[cell], b[cell]) for cell in both] or [(all_of(a), all_of(b))]
     found = [each for mine, other in pairs for each in differences([_side("A", mine), _side("B", other)])]
+    return _kept(found, kinds, ignored)
+
+
+def mixed(title: str, cells: Cells, ignored: Sequence[str]) -> list[Difference]:
+    """What the runs of one candidate differ in, so that they are several: engine, model, machine, definitions, and in
+    each cell what was asked."""
+    found = _kept(differences([_side(title, all_of(cells))]), ["engine", "model", "host", "definitions"], ignored)
+    plans = [each for members in cells.values() for each in differences([_side(title, members)])]
+    return found + _kept(plans, ["plan"], ignored)
+
+
+def _kept(found: Sequence[Difference], kinds: Sequence[str], ignored: Sequence[str]) -> list[Difference]:
     kept = [each for each in found if each.kind in kinds and each.kind not in ignored]
     return list(dict.fromkeys(each for each in kept if each.text.split(" ")[0] not in _MAY_DIFFER))
 
