@@ -95,6 +95,39 @@ def test_a_look_that_the_client_spoiled_counts_for_nothing():
     assert verdict_of(aim(), [Taken(ask, replace(look, is_spoiled=True), seconds)] * 9, 10.0) == "undecided"
 
 
+class Late(Server):
+    """Everything is within the limits, but from a load on the client is late: every time, or the first time only."""
+
+    def __init__(self, above, *, is_once=False, **server):
+        super().__init__(**server)
+        self._above, self._is_once, self._seen = above, is_once, set()
+
+    def take(self, ask):
+        look, seconds = super().take(ask)
+        is_late = ask.load > self._above and not (self._is_once and ask.load in self._seen)
+        self._seen.add(ask.load)
+        return (replace(look, is_met=look.is_met & False, is_spoiled=True) if is_late else look), seconds
+
+
+def test_where_the_client_is_late_it_is_the_limit_and_not_the_server():
+    found = searched(Late(60.0, limit=1e9))
+    assert isinstance(found.limit, Missing)
+    assert found.stopped == "the client, not the server, is the limit above 40 requests/s"
+    assert found.limit.reason == f"needs long looks, has none: {found.stopped}"
+    assert (found.fails, found.binding) == (None, "")
+
+
+def test_a_client_that_was_late_at_the_first_load_says_so():
+    found = searched(Late(0.0))
+    assert found.stopped == "the client, not the server, is the limit at 5 requests/s already"
+
+
+def test_a_client_that_was_late_for_a_moment_does_not_end_the_search():
+    found = searched(Late(15.0, is_once=True))
+    assert isinstance(found.limit, Estimate)
+    assert found.limit.value == pytest.approx(LIMIT, rel=0.05)
+
+
 def test_where_nothing_meets_the_limits_there_is_no_limit():
     found = searched(Server(alone=0.3))
     assert isinstance(found.limit, Missing)

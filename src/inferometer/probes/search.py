@@ -34,6 +34,7 @@ MAX_PROOFS = 12  # looks at one load to show that it is safe
 _SCOUT_REQUESTS, _LONG_REQUESTS = 30, 200
 _SCOUT_ALPHA = 0.2  # a wrong turn costs a look, no more
 _MAX_HALVINGS, _MAX_DOUBLINGS = 8, 16
+_MAX_SPOILED = 3  # short looks at one load that the client spoils, until it is what limits the load
 _MIN_WARMUP_S = 3.0
 _OVERLOAD = 0.05  # that a long look is to bring to light
 LOOKS_IN_BUDGET = 10  # long looks are made shorter rather than fewer
@@ -141,7 +142,9 @@ class Search:
         for _ in range(_MAX_DOUBLINGS):
             if self._is_spent():
                 return _OUT_OF_TIME
-            look = self._look(load, "scout")
+            look = self._scouted(load)
+            if look.is_spoiled:
+                return self._client_at(load)
             if is_too_much(look, aim.target):
                 return self._halve(load) if is_first else ""
             if load >= aim.most:
@@ -157,7 +160,10 @@ class Search:
             if smaller >= load:
                 break
             load = smaller
-            if not is_too_much(self._look(load, "scout"), self.aim.target):
+            look = self._scouted(load)
+            if look.is_spoiled:
+                return self._client_at(load)
+            if not is_too_much(look, self.aim.target):
                 return ""
         return "no load was small enough"
 
@@ -201,6 +207,22 @@ class Search:
         return "no load could be shown to be safe"
 
     # -- steps --------------------------------------------------------------------------------------------------------
+
+    def _scouted(self, load: float) -> Look:
+        """A short look; another one where the client was in the way, which may have been for a moment."""
+        look = self._look(load, "scout")
+        for _ in range(_MAX_SPOILED - 1):
+            if not look.is_spoiled or self._is_spent():
+                break
+            look = self._look(load, "scout")
+        return look
+
+    def _client_at(self, load: float) -> str:
+        """Why the search ends at a load at which nothing can be seen of the server."""
+        below = max((each.ask.load for each in _sound(self.taken) if each.ask.load < load), default=None)
+        unit = "in flight" if self.aim.is_whole else "requests/s"
+        where = f"above {below:.4g} {unit}" if below is not None else f"at {load:.4g} {unit} already"
+        return f"the client, not the server, is the limit {where}"
 
     def _look(self, load: float, stage: Stage) -> Look:
         ask = ask_for(self.aim, load, stage, draw=len(self.taken))
@@ -331,7 +353,7 @@ def fitted(aim: Aim, taken: Sequence[Taken]) -> Threshold:
     """The limit as the long looks near it tell; as long as they do not enclose it, the short ones too. Not those that
     prove: they lie far below, and many of them would bend the curve to themselves."""
     long = [each.look for each in _sound(taken) if each.ask.stage == "narrow"]
-    looks = long if _encloses(aim, long) else [each.look for each in taken if each.ask.stage != "prove"]
+    looks = long if _encloses(aim, long) else [each.look for each in _sound(taken) if each.ask.stage != "prove"]
     fit = _fit(aim, looks)
     near = [look for look in looks if 1 / NEAR <= look.load / fit.value.value <= NEAR]
     return _fit(aim, near) if len(near) < len(looks) and _encloses(aim, near) else fit
@@ -351,7 +373,7 @@ def _fit(aim: Aim, looks: Sequence[Look]) -> Threshold:
 def binding_of(aim: Aim, taken: Sequence[Taken], limit: float) -> str:
     """The limit that most requests near it missed; "" if none did."""
     misses: dict[str, int] = {}
-    for each in taken:
+    for each in _sound(taken):
         if 1 / NEAR <= each.ask.load / limit <= NEAR and each.ask.is_long:
             for text, n in each.look.misses.items():
                 misses[text] = misses.get(text, 0) + n
@@ -363,7 +385,8 @@ def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
     """What all looks say together."""
     holds, fails = holding(aim, taken), failing(aim, taken)
     if not any(each.ask.stage == "narrow" for each in _sound(taken)):
-        reason = f"needs long looks in which the client was on time, has none: {stopped or _OUT_OF_TIME}"
+        of = " in which the client was on time" if any(each.ask.is_long for each in taken) else ""
+        reason = f"needs long looks{of}, has none: {stopped or _OUT_OF_TIME}"
         return Found(Missing(reason, 0, aim.unit), None, holds, fails, "", stopped, tuple(taken))
     fit = fitted(aim, taken)
     limit = fit.value
