@@ -161,3 +161,30 @@ def test_whole_loads_stay_whole():
     assert isinstance(found.limit, Estimate)
     assert all(each.ask.load == round(each.ask.load) for each in found.taken)
     assert found.limit.value == pytest.approx(LIMIT, rel=0.1)
+
+
+class Slots(Server):
+    """Serves so many at a time within the limits; of more, fewer and fewer find a slot in time."""
+
+    def __init__(self, n, seed=1):
+        super().__init__(seed)
+        self._n = n
+
+    def take(self, ask):
+        is_met = self._rng.random(round(ask.load / 0.2 * ask.window_s)) < (
+            0.999 if ask.load <= self._n else 0.8 * self._n / ask.load
+        )
+        closeness = self._rng.normal(-1, 0.2, len(is_met))
+        return Look(ask.load, is_met, closeness, {}, ""), ask.window_s + ask.warmup_s
+
+
+IN_FLIGHT = {"is_whole": True, "first_load": 1.0, "wait_s": 0.0, "unit": "requests"}
+
+
+@pytest.mark.parametrize("n", [4, 6, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_server_of_few_slots_has_a_safe_number_in_flight(n, seed):
+    found = searched(Slots(n, seed), **IN_FLIGHT, most=64.0)
+    assert found.safe is not None
+    assert found.safe <= min(n, SAFE_SHARE * found.limit.value)
+    assert found.holds <= n < found.fails

@@ -192,7 +192,9 @@ class Search:
             proven = holding(aim, self.taken, most=most)
             if proven is not None and proven >= 0.85 * most:
                 return ""
-            load = self._rounded(_on_ladder(most, aim.first_load, is_below=True))
+            load = self._below(most)
+            if load <= 0:
+                break
             verdict = "undecided"
             for _ in range(MAX_PROOFS):
                 verdict = verdict_of(aim, self.taken, load)
@@ -235,6 +237,11 @@ class Search:
 
     def _rounded(self, load: float) -> float:
         return min(self.aim.most, max(1.0, round(load)) if self.aim.is_whole else load)
+
+    def _below(self, most: float) -> float:
+        """The highest load to look at that is not above this one."""
+        whole = float(math.floor(most + 1e-9))
+        return whole if self.aim.is_whole else _on_ladder(most, self.aim.first_load, is_below=True)
 
     def _is_settled(self, load: float) -> bool:
         return verdict_of(self.aim, self.taken, load) != "undecided"
