@@ -14,6 +14,7 @@ from inferometer.probes.search import SAFE_SHARE, Aim, Ask, Found, Search, Taken
 from inferometer.stats import Estimate, Missing
 
 LIMIT = 40.0
+IN_FLIGHT = {"is_whole": True, "first_load": 1.0, "wait_s": 0.0, "unit": "requests"}
 
 
 def share_at(load, limit=LIMIT, steepness=20.0):
@@ -139,6 +140,18 @@ def test_where_everything_meets_them_it_says_how_far_it_looked():
     found = searched(Server(limit=1e9), most=80.0)
     assert isinstance(found.limit, Missing)
     assert "even 80 is within the limits" in found.stopped
+    assert found.limit.reason == found.stopped
+    assert (found.holds, found.fails) == (80.0, None)
+    assert found.taken[-1].ask.is_long
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_short_look_at_the_highest_load_does_not_acquit_it(seed):
+    """With 64 in flight 93 % are within the limits: thirty requests do not tell that from 95 %."""
+    found = searched(Server(seed, limit=63.0), **IN_FLIGHT, most=64.0)
+    assert isinstance(found.limit, Estimate)
+    assert found.limit.value == pytest.approx(63, rel=0.1)
+    assert found.holds is None or found.holds < 63
 
 
 def test_when_the_time_is_spent_it_says_what_is_known():
@@ -176,9 +189,6 @@ class Slots(Server):
         )
         closeness = self._rng.normal(-1, 0.2, len(is_met))
         return Look(ask.load, is_met, closeness, {}, ""), ask.window_s + ask.warmup_s
-
-
-IN_FLIGHT = {"is_whole": True, "first_load": 1.0, "wait_s": 0.0, "unit": "requests"}
 
 
 @pytest.mark.parametrize("n", [4, 6, 8])

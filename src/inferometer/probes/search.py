@@ -30,7 +30,7 @@ MAX_LOADS = 16  # not to be proven, whose verdicts share half of the error that 
 SAFE_SHARE = 0.9  # of the limit
 ALIKE = 1.13  # looks within this factor of a load tell how much its requests depend on each other
 MIN_LONG = 12  # long looks before an estimate is believed: fewer may agree by luck, and most do not meet a busy time
-MAX_PROOFS = 12  # looks at one load to show that it is safe
+MAX_PROOFS = 12  # looks at one load to show that it is safe, or that the highest one holds
 _SCOUT_REQUESTS, _LONG_REQUESTS = 30, 200
 _SCOUT_ALPHA = 0.2  # a wrong turn costs a look, no more
 _MAX_HALVINGS, _MAX_DOUBLINGS = 8, 16
@@ -148,7 +148,8 @@ class Search:
             if is_too_much(look, aim.target):
                 return self._halve(load) if is_first else ""
             if load >= aim.most:
-                return f"even {aim.most:g} is within the limits, and more was not to be tried"
+                verdict = self._settle(load, "narrow")
+                return _no_limit(aim) if verdict == "above" else verdict if verdict == _OUT_OF_TIME else ""
             load, is_first = min(2 * load, aim.most), False
         return "no load was too much"
 
@@ -195,20 +196,24 @@ class Search:
             load = self._below(most)
             if load <= 0:
                 break
-            verdict = "undecided"
-            for _ in range(MAX_PROOFS):
-                verdict = verdict_of(aim, self.taken, load)
-                if verdict != "undecided":
-                    break
-                if self._is_spent():
-                    return _OUT_OF_TIME
-                self._look(load, "prove")
-            if verdict == "above":
-                return ""
+            verdict = self._settle(load, "prove")
+            if verdict in ("above", _OUT_OF_TIME):
+                return "" if verdict == "above" else verdict
             share -= 0.1
         return "no load could be shown to be safe"
 
     # -- steps --------------------------------------------------------------------------------------------------------
+
+    def _settle(self, load: float, stage: Stage) -> str:
+        """Look until one load is shown to hold or not; the verdict, or that time ran out."""
+        for _ in range(MAX_PROOFS):
+            verdict = verdict_of(self.aim, self.taken, load)
+            if verdict != "undecided":
+                return verdict
+            if self._is_spent():
+                return _OUT_OF_TIME
+            self._look(load, stage)
+        return verdict_of(self.aim, self.taken, load)
 
     def _scouted(self, load: float) -> Look:
         """A short look; another one where the client was in the way, which may have been for a moment."""
@@ -388,9 +393,16 @@ def binding_of(aim: Aim, taken: Sequence[Taken], limit: float) -> str:
     return next(text for text, n in misses.items() if n == most) if most else ""
 
 
+def _no_limit(aim: Aim) -> str:
+    return f"even {aim.most:g} is within the limits, and more was not to be tried"
+
+
 def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
     """What all looks say together."""
     holds, fails = holding(aim, taken), failing(aim, taken)
+    if holds is not None and holds >= aim.most:
+        safe = holding(aim, taken, most=SAFE_SHARE * aim.most)
+        return Found(Missing(_no_limit(aim), 0, aim.unit), safe, holds, fails, "", stopped, tuple(taken))
     if not any(each.ask.stage == "narrow" for each in _sound(taken)):
         of = " in which the client was on time" if any(each.ask.is_long for each in taken) else ""
         reason = f"needs long looks{of}, has none: {stopped or _OUT_OF_TIME}"
