@@ -72,6 +72,23 @@ def test_too_little_is_told_with_how_much_more_it_takes():
     assert "would settle it in 9 of 10 cases" in found.answer
 
 
+def test_what_more_rounds_would_not_settle_is_not_said_to_be_settled_by_them():
+    """b needs more rounds; c differs so much from round to round that no number can be planned for."""
+    wild = [Turn(2, i + 1, (point(9.9 * (3.0 if i % 2 else 1 / 3)),)) for i in range(3)]
+    found = chosen(turns(0, {4.0: 10.0}, 3) + turns(1, {4.0: 9.7}, 3) + wild, 3, stopped="the budget is spent")
+    assert states(found) == {"a": "preferred", "b": "open", "c": "open"}
+    assert found.candidates[1].more_rounds > 3
+    assert found.candidates[2].more_rounds is None
+    assert found.more_s is None
+    assert "Nothing that can be planned for would settle it." in found.answer
+
+
+def test_rounds_in_which_only_one_could_be_read_do_not_count_towards_what_is_needed():
+    late = [replace(turn, points=(point(9.7, is_spoiled=True),)) for turn in turns(1, {4.0: 9.7}, 5)[3:]]
+    found = chosen(turns(0, {4.0: 10.0}, 5) + turns(1, {4.0: 9.7}, 3) + late, 2, stopped="the budget is spent")
+    assert found.more_s == pytest.approx((found.candidates[1].more_rounds - 3) * 20.0)
+
+
 def test_two_rounds_have_no_interval():
     found = chosen(turns(0, {4.0: 10.0}, 2) + turns(1, {4.0: 5.0}, 2), 2)
     assert found.verdict == "cannot tell"

@@ -73,7 +73,6 @@ def conclude(
     candidates = [
         candidate_of(k, entry, sheet, standing, course, words.get(k), more.get(k)) for k, entry in enumerate(entries)
     ]
-    settling = [n for n in more.values() if n is not None]
     names = [entry.name for entry in entries]
     found = Choice(
         verdict=_verdict(standing, words),
@@ -99,7 +98,7 @@ def conclude(
         warmup_s=asked.warmup_s,
         budget_s=asked.budget_s,
         seconds=course.spent_s,
-        more_s=(max(settling) - course.n_rounds) * course.round_s if settling else None,
+        more_s=_more_s([k for k, word in words.items() if word == "open"], more, standing, course),
         stopped=course.stopped,
         again=asked.again,
         notes=list(notes),
@@ -132,6 +131,17 @@ def _more_rounds(gap: Gap, terms: Terms) -> int | None:
         return None
     room, seen = math.log1p(terms.tolerance), abs(gap.mean)
     return n_to_settle(max(seen, room - seen), gap.differences, alpha_of(terms.n_candidates))
+
+
+def _more_s(open_: Sequence[int], more: Mapping[int, int | None], standing: Standing, course: Course) -> float | None:
+    """What would settle all that is open; None where nothing is, or more would not settle some of it for sure."""
+    missing = []
+    for k in open_:
+        needed, gap = more.get(k), standing.gaps.get(k)
+        if needed is None or gap is None or gap.differences is None:
+            return None
+        missing.append(needed - len(gap.differences))
+    return max(missing) * course.round_s if missing else None
 
 
 # --- places and turns ----------------------------------------------------------------------------------------------

@@ -187,10 +187,13 @@ def _plan_text(order: Order) -> str:
 
 
 def next_command(found: Comparison, order: Order, folder: Path) -> str:
-    """As many rounds as it takes to settle what is open, or the command that compares these again."""
-    needed = [row.n_to_settle for row in found.rows if row.verdict == "undecided" and row.n_to_settle is not None]
-    if max(needed, default=0) > order.n_rounds:
-        return f"the same with --repeats {max(needed)} settles what is open"
+    """As many rounds as it takes to settle what is open, as far as so many can be told; or the command that compares
+    these again."""
+    undecided = [row for row in found.rows if row.verdict == "undecided"]
+    needed = {row.quantity.name: row.n_to_settle for row in undecided if row.n_to_settle is not None}
+    if max(needed.values(), default=0) > order.n_rounds:
+        what = "what is open" if len(needed) == len(undecided) else ", ".join(needed)
+        return f"the same with --repeats {max(needed.values())} settles {what}"
     again = ["--ignore", ",".join(order.ignored)] if order.ignored else []
     return shlex.join(["inferometer", "compare", *(str(folder / side) for side in SIDES), *again])
 
