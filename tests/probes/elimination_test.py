@@ -104,6 +104,27 @@ def test_who_is_ahead_elsewhere_stays_until_that_is_shown():
     assert found.n_rounds > 3
 
 
+def elsewhere(goodputs, candidate=1):
+    return [Turn(candidate, -i, (point(goodput),)) for i, goodput in enumerate(goodputs)]
+
+
+@pytest.mark.parametrize("there", [5.0, 10.0, 20.0])
+def test_what_was_measured_elsewhere_drops_nobody_and_ends_nothing_before_the_end(there):
+    """Its interval would say worse, the same or better after three rounds, and at one of many looks by chance."""
+    runs = elsewhere([there * f for f in (0.999, 1.0, 1.001, 1.0, 0.999)])
+    machine = Machine([{4.0: 10.0}])
+    found = Elimination(terms(2), [0], machine.take, 200.0, np.random.default_rng(7), turns=runs)
+    assert (found.run(), found.n_rounds, found.dropped) == (OUT_OF_TIME, 21, {})
+
+
+def test_a_hopeless_one_is_dropped_though_the_best_was_measured_elsewhere():
+    machine = Machine([{4.0: 10.0}, {}, {4.0: 4.0}])
+    runs = elsewhere([20.0, 20.1])
+    found = Elimination(terms(3), [0, 2], machine.take, 300.0, np.random.default_rng(7), turns=runs)
+    assert found.run() == OUT_OF_TIME
+    assert list(found.dropped) == [2]
+
+
 @pytest.mark.slow
 def test_the_best_is_dropped_in_less_than_one_of_twenty_contests():
     """Among four that are nearly the same, where it is hardest, and with a tolerance that never ends it early."""

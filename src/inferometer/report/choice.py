@@ -59,13 +59,22 @@ def _asked(found: Choice, width: int) -> list[str]:
         f"rounds of turns: {found.n_rounds}, with {format_span(found.window_s)} a load",
         *([found.stopped] if found.stopped else []),
     ]
-    sure = f"{100 * found.confidence:g} % that all intervals against the preferred one hold, at every look together"
     return [
         *filled("asked", asked_parts(found), width=width, indent=INDENT),
         *filled("decides", [found.figure], width=width, indent=INDENT),
-        *filled("sure", [sure], width=width, indent=INDENT),
+        *filled("sure", [sure_text(found)], width=width, indent=INDENT),
         *filled("spent", spent, width=width, indent=INDENT),
     ]
+
+
+def sure_text(found: Choice) -> str:
+    """How sure the intervals are; those against what was measured elsewhere are of one look."""
+    told = f"{100 * found.confidence:g} % that all intervals against the preferred one hold, at every look together"
+    is_elsewhere = any(
+        one.kind == "elsewhere" and (one.state == "preferred" or one.ratio.value is not None)
+        for one in found.candidates
+    )
+    return told + (", of what was measured elsewhere at the last look only" if is_elsewhere else "")
 
 
 # --- candidates ----------------------------------------------------------------------------------------------------
