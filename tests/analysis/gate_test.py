@@ -130,6 +130,13 @@ def test_the_knee_of_a_sweep_over_rates_is_the_highest_that_was_sustained():
     assert "requests in flight" in knee_of(sweep, "concurrency").reason
 
 
+def test_what_an_invalid_run_bore_is_not_known():
+    late = point(4, 4.0, verdict="invalid", reasons=["late_sends"])
+    sweep = sweep_of("rate", [point(2, 2.0), late, point(8, 5.0, limit="the queue grows")])
+    assert (sweep.sustained.load, sweep.beyond.load) == (2, 4)
+    assert knee_of(sweep, "rate").reason == "no saturation seen up to 2/s"
+
+
 def test_a_sweep_that_saw_no_knee_tells_none():
     assert isinstance(knee_of(sweep_of("rate", [point(2, 2.0)]), "rate"), Missing)
     assert knee_of(sweep_of("concurrency", [point(1, 1.0)], no_law="needs 6 loads"), "rate").reason == "needs 6 loads"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 
+import msgspec
 import probe_results
 import pytest
 
@@ -41,6 +42,19 @@ def test_screens(golden, name, render, found, folder):
 )
 def test_markdown(golden, name, text):
     golden(name, text)
+
+
+@pytest.mark.parametrize(
+    ("i", "told"),
+    [
+        (1, ("plain", "SUSTAINED", "up to 2/s; the run at 3/s is invalid: late_sends.")),
+        (0, ("plain", "NOT KNOWN", "the run at 2/s is invalid: late_sends.")),
+    ],
+)
+def test_what_is_sustained_ends_at_an_invalid_run_and_says_so(i, told):
+    sweep = probe_results.sweep_over_rates()
+    sweep.points[i] = msgspec.structs.replace(sweep.points[i], verdict="invalid", reasons=["late_sends"])
+    assert sweep_report.headline(sweep) == told
 
 
 def test_a_row_for_each_point_exact_and_empty_where_nothing_is_known():

@@ -151,8 +151,8 @@ def knee_of(sweep: Sweep, kind: Kind) -> Estimate | Missing:
     if sweep.kind == "rate":
         if kind != "rate":
             return Missing("it is over rates, and the gate is on requests in flight", 0, unit)
-        borne, n = sweep.sustained, len(sweep.once)
-        if borne is None or not any(point.limit for point in sweep.once):
+        borne, beyond, n = sweep.sustained, sweep.beyond, len(sweep.once)
+        if borne is None or beyond is None or not beyond.limit:
             most = f"{borne.load:g}/s" if borne is not None else "any rate"
             return Missing(f"no saturation seen up to {most}", n, unit)
         return exact(borne.load, n=n, unit=unit, method="highest rate that was sustained")
