@@ -131,6 +131,18 @@ def test_who_failed_says_why_and_is_never_preferred():
     assert states(found)["b"] != "preferred"
 
 
+def test_who_was_ahead_and_failed_is_neither_open_nor_where_it_flips():
+    ahead = turns(0, {1.0: 2.0, 4.0: 4.0}, 2)
+    ahead[-1] = replace(ahead[-1], failed="its server ended at 4 in flight")
+    found = chosen(ahead + turns(1, {1.0: 1.5, 4.0: 3.0}, 5), 2, loads=(1.0, 4.0))
+    assert (found.verdict, found.preferred) == ("prefer", "b")
+    assert states(found) == {"a": "failed", "b": "preferred"}
+    assert found.candidates[0].ratio.value > 1.3
+    assert "a failed: its server ended at 4 in flight." in found.answer
+    assert "no other can be held against it" in found.answer
+    assert "flip" not in found.answer
+
+
 def test_who_never_started_failed():
     found = chosen([*turns(0, {4.0: 5.0}, 4), Turn(1, 1, (), failed="it did not start")], 2)
     assert states(found)["b"] == "failed"

@@ -134,10 +134,10 @@ def _state(k: int, sheet: Sheet, standing: Standing, course: Course, word: Word 
     if k == standing.leader:
         return "preferred", "ahead of all others" if standing.gaps else "the only one with a figure"
     failed = next((turn.failed for turn in course.turns if turn.candidate == k and turn.failed), "")
+    if failed:
+        return "failed", failed
     if k in standing.missing:
         reason = standing.missing[k].reason
-        if failed:
-            return "failed", failed
         if not any(sheet.held(k, Where(0, load)).n for load in sheet.terms.loads):
             return "failed", "no run of it can be used: the client was late, or nothing was asked"
         if word == "open":
@@ -147,14 +147,13 @@ def _state(k: int, sheet: Sheet, standing: Standing, course: Course, word: Word 
             return "misses", reason + ("" if is_shown else ", though that is not yet sure")
         return "failed", reason
     if k not in standing.gaps:
-        return "failed", failed or "there is nothing to hold it against"
-    more = f"; it ended: {failed}" if failed else ""
+        return "failed", "there is nothing to hold it against"
     if word == "worse" and k in course.dropped:
-        return "worse", f"shown to be worse after {course.dropped[k]} rounds, and not measured any more{more}"
+        return "worse", f"shown to be worse after {course.dropped[k]} rounds, and not measured any more"
     if word in ("worse", "same"):
         told = "shown to be worse" if word == "worse" else f"the same within {100 * sheet.terms.tolerance:g} %"
-        return ("worse" if word == "worse" else "same"), told + more
-    return "open", f"the interval holds both better and worse{more}"
+        return ("worse" if word == "worse" else "same"), told
+    return "open", "the interval holds both better and worse"
 
 
 def mean_figure(series: Series, unit: str, statistic: str) -> Estimate | Missing:

@@ -8,7 +8,7 @@ what is neither is open, and says how many more rounds would settle it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +68,9 @@ def conclude(
     failed = {turn.candidate for turn in course.turns if turn.failed}
     able = [k for k in range(len(entries)) if k not in course.dropped and k not in failed]
     standing = stand(sheet, among=able, alpha=alpha_of(terms.n_candidates))
-    words: dict[int, Word] = {**standing.words(terms.tolerance), **dict.fromkeys(unsure(sheet, standing, able), "open")}
-    more = {k: _more_rounds(gap, terms) for k, gap in standing.gaps.items() if words[k] == "open"}
+    words: dict[int, Word] = {k: word for k, word in standing.words(terms.tolerance).items() if k not in failed}
+    words |= dict.fromkeys(unsure(sheet, standing, able), "open")
+    more = {k: _more_rounds(gap, terms) for k, gap in standing.gaps.items() if words.get(k) == "open"}
     candidates = [
         candidate_of(k, entry, sheet, standing, course, words.get(k), more.get(k)) for k, entry in enumerate(entries)
     ]
@@ -91,7 +92,7 @@ def conclude(
         tolerance=terms.tolerance,
         candidates=candidates,
         left_out=list(left_out),
-        places=[] if standing.leader is None else _places(sheet, standing.leader, names, asked),
+        places=[] if standing.leader is None else _places(sheet, standing.leader, names, asked, failed),
         turns=[_turn_row(turn, names, asked) for turn in course.turns],
         n_rounds=course.n_rounds,
         window_s=asked.window_s,
@@ -147,13 +148,18 @@ def _more_s(open_: Sequence[int], more: Mapping[int, int | None], standing: Stan
 # --- places and turns ----------------------------------------------------------------------------------------------
 
 
-def _places(sheet: Sheet, preferred: int, names: Sequence[str], asked: Asked) -> list[Place]:
-    return [_place(sheet, where, preferred, names, asked) for where in places_of(sheet.terms)]
+def _places(
+    sheet: Sheet, preferred: int, names: Sequence[str], asked: Asked, failed: Collection[int]
+) -> list[Place]:
+    return [_place(sheet, where, preferred, names, asked, failed) for where in places_of(sheet.terms)]
 
 
-def _place(sheet: Sheet, where: Where, preferred: int, names: Sequence[str], asked: Asked) -> Place:
+def _place(
+    sheet: Sheet, where: Where, preferred: int, names: Sequence[str], asked: Asked, failed: Collection[int]
+) -> Place:
+    """Nothing flips to one that failed."""
     terms = sheet.terms
-    flip = flip_of(leads(sheet, where, preferred))
+    flip = flip_of([lead for lead in leads(sheet, where, preferred) if lead.candidate not in failed])
     standing = stand(sheet, where=where, leader=preferred, alpha=alpha_of(terms.n_candidates, len(places_of(terms))))
     kind, title = _title(where, asked)
     cells = [_cell(sheet, where, k, preferred, names[k], standing) for k in range(len(names))]
