@@ -158,7 +158,7 @@ class _Going:
         """`points`: filled as they come, for who has to do with what there is. Raises: EngineError, UsageError."""
         config = self.configs[k]
         folder.mkdir(parents=True)
-        greatest = self._loaded(config, self._longest(config), max(self.order.loads))
+        greatest = self._loaded(config, longest_of(self.order.workloads, config), max(self.order.loads))
         quiet = Quietly(self.observer)
         with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, quiet) as subject:
             facts = experiment.facts_of(subject, config)
@@ -221,15 +221,6 @@ class _Going:
             requests=None,
             repeats=1,
         )
-
-    def _longest(self, config: Experiment) -> Workload:
-        """Whose requests need the most context."""
-
-        def length(workload: Workload) -> float:
-            shape = experiment.shape_of(self._loaded(config, workload, max(self.order.loads)))
-            return shape.inputs.mean + shape.outputs.mean
-
-        return max(self.order.workloads, key=length)
 
     def _unit(self) -> str:
         return "requests/s" if self.order.kind == "rate" else "in flight"
@@ -364,6 +355,16 @@ class _Going:
 
     def _write(self) -> None:
         write_result(self.folder / FILE, self.result())
+
+
+def longest_of(workloads: Sequence[Workload], config: Experiment) -> Workload:
+    """Whose requests need the most context, as an engine is given it."""
+
+    def context(workload: Workload) -> int:
+        lengths = replace(config, input_tokens=workload.input_tokens, output_tokens=workload.output_tokens)
+        return experiment.longest_request(experiment.shape_of(replace(lengths, shared_prefix=workload.shared_prefix)))
+
+    return max(workloads, key=context)
 
 
 def _slug(name: str) -> str:
