@@ -148,9 +148,7 @@ def _more_s(open_: Sequence[int], more: Mapping[int, int | None], standing: Stan
 # --- places and turns ----------------------------------------------------------------------------------------------
 
 
-def _places(
-    sheet: Sheet, preferred: int, names: Sequence[str], asked: Asked, failed: Collection[int]
-) -> list[Place]:
+def _places(sheet: Sheet, preferred: int, names: Sequence[str], asked: Asked, failed: Collection[int]) -> list[Place]:
     return [_place(sheet, where, preferred, names, asked, failed) for where in places_of(sheet.terms)]
 
 

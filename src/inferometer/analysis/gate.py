@@ -70,8 +70,8 @@ class Gate:
 
     @property
     def is_undecided(self) -> bool:
-        """No condition could be judged at all."""
-        return all(each.result == "undecided" for each in self.judged)
+        """It did not fail, but some condition could not be judged: whether all of them hold is not known."""
+        return not self.is_failed and any(each.result == "undecided" for each in self.judged)
 
 
 def parse_conditions(text: str) -> tuple[Condition, ...]:
@@ -142,6 +142,12 @@ def knee_warning(load: float, knee: float, unit: str) -> str:
         f"the gate sits on the knee: {load:g} {unit} is {100 * load / knee:.0f} % of the {knee:.4g} at which this "
         f"server saturates; latencies there differ from run to run without cause. Gate at {safe:.3g} or less"
     )
+
+
+def is_well_below(sweep: Sweep, load: float, kind: Kind) -> bool:
+    """Whether a rate is safely below one that was sustained, so that the knee lies above, wherever it is."""
+    borne = sweep.sustained
+    return sweep.kind == kind == "rate" and borne is not None and load <= SAFE_SHARE_OF_KNEE * borne.load
 
 
 def knee_of(sweep: Sweep, kind: Kind) -> Estimate | Missing:
