@@ -32,7 +32,7 @@ def compared(**needed):
     [
         ({"ttft": 40, "e2e": 25}, "the same with --repeats 40 settles what is open"),
         ({"ttft": 40, "e2e": None}, "the same with --repeats 40 settles ttft_p50"),
-        ({"ttft": None, "e2e": None}, "inferometer compare runs/A runs/B"),
+        ({"ttft": None, "e2e": None}, "inferometer report runs"),
     ],
 )
 def test_only_what_more_rounds_settle_is_said_to_be_settled_by_them(needed, told):
