@@ -20,6 +20,7 @@ SLO = ("--slo", "ttft<500ms")
         ((*SLO, "--concurrency", "auto"), ("the same for all candidates", "--concurrency 1,4,16")),
         ((*SLO, "--concurrency", "1", "--rate", "2"), ("one kind of load",)),
         ((*SLO, "--budget", "10s"), ("--budget 10 s is no time: 3 rounds of turns, 1 x 3 runs each", "--budget 2m")),
+        ((*SLO, "--budget", "1m", "--for", "60s"), ("one round of 3 runs, 60 s each after 2 s", "--budget 10m")),
         ((*SLO, "--weigh", "speed=3"), ("--weigh 'speed' is not known", "throughput")),
         ((*SLO, "--weigh", "ttft=much"), ("'ttft=much' is no weight",)),
         ((*SLO, "--price", "cheap"), ("'cheap' is not a price", "2.5/h")),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from inferometer.metrics.slo_presets import Objective
 from inferometer.plan.workloads import parse_workload
 from inferometer.probes import choose as choosing
 from inferometer.probes.choose import Contender, Order
+from inferometer.probes.elimination import NEARLY
 from inferometer.probes.sweep import Ladder
 from inferometer.report.choice import render_plan
 from inferometer.units import format_span
@@ -104,7 +106,7 @@ def order_of(asked: Asked, gathered: Gathered) -> Order:
         asked.workloads,
         asked.ladder.kind,
         asked.ladder.loads,
-        window_s(asked, n_live) if asked.window_s is None else asked.window_s,
+        window_s(asked, n_live) if asked.window_s is None else _given_window_s(asked, asked.window_s, n_live),
         asked.warmup_s,
         asked.budget_s,
         terms,
@@ -134,10 +136,23 @@ def window_s(asked: Asked, n_live: int) -> float:
     return round(min(MAX_WINDOW_S, max(MIN_WINDOW_S, longest(PLANNED_ROUNDS))), 1)
 
 
+def _given_window_s(asked: Asked, given_s: float, n_live: int) -> float:
+    """Raises: UsageError if not even the runs of one round fit, which would be measured whatever it takes."""
+    n_runs = n_live * len(asked.workloads) * len(asked.ladder.loads)
+    needed_s = n_runs * (given_s + asked.warmup_s)
+    if needed_s > NEARLY * asked.budget_s:
+        raise UsageError(
+            f"--budget {format_span(asked.budget_s)} is no time: one round of {n_runs} runs, {format_span(given_s)} "
+            f"each after {format_span(asked.warmup_s)} of warm-up, takes {format_span(needed_s)}",
+            f"give --budget {math.ceil(MIN_ROUNDS * needed_s / 60)}m for {MIN_ROUNDS} rounds, or shorter runs by --for",
+        )
+    return given_s
+
+
 def comparable(gathered: Gathered, asked: Asked) -> Gathered:
     """Of runs measured elsewhere, those that were valid and under a load of this choice; candidates without any, and
     those whose runs are of more than one engine, are left out."""
-    probe = order_of(replace(asked, window_s=1.0), gathered)
+    probe = order_of(replace(asked, window_s=0.0, warmup_s=0.0), gathered)
     kept: list[Contender] = []
     out: list[LeftOut] = list(gathered.left_out)
     for contender in gathered.contenders:
