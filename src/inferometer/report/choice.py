@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from inferometer.analysis.choice import Candidate, Choice, LeftOut, Workload
+from inferometer.analysis.compare import letter as nth_letter
 from inferometer.analysis.contest import CRITERIA, EASE
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PLAIN, UNKNOWN, figure_text
@@ -85,12 +86,7 @@ def ranked(found: Choice) -> list[tuple[str, Candidate]]:
     ordered = sorted(
         found.candidates, key=lambda one: -(math.inf if one.state == "preferred" else one.ratio.value or 0)
     )
-    return [(letters(i), one) for i, one in enumerate(ordered)]
-
-
-def letters(i: int) -> str:
-    """A, B, ... Z, AA, AB, ..."""
-    return (letters(i // 26 - 1) if i >= 26 else "") + chr(ord("A") + i % 26)
+    return [(nth_letter(i), one) for i, one in enumerate(ordered)]
 
 
 def _who(found: Choice, width: int) -> list[str]:
