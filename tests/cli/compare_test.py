@@ -244,3 +244,39 @@ def test_rounds_that_do_not_count_are_told_once_more(turns, module_shell):
         (folder / side / "04").rename(folder / "left-out" / f"{side}-04")
     change_manifest(folder / "left-out" / "A-04", lambda facts: facts.update(state="stopped"))
     assert [told for told in rounds_in(folder, ()).left_out if told.startswith("round 4, A")]
+
+
+def test_repeats_of_the_targets_files_are_rounds(shell, refused):
+    for name, repeats in (("a", 3), ("b", 3), ("c", 4)):
+        (shell.folder / f"{name}.toml").write_text(f'url = "http://127.0.0.1:1"\nrepeats = {repeats}\n')
+    refused(shell("ab", "a.toml", "b.toml"), 2, "3 rounds cannot resolve 5 metrics")
+    refused(shell("ab", "a.toml", "c.toml"), 2, "ask for 3 and 4 repeats", "give --repeats")
+    refused(shell("ab", "a.toml", "c.toml", "--repeats", "2"), 2, "2 rounds cannot resolve")
+    refused(shell("ab", "a.toml", "b.toml", "--config", "c.toml"), 2, "both hold options")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["http://127.0.0.1:1", "http://127.0.0.1:1", "--repeats", "3"], ("3 rounds cannot resolve", "--repeats 5")),
+        (["http://127.0.0.1:1", "http://127.0.0.1:1", "--seed", "1"], ("very same prompts",)),
+        (["embedded,model=random", "embedded,model=trained"], ("different models", "--ignore model")),
+        (["embedded,threads=1", "embedded"], ("the embedded engine has no threads",)),
+        (["llamacp", "embedded"], ("llamacp",)),
+        (["llamacpp,threads", "embedded"], ("'threads' is no setting",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_ab_refuses_before_it_begins(shell, refused, words, told):
+    refused(shell("ab", *words), 2, *told)
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_a_run_by_another_tools_definitions(module_shell, folder, refused):
+    run = next((folder / "inferometer-runs").glob("*c3"))
+    done = module_shell("report", str(run), "--as", "guidellm", "--format", "json")
+    told = {metric["name"]: metric for metric in done.json["metrics"]}
+    assert told["successful"]["statistics"] == {"successes": 6.0}
+    assert 0.06 < told["time_to_first_token_ms"]["statistics"]["p50"] < 0.2
+    assert module_shell("report", str(run), "--as", "vllm").stdout.startswith("vLLM bench serve 0.32.0")
+    refused(module_shell("report", str(run), "--as", "lm"), 2, "choose from vllm, guidellm, aiperf")
