@@ -115,6 +115,13 @@ def test_the_one_that_keeps_the_limits_is_not_preferred_while_a_faster_one_may_k
     assert "More rounds may settle it: give more --budget." in found.answer
 
 
+def test_a_preferred_one_at_the_edge_of_the_limits_says_so():
+    sure, edge = (chosen(misses(0, 4.0, 4, share) + turns(1, {4.0: 2.0}, 4), 2) for share in (0.99, 0.955))
+    assert sure.preferred == edge.preferred == "a"
+    assert "not yet sure" not in sure.answer
+    assert "That a keeps the limits is not yet sure: 95.5 % [94.4, 96.4] of its requests were within" in edge.answer
+
+
 def test_a_slower_one_that_may_keep_the_limits_changes_nothing():
     found = chosen(turns(0, {4.0: 4.0}, 4) + misses(1, 2.0, 4, 0.945), 2)
     assert (found.verdict, found.preferred) == ("prefer", "a")

@@ -22,7 +22,7 @@ MAX_LEFT_OUT = 4  # named in the paragraph; all of them stand in the list below 
 
 def answer_of(choice: Choice) -> str:
     """Sentences, one after the other."""
-    sentences = [*_verdict(choice), *_flips(choice), *_left_out(choice)]
+    sentences = [*_verdict(choice), *_edge(choice), *_flips(choice), *_left_out(choice)]
     if choice.again:
         sentences.append(f"To repeat: {choice.again}")
     return " ".join(sentences)
@@ -114,6 +114,15 @@ def _misses(choice: Choice) -> list[str]:
     failed = [one for one in choice.candidates if one.state == "failed"]
     told += [f"{one.name} failed: {one.why}." for one in failed]
     return told
+
+
+def _edge(choice: Choice) -> list[str]:
+    """Whether the preferred one keeps the limits is decided by what was seen; so close to the edge that may be luck."""
+    share = _preferred(choice).attainment if choice.preferred else None
+    if share is None or share.value is None or share.lo is None or share.hi is None or share.lo >= choice.attainment:
+        return []
+    seen = f"{100 * share.value:.3g} % [{100 * share.lo:.3g}, {100 * share.hi:.3g}]"
+    return [f"That {choice.preferred} keeps the limits is not yet sure: {seen} of its requests were within them."]
 
 
 def _flips(choice: Choice) -> list[str]:
