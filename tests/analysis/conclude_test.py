@@ -128,6 +128,12 @@ def test_a_slower_one_that_may_keep_the_limits_changes_nothing():
     assert "b misses the limits at 4 in flight, though that is not yet sure." in found.answer
 
 
+def test_one_that_was_dropped_by_one_that_then_missed_the_limits_is_not_forgotten():
+    found = chosen(turns(0, {4.0: 3.2}, 3) + misses(1, 4.0, 5, 0.945), 2, dropped={0: 3})
+    assert (found.verdict, found.preferred) == ("cannot tell", "a")
+    assert states(found) == {"a": "preferred", "b": "open"}
+
+
 def test_nothing_at_all():
     assert chosen([], 0).answer.startswith("None: no candidate could be tried.")
 

@@ -68,6 +68,9 @@ def conclude(
     failed = {turn.candidate for turn in course.turns if turn.failed}
     able = [k for k in range(len(entries)) if k not in course.dropped and k not in failed]
     standing = stand(sheet, among=able, alpha=alpha_of(terms.n_candidates))
+    if standing.leader is None:  # by whom others were dropped may have turned out to miss the limits
+        able = [k for k in range(len(entries)) if k not in failed]
+        standing = stand(sheet, among=able, alpha=alpha_of(terms.n_candidates))
     words: dict[int, Word] = {k: word for k, word in standing.words(terms.tolerance).items() if k not in failed}
     words |= dict.fromkeys(unsure(sheet, standing, able), "open")
     more = {k: _more_rounds(gap, terms) for k, gap in standing.gaps.items() if words.get(k) == "open"}
