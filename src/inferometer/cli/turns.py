@@ -135,10 +135,8 @@ def rounds_in(folder: Path, ignored: Sequence[str]) -> Found:
         runs |= {path.parent.name.removeprefix(f"{side}-"): Run.open(str(path.parent)) for path in out}
     found = Found()
     for name in sorted(sides[0].keys() | sides[1].keys()):
-        number, done = (
-            name.lstrip("0"),
-            [runs[name] for runs in sides if name in runs and "ab" in runs[name].manifest()],
-        )
+        number = name.lstrip("0")
+        done = [runs[name] for runs in sides if name in runs and "ab" in runs[name].manifest()]
         if len(done) < len(sides):
             found.add((), f"round {number}, it was not finished")
             continue
