@@ -16,6 +16,7 @@ from inferometer.emulate.law import ServiceLaw
     ("words", "told"),
     [
         (["scale", "URL", "--budget", "5s"], ("--budget 5s is no time", "give 20s")),
+        (["URL", "--budget", "1m"], ("--budget 60 s is no time for 6 rows", "give --budget 3m or more")),
         (["URL", "--budget", "soon"], ("'soon' is not a duration",)),
         (["URL", "--only", "speed"], ("--only 'speed' is no challenge", "latency, cost, memory")),
         (["--only", ",", "URL"], ("is no challenge",)),

@@ -45,7 +45,7 @@ from inferometer.tasks import Task, plain
 from inferometer.tasks.own import OwnQuestion
 
 BUDGET_S = 240.0
-N_ITEMS, LEAST_ITEMS, MOST_ITEMS = 60, 10, 5_000  # of each task
+N_ITEMS, MOST_ITEMS = 60, 5_000  # of each task
 CONCURRENCY = 8
 ANSWER_TOKENS = 64
 STARTED_INPUT = 1_024  # prompt tokens that a server which we start has room for
@@ -91,7 +91,7 @@ def examine(bench: Bench, wish: Wish) -> AccuracyExamination:
         going.free_prompts()
         going.samples()
         going.other()
-    except Stopped as ended:
+    except (Stopped, EngineError) as ended:
         if not going.alone:
             raise
         going.stopped = str(ended)
@@ -183,9 +183,15 @@ class _Going:
         per_question_s = self.per_question_s * (n_alone + 1 / _AT_ONCE)
         room_s = _SHARE_OF_QUESTIONS * self.left_s() - (n_alone + 1) * _OVERHEAD_S
         n_kinds = len({question.task for question in everything})
-        n = max(LEAST_ITEMS * n_kinds, int(room_s / per_question_s))
-        if n >= len(everything):
-            return len(everything)
+        n = min(len(everything), int(room_s / per_question_s))
+        if n == len(everything):
+            return n
+        if n < n_kinds:
+            needed_s = (n_kinds * per_question_s + (n_alone + 1) * _OVERHEAD_S) / _SHARE_OF_QUESTIONS
+            raise EngineError(
+                f"one question takes {self.per_question_s:.2g} s, so {n_kinds} of them need {needed_s:.0f} s",
+                "give a larger --budget, or shorter --answer-tokens",
+            )
         n -= n % n_kinds
         self.not_measured.append(
             f"{len(everything) - n} of {len(everything)} questions: one takes {self.per_question_s:.2g} s; "

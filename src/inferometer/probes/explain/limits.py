@@ -94,6 +94,9 @@ class _Going:
         lengths = _lengths(_most(longest))
         if self.most.speed:
             lengths = self.measure_speed(lengths)
+        if not self.bench.config.keeps_content:
+            self.not_measured.append("which parts reach the model, and whether answers are right: no content is kept")
+            return
         self.find_parts(longest)
         if self.most.rounds:
             self.judge(lengths)
@@ -104,7 +107,7 @@ class _Going:
 
     def find_window(self) -> int | None:
         made = filler(self.count)
-        prober = Prober(self.bench, made, _SEARCH * self.budget_s)
+        prober = Prober(self.bench, made, _SEARCH * self.budget_s, self.left_s)
         self.window = prober.window(self.bench.facts.context_tokens)
         longest = self.window.longest
         if not self.window.is_exact:

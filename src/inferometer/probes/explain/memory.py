@@ -162,7 +162,7 @@ class _Going:
         """How long a request takes among as many as will be in flight, so that shorter ones are sent if it is long."""
         _, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens)
         questions = [Question(f"Request {i} of many.", _TRIED_TOKENS) for i in range(self.n_many)]
-        asked = self.bench.ask("tried", questions, concurrency=self.n_many, forces_length=True)
+        asked = self.bench.ask("tried", questions, concurrency=self.n_many, forces_length=True, is_read=False)
         spent_s = [answer.e2e_s for answer in asked.answers if answer.e2e_s is not None]
         self.request_s = max(spent_s, default=0.0) * parse_lengths(outputs).mean / _TRIED_TOKENS
 
