@@ -46,7 +46,7 @@ from inferometer.metrics.summary import Summary, summarize
 from inferometer.model import flops, roofline
 from inferometer.model.cost import weights_of
 from inferometer.model.devices import Device, find
-from inferometer.model.formats import KV_FORMATS
+from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS, WeightFormat
 from inferometer.model.roofline import Ceilings, Served
 from inferometer.probes import limit as limits
 from inferometer.probes.bench import Bench
@@ -195,7 +195,7 @@ class _Going:
         cards = [card for card in hardware.look().devices if card.kind == "cuda"] if subject.is_local else []
         device = self.wish.device or (_of_card(cards[0].name) if cards else None)
         if device is not None:
-            weights = self.served.weights.name if self.served is not None else "bf16"
+            weights = self.served.weights if self.served is not None else WEIGHT_FORMATS["bf16"]
             self.ceilings.append(_sheet_ceiling(device, weights))
         else:
             self.not_measured.append("shares of a data sheet: the device is not known: name it by --device")
@@ -366,7 +366,7 @@ def _of_card(name: str) -> Device | None:
         return None
 
 
-def _sheet_ceiling(device: Device, weights: str) -> Ceiling:
+def _sheet_ceiling(device: Device, weights: WeightFormat) -> Ceiling:
     roof = roofline.ceilings(device, weights)
     return Ceiling(
         SHEET,
