@@ -102,6 +102,18 @@ def test_no_load_is_no_price():
     assert found.per_1000.missing == "no load meets it"
 
 
+def test_without_counts_there_is_no_price_of_tokens():
+    """$2 an hour at one request a second: $0.556 per 1,000 requests, which are no million tokens."""
+    uncounted = {"input_tokens": None, "output_tokens": None, "input_s": known(0.01), "output_s": known(0.03)}
+    found = price(2.0, known(1.0, unit="1/s"), "", **uncounted, api=[2.0, 6.0])
+    assert found.per_1000.value == pytest.approx(0.5556, abs=5e-5)
+    for number in (found.per_million, found.per_million_input, found.per_million_output, found.against_api):
+        assert number.value is None
+        assert "does not count tokens" in number.missing
+    assert found.api_per_1000 is None
+    assert findings_of([], [], found) == []
+
+
 def test_a_share_above_one_is_an_error_not_a_success():
     ceilings = [ceiling()]
     fast = with_shares(phase(time=0.0005), ceilings)

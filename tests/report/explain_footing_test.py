@@ -149,6 +149,20 @@ def test_cost_has_phases_apart_the_price_and_what_would_help():
     assert text.count("decode") >= 2
 
 
+def test_cost_of_a_server_that_counts_no_tokens_has_a_price_of_requests_alone():
+    load, none = Estimate(2.0, 1.8, 2.2, 0.95, 9, "1/s", ""), Missing("nobody counted", 0, "s")
+    priced = price(
+        3.6, load, "8 in flight", input_tokens=None, output_tokens=None, input_s=none, output_s=none, api=[0.1, 0.2]
+    )
+    together = Phase("decode together", number_of(none), 0.0, 0.0, None, None, 8)
+    found = msgspec.structs.replace(cost(), priced=priced, phases=[together])
+    assert msgspec.json.decode(msgspec.json.encode(found), type=CostExamination) == found
+    text = " ".join(explain_cost.render(found, folder="out").split())
+    assert "$0.500 [0.455, 0.556] per 1,000 requests; no price of tokens: the server does not count tokens;" in text
+    assert "not compared: the server does not count tokens" in text
+    assert "per million" not in text
+
+
 @pytest.mark.parametrize("width", [80, 100])
 def test_screens_are_as_wide_as_was_asked(width):
     for text in (explain_memory.render(memory(), folder="out", width=width),):

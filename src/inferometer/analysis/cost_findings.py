@@ -51,7 +51,7 @@ def _shares(ceilings: Sequence[Ceiling], phases: Sequence[Phase]) -> list[tuple[
     kind = MEASURED if MEASURED in kinds else (kinds[0] if kinds else "")
     if phase is not None:
         for what, by_kind in (("bandwidth", phase.mbu), ("peak rate", phase.mfu)):
-            if kind in by_kind:
+            if kind in by_kind and phase.batch is not None:
                 told.append((f"of the {kind} {what} is used by decoding {phase.batch:.3g} together", by_kind[kind]))
     return told
 
@@ -105,7 +105,7 @@ def _more_at_a_time(gain: float | None, together: Phase | None) -> Remedy | None
     """None where it was tried, and brought nothing."""
     if gain is not None and gain <= 1:
         return None
-    if gain is None or together is None:
+    if gain is None or together is None or together.batch is None:
         expected = ""
     else:
         expected = f"{gain:.3g} times the tokens per second were measured with {together.batch:.3g} together"
@@ -114,7 +114,7 @@ def _more_at_a_time(gain: float | None, together: Phase | None) -> Remedy | None
 
 
 def _gain(alone: Phase, together: Phase | None) -> float | None:
-    if together is None or not alone.time.value or not together.time.value:
+    if together is None or together.batch is None or not alone.time.value or not together.time.value:
         return None
     return together.batch / together.time.value * alone.time.value
 

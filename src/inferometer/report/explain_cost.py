@@ -77,7 +77,7 @@ def _table(found: CostExamination) -> list[str]:
     if not found.phases:
         return []
     rows = [["", *(phase.name for phase in found.phases)]]
-    rows.append(["sequences together", *(f"{phase.batch:.3g}" for phase in found.phases)])
+    rows.append(["sequences together", *(_together(phase) for phase in found.phases)])
     rows.append(["time of a token or step", *(_time(phase) for phase in found.phases)])
     rows.append(
         ["FLOP", *(f"{format_number(phase.flops / 1e9)} G" if phase.flops else UNKNOWN for phase in found.phases)]
@@ -87,6 +87,10 @@ def _table(found: CostExamination) -> list[str]:
         rows.append([f"MFU, {each.kind}", *(_share(phase.mfu.get(each.kind)) for phase in found.phases)])
         rows.append([f"MBU, {each.kind}", *(_share(phase.mbu.get(each.kind)) for phase in found.phases)])
     return columns(rows, "<" + ">" * len(found.phases))
+
+
+def _together(phase: Phase) -> str:
+    return UNKNOWN if phase.batch is None else f"{phase.batch:.3g}"
 
 
 def _time(phase: Phase) -> str:
@@ -125,12 +129,10 @@ def _price(priced: Priced | None, width: int) -> list[str]:
     if isinstance(load, Missing) or isinstance(per_1000, Missing):
         reason = load.reason if isinstance(load, Missing) else "no price"
         return wrapped("price", f"not told: {reason}", width=width, indent=INDENT)
-    told = [
-        f"${figure_text(per_1000, _DOLLARS)} per 1,000 requests of {priced.input_tokens:,.0f} + "
-        f"{priced.output_tokens:,.0f} tokens",
-        f"${figure_text(priced.per_million.figure, _DOLLARS)} per million tokens of both kinds",
-        f"at ${priced.per_hour:g} an hour without an idle second: divide by the share of time in use",
-    ]
+    told = [f"${figure_text(per_1000, _DOLLARS)} per 1,000 requests", *_of_tokens(priced)]
+    if priced.input_tokens is not None and priced.output_tokens is not None:
+        told[0] += f" of {priced.input_tokens:,.0f} + {priced.output_tokens:,.0f} tokens"
+    told.append(f"at ${priced.per_hour:g} an hour without an idle second: divide by the share of time in use")
     lines = filled("price", told, width=width, indent=INDENT)
     lines += filled("", [f"{figure_text(load)} requests: {priced.load_is}"], width=width, indent=INDENT)
     if isinstance(priced.input_share.figure, Estimate):
@@ -140,27 +142,37 @@ def _price(priced: Priced | None, width: int) -> list[str]:
             f"${figure_text(priced.per_million_output.figure, _DOLLARS)} per million output tokens: together the price",
         ]
         lines += filled("", told, width=width, indent=INDENT)
-    if priced.api_per_1000 is not None and priced.against_api is not None:
-        ratio = priced.against_api.figure
-        told = [
-            f"${format_number(priced.api_per_1000)} per 1,000 at ${priced.api[0]:g} and ${priced.api[1]:g} per million",
-            f"own price {figure_text(ratio, PERCENT)} of that",
-        ]
-        if isinstance(ratio, Estimate):
-            told.append(
-                f"no more than the API's from {100 * ratio.value:.3g} % of the time in use on"
-                if ratio.value < 1
-                else "more than the API's however much it is used"
-            )
-        lines += filled("API", told, width=width, indent=INDENT)
+    if priced.against_api is not None:
+        lines += _of_api(priced, priced.against_api.figure, width)
     return lines
+
+
+def _of_tokens(priced: Priced) -> list[str]:
+    per_million = priced.per_million.figure
+    if isinstance(per_million, Missing):
+        return [f"no price of tokens: {per_million.reason}"]
+    return [f"${figure_text(per_million, _DOLLARS)} per million tokens of both kinds"]
+
+
+def _of_api(priced: Priced, ratio: Estimate | Missing, width: int) -> list[str]:
+    if isinstance(ratio, Missing):
+        return wrapped("API", f"not compared: {ratio.reason}", width=width, indent=INDENT)
+    told = [
+        f"${format_number(priced.api_per_1000 or 0.0)} per 1,000 at ${priced.api[0]:g} and ${priced.api[1]:g} per "
+        "million",
+        f"own price {figure_text(ratio, PERCENT)} of that",
+        f"no more than the API's from {100 * ratio.value:.3g} % of the time in use on"
+        if ratio.value < 1
+        else "more than the API's however much it is used",
+    ]
+    return filled("API", told, width=width, indent=INDENT)
 
 
 def _caveats(found: CostExamination, width: int) -> list[str]:
     told = []
     if any(each.kind == "measured" and each.format == "fp32" for each in found.ceilings):
         told.append("computing was measured in fp32 with numpy; weights in 8 or 4 bits may be multiplied faster")
-    if any(phase.batch > 1 for phase in found.phases):
+    if any((phase.batch or 1) > 1 for phase in found.phases):
         told.append("a step of many has others' prompts in it; together: how many were decoding, of those in flight")
     return [
         line for i, text in enumerate(told) for line in wrapped("" if i else "mind", text, width=width, indent=INDENT)

@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 
 from inferometer.analysis.cost import (
+    UNCOUNTED,
     Ceiling,
     CostExamination,
     Phase,
     Priced,
     Used,
-    batch_of,
     price,
     share_of,
     sheet,
@@ -43,13 +43,14 @@ from inferometer.host.idle_power import idle_power_w
 from inferometer.metrics.rows import is_counted, is_ok, told
 from inferometer.metrics.slo_presets import Objective
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.model import flops, roofline
+from inferometer.model import roofline
 from inferometer.model.cost import weights_of
 from inferometer.model.devices import Device, find
 from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS, WeightFormat
-from inferometer.model.roofline import Ceilings, Served
+from inferometer.model.roofline import Served
 from inferometer.probes import limit as limits
 from inferometer.probes.bench import Bench
+from inferometer.probes.explain import cost_phases as phases
 from inferometer.probes.explain.described import Described, answers_of, described
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
@@ -100,14 +101,20 @@ class _Taken:
     def per_run(self, metric: str) -> Estimate | Missing:
         return self.summary.metrics[metric]["value"]
 
-    def tokens(self, name: str, *, less: str | None = None) -> float:
-        """Mean of a count over the answers that tell it, 0 if none does."""
+    @property
+    def counted(self) -> phases.Counted:
+        n_new = self._tokens("n_prompt_tokens", less="n_cached_tokens")
+        n_prompt, n_output = self._tokens("n_prompt_tokens"), self._tokens("n_output_tokens")
+        return phases.Counted(n_prompt, n_new, n_output, self.mean("tpot_s"), self.mean("ttft_sent_s"))
+
+    def _tokens(self, name: str, *, less: str | None = None) -> float | None:
+        """Mean of a count over the answers that tell it."""
         rows = self.trace.requests[is_counted(self.trace.requests) & is_ok(self.trace.requests)]
         counts = told(rows, name)
         if less is not None:
             counts = counts - np.nan_to_num(told(rows, less))
         counts = counts[~np.isnan(counts)]
-        return float(counts.mean()) if len(counts) else 0.0
+        return float(counts.mean()) if len(counts) else None
 
 
 @dataclass(slots=True)
@@ -230,10 +237,10 @@ class _Going:
 
     def result(self, stopped: str) -> CostExamination:
         bench, its = self.bench, self.described.it
-        phases = [with_shares(phase, self.ceilings) for phase in self._phases()]
-        used, priced = self._energy(), self._priced(phases)
-        self._note_missing(phases, used)
-        row = row_of(self.ceilings, phases, findings_of(self.ceilings, phases, priced), self.not_measured)
+        found = [with_shares(phase, self.ceilings) for phase in self._phases()]
+        used, priced = self._energy(), self._priced(found)
+        self._note_missing(found, used)
+        row = row_of(self.ceilings, found, findings_of(self.ceilings, found, priced), self.not_measured)
         seconds = bench.used_s() - self.t_start_s
         summary = self.runs["together"].summary if "together" in self.runs else None
         return CostExamination(
@@ -243,7 +250,7 @@ class _Going:
             weights_format=self.served.weights.name if self.served is not None else "",
             weights_bytes=None if self.served is None else float(self.served.weights_bytes),
             ceilings=self.ceilings,
-            phases=phases,
+            phases=found,
             useful=self._useful(),
             energy=used,
             priced=priced,
@@ -261,7 +268,7 @@ class _Going:
         found = [self._prefill()] if {"short", "long"} <= set(self.runs) else []
         for word, name, n in (("alone", ALONE, 1), ("together", TOGETHER, self.n_together)):
             if word in self.runs:
-                found.append(self._decoding(self.runs[word], name, n))
+                found.append(phases.decoding(self.served, name, n, self.runs[word].counted))
         return found
 
     def _prefill(self) -> Phase:
@@ -270,50 +277,21 @@ class _Going:
         pair = [(run.mean("server_prefill_s"), run.mean("ttft_sent_s")) for run in (short, long)]
         is_told = all(isinstance(own, Estimate) for own, _ in pair)
         times = [own if is_told else seen for own, seen in pair]
-        n = [run.tokens("n_prompt_tokens", less="n_cached_tokens") for run in (short, long)]
         more = difference(times[1], times[0], method="of long prompts less that of short ones")
         source = "prefill time that the server tells" if is_told else "time to first token"
-        method = f"{source}: long prompts less short ones, per token more"
-        time: Estimate | Missing = Missing("the prompts were not longer", 0, "s/token")
-        if n[1] > n[0]:
-            time = product([(more, 1)], unit="s/token", method=method, scale=1 / (n[1] - n[0]))
-        done = 0.0
-        if self.served is not None and n[1] > n[0]:
-            of = [flops.prefill_flops(self.served.architecture, self.served.parameters, max(round(x), 1)) for x in n]
-            done = (of[1] - of[0]) / (n[1] - n[0])
-        return Phase(PREFILL, number_of(time), done, 0.0, 1.0, n[1], 1)
-
-    def _decoding(self, run: _Taken, name: str, n_in_flight: int) -> Phase:
-        tpot, ttft = run.mean("tpot_s"), run.mean("ttft_sent_s")
-        n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
-        batch = float(n_in_flight)
-        if n_in_flight > 1 and isinstance(tpot, Estimate) and isinstance(ttft, Estimate) and n_output > 1:
-            batch = max(batch_of(n_in_flight, n_output, tpot.value, ttft.value), 1.0)
-        context = n_prompt + n_output / 2
-        done = read = 0.0
-        if self.served is not None and context >= 1:
-            whole = max(round(batch), 1)
-            step = roofline.step(self.served, Ceilings(1.0, None, ""), whole, round(context))
-            done, read = step.n_flops * batch / whole, step.weights_bytes + step.cache_bytes * batch / whole
-        return Phase(name, number_of(tpot), done, read, batch, context, n_in_flight)
+        return phases.prefill(self.served, more, (short.counted.n_new, long.counted.n_new), source)
 
     def _useful(self) -> dict[str, Number]:
         """Of the peak rate: FLOPs of the tokens that were computed under the load, over its time."""
         if "together" not in self.runs or self.served is None:
             return {}
         run = self.runs["together"]
+        done = phases.useful_flops(self.served, run.counted)
+        if done is None:
+            return {}
         rate = run.per_run("request_throughput_per_s")
-        n_prompt = max(round(run.tokens("n_prompt_tokens", less="n_cached_tokens")), 1)
-        n_output = run.tokens("n_output_tokens")
-        its = self.served
-        one = flops.matrix_flops(its.parameters) + flops.attention_flops(
-            its.architecture, round(n_prompt + n_output / 2)
-        )
-        per_request = flops.prefill_flops(its.architecture, its.parameters, n_prompt) + (n_output - 1) * one
         seconds = product([(rate, -1)], unit="s", method="time per request")
-        return {
-            each.kind: share_of(per_request, seconds, each.flops.figure, what="useful FLOPs") for each in self.ceilings
-        }
+        return {each.kind: share_of(done, seconds, each.flops.figure, what="useful FLOPs") for each in self.ceilings}
 
     def _energy(self) -> Used:
         if "together" not in self.runs:
@@ -326,35 +304,38 @@ class _Going:
         per_token, per_request = number_of(found.per_output_token), number_of(found.per_request)
         return Used(per_token, per_request, number_of(found.power), number_of(idle), found.sensor)
 
-    def _priced(self, phases: Sequence[Phase]) -> Priced | None:
+    def _priced(self, found: Sequence[Phase]) -> Priced | None:
         wish, run = self.wish, self.runs.get("together")
         if wish.price_per_hour is None or run is None:
             return None
-        by_name = {phase.name: phase for phase in phases}
-        n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
+        by_name, counted = {phase.name: phase for phase in found}, run.counted
         prefill, together = by_name.get(PREFILL), by_name[TOGETHER]
-        none = Missing("what a prompt token takes was not measured", 0, "s")
+        input_s: Estimate | Missing = Missing("what a prompt token takes was not measured", 0, "s")
+        output_s: Estimate | Missing = Missing(UNCOUNTED, 0, "s")
+        if prefill is not None and counted.n_new:
+            input_s = product([(prefill.time.figure, 1)], unit="s", method="prompt", scale=counted.n_new)
+        if together.batch is not None and counted.n_output:
+            scale = counted.n_output / together.batch
+            output_s = product([(together.time.figure, 1)], unit="s", method="answer", scale=scale)
         return price(
             wish.price_per_hour,
             self.load,
             self.load_is,
-            input_tokens=n_prompt,
-            output_tokens=n_output,
-            input_s=none
-            if prefill is None
-            else product([(prefill.time.figure, 1)], unit="s", method="prompt", scale=max(n_prompt, 1e-9)),
-            output_s=product(
-                [(together.time.figure, 1)], unit="s", method="answer", scale=max(n_output, 1e-9) / together.batch
-            ),
+            input_tokens=counted.n_prompt,
+            output_tokens=counted.n_output,
+            input_s=input_s,
+            output_s=output_s,
             api=list(wish.api or ()),
         )
 
-    def _note_missing(self, phases: Sequence[Phase], used: Used) -> None:
+    def _note_missing(self, found: Sequence[Phase], used: Used) -> None:
         if self.served is None:
             self.not_measured.append(f"FLOPs and bytes of its tokens: {self.described.why_not}")
+        if any(phase.batch is None for phase in found):
+            self.not_measured.append(f"work of a step, and prices of tokens: {UNCOUNTED}")
         if not used.sensor:
             self.not_measured.append(f"energy: {used.per_output_token.missing}")
-        told = [f"{phase.name}: {phase.time.missing}" for phase in phases if phase.time.value is None]
+        told = [f"{phase.name}: {phase.time.missing}" for phase in found if phase.time.value is None]
         self.not_measured += told
 
 

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Phases of `explain cost` out of what a load took and what was counted in it: nothing is measured here.
+
+Rule: tokens that the server does not count are not known; a phase then has its time, and no work to hold it against.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inferometer.analysis.cost import UNCOUNTED, Phase, batch_of
+from inferometer.analysis.cost_findings import PREFILL
+from inferometer.analysis.number import number_of
+from inferometer.model import flops, roofline
+from inferometer.model.roofline import Ceilings, Served
+from inferometer.stats import Estimate, Missing, product
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Means over a load's requests. `n_prompt`, `n_output`: tokens; `n_new`: of the prompt, those that no cache had.
+    None: not counted."""
+
+    n_prompt: float | None
+    n_new: float | None
+    n_output: float | None
+    tpot: Estimate | Missing
+    ttft: Estimate | Missing
+
+
+def prefill(
+    served: Served | None, more: Estimate | Missing, n: tuple[float | None, float | None], source: str
+) -> Phase:
+    """What a further token of a prompt takes. `more`: seconds by which long prompts took longer than short ones; `n`:
+    tokens of these and those that were computed; `source`: of the seconds."""
+    n_short, n_long = n
+    if n_short is None or n_long is None or n_long <= n_short:
+        why = UNCOUNTED if n_short is None or n_long is None else "the prompts were not longer"
+        return Phase(PREFILL, number_of(Missing(why, 0, "s/token")), 0.0, 0.0, 1.0, n_long, 1)
+    method = f"{source}: long prompts less short ones, per token more"
+    time = product([(more, 1)], unit="s/token", method=method, scale=1 / (n_long - n_short))
+    done = 0.0
+    if served is not None:
+        of = [flops.prefill_flops(served.architecture, served.parameters, max(round(x), 1)) for x in (n_short, n_long)]
+        done = (of[1] - of[0]) / (n_long - n_short)
+    return Phase(PREFILL, number_of(time), done, 0.0, 1.0, n_long, 1)
+
+
+def decoding(served: Served | None, name: str, n_in_flight: int, run: Counted) -> Phase:
+    """A step of the sequences that were decoding, on average, of those in flight."""
+    if run.n_prompt is None or run.n_output is None:
+        return Phase(name, number_of(run.tpot), 0.0, 0.0, None, None, n_in_flight)
+    batch, context = _batch(n_in_flight, run.n_output, run), run.n_prompt + run.n_output / 2
+    done = read = 0.0
+    if served is not None and context >= 1:
+        whole = max(round(batch), 1)
+        step = roofline.step(served, Ceilings(1.0, None, ""), whole, round(context))
+        done, read = step.n_flops * batch / whole, step.weights_bytes + step.cache_bytes * batch / whole
+    return Phase(name, number_of(run.tpot), done, read, batch, context, n_in_flight)
+
+
+def _batch(n_in_flight: int, n_output: float, run: Counted) -> float:
+    if n_in_flight > 1 and isinstance(run.tpot, Estimate) and isinstance(run.ttft, Estimate) and n_output > 1:
+        return max(batch_of(n_in_flight, n_output, run.tpot.value, run.ttft.value), 1.0)
+    return float(n_in_flight)
+
+
+def useful_flops(served: Served, run: Counted) -> float | None:
+    """Of a whole request: its prompt as far as it was computed, and every further token."""
+    if run.n_new is None or run.n_output is None:
+        return None
+    n_prompt, its = max(round(run.n_new), 1), served.architecture
+    one = flops.matrix_flops(served.parameters) + flops.attention_flops(its, round(n_prompt + run.n_output / 2))
+    return flops.prefill_flops(its, served.parameters, n_prompt) + (run.n_output - 1) * one
