@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from inferometer.host.description import describe
 from inferometer.model.formats import WEIGHT_FORMATS
 from inferometer.model.roofline import Served
 from inferometer.probes.explain import cost_phases as phases
-from inferometer.stats import Estimate
+from inferometer.stats import Estimate, Missing
 
 
 def known(value, half=0.0, unit="s"):
@@ -19,11 +21,28 @@ def served(name="Llama-3.1-8B", degree=1):
     return Served(its, its.parameters, WEIGHT_FORMATS["bf16"], "bf16", degree)
 
 
-UNCOUNTED = phases.Counted(None, None, None, known(0.01), known(0.1))
+UNCOUNTED = phases.Counted(None, None, None, None, known(0.01), known(0.1))
 
 
 def test_tokens_that_are_not_counted_make_no_work_and_no_batch():
-    found = phases.decoding(served(), "decode together", 8, UNCOUNTED)
+    found = phases.decoding(served(), "decode together", 8, UNCOUNTED, known(1e-4))
     assert (found.flops, found.read_bytes, found.batch, found.context) == (0.0, 0.0, None, None)
     assert phases.useful_flops(served(), UNCOUNTED) is None
     assert "does not count" in phases.prefill(served(), known(0.1), (None, None), "").time.missing
+
+
+def test_a_step_of_many_is_held_against_its_own_time():
+    """Llama-3.1-8B, 8 in flight, 128 + 48 tokens: 21 tokens of prompts in a step, 22.4 us each, of 7.4 ms."""
+    run = phases.Counted(128.0, 128.0, 48.0, 21.0, known(7.4e-3), known(10e-3))
+    found = phases.decoding(served(), "decode together", 8, run, known(22.4e-6))
+    assert found.time.value == pytest.approx(7.4e-3 - 21 * 22.4e-6)
+    assert (found.step.value, found.prompt_tokens) == (7.4e-3, 21.0)
+    assert found.batch == pytest.approx(8 * 47 * 7.4 / (10 + 47 * 7.4))
+    assert found.flops == pytest.approx(found.batch * (15.01e9 + 4 * 32 * 32 * 128 * 152), rel=1e-3)
+    assert found.read_bytes == pytest.approx(15.01e9 + found.batch * 152 * 131072, rel=1e-3)
+
+
+def test_a_stream_alone_has_all_of_its_step():
+    run = phases.Counted(128.0, 128.0, 48.0, 0.0, known(7.4e-3), known(10e-3))
+    found = phases.decoding(served(), "decode alone", 1, run, Missing("too noisy", 0, "s/token"))
+    assert (found.time.value, found.step, found.batch) == (7.4e-3, None, 1.0)

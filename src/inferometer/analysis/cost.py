@@ -44,7 +44,8 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """Prefill or decoding. `time`: seconds per prompt token, or per step; `flops`, `read_bytes`: in that time, 0 bytes
+    """Prefill or decoding. `time`: seconds per prompt token, or per step for itself; `step`: as it is seen, with the
+    `prompt_tokens` of others that are computed in it, where there are any; `flops`, `read_bytes`: in that time, 0 bytes
     where reading is shared by so many tokens that it says nothing; `batch`: sequences decoded together, on average;
     `context`: tokens of each; `mfu`, `mbu`: by ceiling. Where tokens are not counted, nothing but `time` is known."""
 
@@ -55,8 +56,14 @@ class Phase(msgspec.Struct, frozen=True):
     batch: float | None
     context: float | None
     n_in_flight: int
+    step: Number | None = None
+    prompt_tokens: float = 0.0
     mfu: dict[str, Number] = {}
     mbu: dict[str, Number] = {}
+
+    @property
+    def seen(self) -> Number:
+        return self.time if self.step is None else self.step
 
 
 class Used(msgspec.Struct, frozen=True):
@@ -156,20 +163,18 @@ def price(
     *,
     input_tokens: float | None,
     output_tokens: float | None,
-    input_s: Estimate | Missing,
-    output_s: Estimate | Missing,
+    input_share: Estimate | Missing,
     api: list[float],
 ) -> Priced:
-    """`input_s`, `output_s`: device time of a request's prompt, and of its share of the steps that made its answer."""
+    """`input_share`: of the device's time, what goes to prompts."""
     method = "price per hour over requests per hour, at full use"
     per_request = product([(load, -1)], unit="$", method=method, scale=per_hour / S_PER_HOUR)
-    share = _share_of_input(input_s, output_s)
     per_1000 = _scaled(per_request, 1000.0, "$/1000 requests")
     both = None if input_tokens is None or output_tokens is None else input_tokens + output_tokens
     api_per_1000 = None
     if api and input_tokens is not None and output_tokens is not None:
         api_per_1000 = 1000 * (api[0] * input_tokens + api[1] * output_tokens) / 1e6
-    whole, rest = exact(1.0, n=1, unit="ratio", method="all"), _scaled(share, -1.0, "ratio", plus=1.0)
+    whole, rest = exact(1.0, n=1, unit="ratio", method="all"), _scaled(input_share, -1.0, "ratio", plus=1.0)
     return Priced(
         per_hour,
         number_of(load),
@@ -178,8 +183,8 @@ def price(
         output_tokens,
         number_of(per_1000),
         number_of(_part(per_request, whole, both)),
-        number_of(share),
-        number_of(_part(per_request, share, input_tokens)),
+        number_of(input_share),
+        number_of(_part(per_request, input_share, input_tokens)),
         number_of(_part(per_request, rest, output_tokens)),
         api,
         api_per_1000,
@@ -194,15 +199,6 @@ def _against(per_1000: Estimate | Missing, api_per_1000: float | None) -> Estima
         return Missing("the API takes nothing for it", 0, "ratio")
     method = "price per hour over requests per hour, at full use, over the API's"
     return product([(per_1000, 1)], unit="ratio", method=method, scale=1 / api_per_1000)
-
-
-def _share_of_input(input_s: Estimate | Missing, output_s: Estimate | Missing) -> Estimate | Missing:
-    """in / (in + out), from the ratio of both."""
-    ratio = product([(output_s, 1), (input_s, -1)], unit="ratio", method="device time of prompts over that of requests")
-    if isinstance(ratio, Missing):
-        return ratio
-    share, lo, hi = (1 / (1 + bound) for bound in (ratio.value, ratio.hi, ratio.lo))
-    return Estimate(share, lo, hi, ratio.level, ratio.n, "ratio", ratio.method)
 
 
 def _scaled(number: Estimate | Missing, by: float, unit: str, *, plus: float = 0.0) -> Estimate | Missing:

@@ -78,7 +78,9 @@ def _table(found: CostExamination) -> list[str]:
         return []
     rows = [["", *(phase.name for phase in found.phases)]]
     rows.append(["sequences together", *(_together(phase) for phase in found.phases)])
-    rows.append(["time of a token or step", *(_time(phase) for phase in found.phases)])
+    rows.append(["time of a token or step", *(_time(phase.time) for phase in found.phases)])
+    if any(phase.step is not None for phase in found.phases):
+        rows.append(["with others' prompts", *(_time(phase.step) for phase in found.phases)])
     rows.append(
         ["FLOP", *(f"{format_number(phase.flops / 1e9)} G" if phase.flops else UNKNOWN for phase in found.phases)]
     )
@@ -93,8 +95,10 @@ def _together(phase: Phase) -> str:
     return UNKNOWN if phase.batch is None else f"{phase.batch:.3g}"
 
 
-def _time(phase: Phase) -> str:
-    time = phase.time.figure
+def _time(number: Number | None) -> str:
+    if number is None or number.value is None:
+        return UNKNOWN
+    time = number.figure
     scale = scale_of([time])
     return figure_text(time, Scale(scale.factor, scale.unit.removesuffix("/token")))
 
@@ -172,8 +176,10 @@ def _caveats(found: CostExamination, width: int) -> list[str]:
     told = []
     if any(each.kind == "measured" and each.format == "fp32" for each in found.ceilings):
         told.append("computing was measured in fp32 with numpy; weights in 8 or 4 bits may be multiplied faster")
+    if any(phase.step is not None and phase.time.value is not None for phase in found.phases):
+        told.append("what others' prompts take of a step, at the pace that they have alone, is taken off its time")
     if any((phase.batch or 1) > 1 for phase in found.phases):
-        told.append("a step of many has others' prompts in it; together: how many were decoding, of those in flight")
+        told.append("together: how many were decoding, of those in flight")
     return [
         line for i, text in enumerate(told) for line in wrapped("" if i else "mind", text, width=width, indent=INDENT)
     ]

@@ -30,6 +30,7 @@ from inferometer.analysis.cost import (
     with_shares,
 )
 from inferometer.analysis.cost_findings import ALONE, MEASURED, PREFILL, SHEET, TOGETHER, findings_of, row_of
+from inferometer.analysis.cost_steps import new_prompt_tokens, prompt_tokens_in_a_step, share_of_prompts
 from inferometer.analysis.energy import energy
 from inferometer.analysis.memory_findings import no_number
 from inferometer.analysis.number import Number, number_of
@@ -54,7 +55,7 @@ from inferometer.probes.explain import cost_phases as phases
 from inferometer.probes.explain.described import Described, answers_of, described
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
-from inferometer.stats import Estimate, Missing, difference, exact, product, quantile_estimate
+from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, product, quantile_estimate
 
 BUDGET_S, SEARCH_BUDGET_S = 180.0, 600.0  # the second where the load within limits is to be found, too
 STARTED = 8  # requests together, where nobody says how many
@@ -103,17 +104,19 @@ class _Taken:
 
     @property
     def counted(self) -> phases.Counted:
-        n_new = self._tokens("n_prompt_tokens", less="n_cached_tokens")
-        n_prompt, n_output = self._tokens("n_prompt_tokens"), self._tokens("n_output_tokens")
-        return phases.Counted(n_prompt, n_new, n_output, self.mean("tpot_s"), self.mean("ttft_sent_s"))
+        requests = self.trace.requests
+        return phases.Counted(
+            self._told(told(requests, "n_prompt_tokens")),
+            self._told(new_prompt_tokens(self.trace)),
+            self._told(told(requests, "n_output_tokens")),
+            prompt_tokens_in_a_step(self.trace),
+            self.mean("tpot_s"),
+            self.mean("ttft_sent_s"),
+        )
 
-    def _tokens(self, name: str, *, less: str | None = None) -> float | None:
+    def _told(self, counts: FloatArray) -> float | None:
         """Mean of a count over the answers that tell it."""
-        rows = self.trace.requests[is_counted(self.trace.requests) & is_ok(self.trace.requests)]
-        counts = told(rows, name)
-        if less is not None:
-            counts = counts - np.nan_to_num(told(rows, less))
-        counts = counts[~np.isnan(counts)]
+        counts = counts[is_counted(self.trace.requests) & is_ok(self.trace.requests) & ~np.isnan(counts)]
         return float(counts.mean()) if len(counts) else None
 
 
@@ -266,9 +269,10 @@ class _Going:
 
     def _phases(self) -> list[Phase]:
         found = [self._prefill()] if {"short", "long"} <= set(self.runs) else []
+        a_token = _time_of(found, PREFILL)
         for word, name, n in (("alone", ALONE, 1), ("together", TOGETHER, self.n_together)):
             if word in self.runs:
-                found.append(phases.decoding(self.served, name, n, self.runs[word].counted))
+                found.append(phases.decoding(self.served, name, n, self.runs[word].counted, a_token))
         return found
 
     def _prefill(self) -> Phase:
@@ -308,23 +312,18 @@ class _Going:
         wish, run = self.wish, self.runs.get("together")
         if wish.price_per_hour is None or run is None:
             return None
-        by_name, counted = {phase.name: phase for phase in found}, run.counted
-        prefill, together = by_name.get(PREFILL), by_name[TOGETHER]
-        input_s: Estimate | Missing = Missing("what a prompt token takes was not measured", 0, "s")
-        output_s: Estimate | Missing = Missing(UNCOUNTED, 0, "s")
-        if prefill is not None and counted.n_new:
-            input_s = product([(prefill.time.figure, 1)], unit="s", method="prompt", scale=counted.n_new)
-        if together.batch is not None and counted.n_output:
-            scale = counted.n_output / together.batch
-            output_s = product([(together.time.figure, 1)], unit="s", method="answer", scale=scale)
+        counted = run.counted
+        share: Estimate | Missing = Missing(UNCOUNTED, 0, "ratio")
+        if counted.n_new is not None:
+            rate = run.per_run("request_throughput_per_s")
+            share = share_of_prompts(_time_of(found, PREFILL), rate, counted.n_new)
         return price(
             wish.price_per_hour,
             self.load,
             self.load_is,
             input_tokens=counted.n_prompt,
             output_tokens=counted.n_output,
-            input_s=input_s,
-            output_s=output_s,
+            input_share=share,
             api=list(wish.api or ()),
         )
 
@@ -337,6 +336,11 @@ class _Going:
             self.not_measured.append(f"energy: {used.per_output_token.missing}")
         told = [f"{phase.name}: {phase.time.missing}" for phase in found if phase.time.value is None]
         self.not_measured += told
+
+
+def _time_of(found: Sequence[Phase], name: str) -> Estimate | Missing:
+    none = Missing("what a prompt token takes was not measured", 0, "s/token")
+    return next((phase.time.figure for phase in found if phase.name == name), none)
 
 
 def _of_card(name: str) -> Device | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from inferometer.analysis.cost import UNCOUNTED, Phase, batch_of
 from inferometer.analysis.cost_findings import PREFILL
+from inferometer.analysis.cost_steps import for_itself
 from inferometer.analysis.number import number_of
 from inferometer.model import flops, roofline
 from inferometer.model.roofline import Ceilings, Served
@@ -18,12 +19,13 @@ from inferometer.stats import Estimate, Missing, product
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Means over a load's requests. `n_prompt`, `n_output`: tokens; `n_new`: of the prompt, those that no cache had.
-    None: not counted."""
+    """Means over a load's requests. `n_prompt`, `n_output`: tokens; `n_new`: of the prompt, those that no cache had;
+    `n_beside`: of others' prompts, per step. None: not counted."""
 
     n_prompt: float | None
     n_new: float | None
     n_output: float | None
+    n_beside: float | None
     tpot: Estimate | Missing
     ttft: Estimate | Missing
 
@@ -46,9 +48,10 @@ def prefill(
     return Phase(PREFILL, number_of(time), done, 0.0, 1.0, n_long, 1)
 
 
-def decoding(served: Served | None, name: str, n_in_flight: int, run: Counted) -> Phase:
-    """A step of the sequences that were decoding, on average, of those in flight."""
-    if run.n_prompt is None or run.n_output is None:
+def decoding(served: Served | None, name: str, n_in_flight: int, run: Counted, a_token: Estimate | Missing) -> Phase:
+    """A step of the sequences that were decoding, on average, of those in flight. `a_token`: seconds that one more of
+    a prompt takes: what others' prompts take of the step is no time of its own."""
+    if run.n_prompt is None or run.n_output is None or run.n_beside is None:
         return Phase(name, number_of(run.tpot), 0.0, 0.0, None, None, n_in_flight)
     batch, context = _batch(n_in_flight, run.n_output, run), run.n_prompt + run.n_output / 2
     done = read = 0.0
@@ -56,7 +59,8 @@ def decoding(served: Served | None, name: str, n_in_flight: int, run: Counted) -
         whole = max(round(batch), 1)
         step = roofline.step(served, Ceilings(1.0, None, ""), whole, round(context))
         done, read = step.n_flops * batch / whole, step.weights_bytes + step.cache_bytes * batch / whole
-    return Phase(name, number_of(run.tpot), done, read, batch, context, n_in_flight)
+    time, step = for_itself(run.tpot, a_token, run.n_beside), number_of(run.tpot) if run.n_beside > 0 else None
+    return Phase(name, number_of(time), done, read, batch, context, n_in_flight, step, run.n_beside)
 
 
 def _batch(n_in_flight: int, n_output: float, run: Counted) -> float:
