@@ -46,3 +46,29 @@ def test_a_stream_alone_has_all_of_its_step():
     run = phases.Counted(128.0, 128.0, 48.0, 0.0, known(7.4e-3), known(10e-3))
     found = phases.decoding(served(), "decode alone", 1, run, Missing("too noisy", 0, "s/token"))
     assert (found.time.value, found.step, found.batch) == (7.4e-3, None, 1.0)
+
+
+def test_four_devices_do_a_fourth_each():
+    """Llama-3.1-8B over 4: per device a fourth of the FLOPs, of the weights and of 8 heads of keys and values."""
+    run = phases.Counted(128.0, 128.0, 48.0, 21.0, known(7.4e-3), known(10e-3))
+    one, four = (phases.decoding(served(degree=n), "decode together", 8, run, known(22.4e-6)) for n in (1, 4))
+    assert four.flops == pytest.approx(one.flops / 4)
+    assert four.read_bytes == pytest.approx(one.read_bytes / 4)
+    assert phases.useful_flops(served(degree=4), run) == pytest.approx(phases.useful_flops(served(), run) / 4)
+    alone, shared = (phases.prefill(served(degree=n), known(0.02), (32.0, 1024.0), "") for n in (1, 4))
+    assert shared.flops == pytest.approx(alone.flops / 4)
+
+
+@pytest.mark.parametrize(
+    ("told", "settings", "n_cards", "n"),
+    [
+        (None, {"tensor_parallel": 4}, 8, 4),
+        (None, {}, 1, 1),
+        (None, {"tensor_parallel": 2}, 0, 1),  # on a CPU: all its cores together are one device
+        (2, {}, 8, 2),
+        (4, {}, 0, 4),  # elsewhere: as one says
+        (None, {}, 8, None),
+    ],
+)
+def test_how_many_devices_share_the_model(told, settings, n_cards, n):
+    assert phases.n_devices_of(told, settings, n_cards) == n

@@ -158,6 +158,16 @@ def test_cost_has_phases_apart_the_price_and_what_would_help():
     assert "with others' prompts - - 40.0 [39.0, 41.0] ms" in " ".join(text.split())
 
 
+def test_cost_over_several_devices_says_of_how_many_its_figures_are():
+    sheet = msgspec.structs.replace(cost().ceilings[0], kind="data sheet", format="fp8", where="each of 4: H200")
+    own = msgspec.structs.replace(cost().ceilings[0], format="bf16")
+    found = msgspec.structs.replace(cost(), n_devices=4, ceilings=[sheet, own])
+    text = " ".join(explain_cost.render(found, folder="out").split())
+    assert "of weights (as stored) over 4 devices" in text
+    assert "ceilings, FLOP and bytes are of one of 4 devices" in text
+    assert "measured in bf16; these weights are multiplied faster, in fp8" in text
+
+
 def test_cost_of_a_server_that_counts_no_tokens_has_a_price_of_requests_alone():
     load, none = Estimate(2.0, 1.8, 2.2, 0.95, 9, "1/s", ""), Missing("nobody counted", 0, "s")
     priced = price(3.6, load, "8 in flight", input_tokens=None, output_tokens=None, input_share=none, api=[0.1, 0.2])

@@ -105,7 +105,8 @@ class Priced(msgspec.Struct, frozen=True):
 
 
 class CostExamination(msgspec.Struct, frozen=True):
-    """`useful`: share of the peak rate that went into useful tokens under the load, by ceiling."""
+    """`useful`: share of the peak rate that went into useful tokens under the load, by ceiling; `n_devices`: that share
+    the model, None where nobody says; ceilings, FLOPs and bytes of phases are of one of them."""
 
     model: str
     described: str
@@ -125,6 +126,7 @@ class CostExamination(msgspec.Struct, frozen=True):
     plan: dict[str, Any] = {}
     host: dict[str, Any] = {}
     versions: dict[str, Any] = {}
+    n_devices: int | None = 1
     schema: str = SCHEMA
 
 

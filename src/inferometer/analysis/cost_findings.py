@@ -71,7 +71,8 @@ def _above(phase: Phase, ceiling: Ceiling) -> Finding | None:
             claim=f"{what} of {phase.name} is {100 * (share.value or 0.0):.0f} % of the {ceiling.kind} ceiling, "
             "which cannot be",
             cause=f"that ceiling ({ceiling.where}, {ceiling.format}) is not this engine's: it computes in a number "
-            "format that the device is faster in, reads from a cache that is nearer, or serves another model",
+            "format that the device is faster in, reads from a cache that is nearer, lies on more devices, or serves "
+            "another model",
             shown_by="time of a step against what it must compute and read",
             figure=share,
             bound=Bound(1.0, "ratio", "the most that can be"),

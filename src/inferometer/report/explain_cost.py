@@ -53,7 +53,8 @@ def _model(found: CostExamination, width: int) -> list[str]:
         return []
     told = [f"read from {found.described}"]
     if found.weights_bytes is not None:
-        told.append(f"a step reads {format_bytes(found.weights_bytes)} of weights ({found.weights_format})")
+        over = f" over {found.n_devices} devices" if (found.n_devices or 1) > 1 else ""
+        told.append(f"a step reads {format_bytes(found.weights_bytes)} of weights ({found.weights_format}){over}")
     return filled("model", told, width=width, indent=INDENT)
 
 
@@ -174,6 +175,11 @@ def _of_api(priced: Priced, ratio: Estimate | Missing, width: int) -> list[str]:
 
 def _caveats(found: CostExamination, width: int) -> list[str]:
     told = []
+    if (found.n_devices or 1) > 1:
+        told.append(f"ceilings, FLOP and bytes are of one of {found.n_devices} devices")
+    formats = {each.kind: each.format for each in found.ceilings}
+    if formats.get("measured") == "bf16" and (computed_in := formats.get("data sheet", "bf16")) != "bf16":
+        told.append(f"computing was measured in bf16; these weights are multiplied faster, in {computed_in}")
     if any(each.kind == "measured" and each.format == "fp32" for each in found.ceilings):
         told.append("computing was measured in fp32 with numpy; weights in 8 or 4 bits may be multiplied faster")
     if any(phase.step is not None and phase.time.value is not None for phase in found.phases):

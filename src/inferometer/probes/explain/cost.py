@@ -26,36 +26,34 @@ from inferometer.analysis.cost import (
     Used,
     price,
     share_of,
-    sheet,
     with_shares,
 )
-from inferometer.analysis.cost_findings import ALONE, MEASURED, PREFILL, SHEET, TOGETHER, findings_of, row_of
+from inferometer.analysis.cost_findings import ALONE, PREFILL, TOGETHER, findings_of, row_of
 from inferometer.analysis.cost_steps import new_prompt_tokens, prompt_tokens_in_a_step, share_of_prompts
 from inferometer.analysis.energy import energy
 from inferometer.analysis.memory_findings import no_number
 from inferometer.analysis.number import Number, number_of
 from inferometer.clock import utc_now
-from inferometer.errors import UsageError
 from inferometer.experiment.subject import engine_pids
 from inferometer.host import ceilings, hardware
-from inferometer.host.ceilings import NoCeilings, Rates
-from inferometer.host.description import Description, devices
+from inferometer.host.ceilings import NoCeilings
+from inferometer.host.description import Description
 from inferometer.host.idle_power import idle_power_w
 from inferometer.metrics.rows import is_counted, is_ok, told
 from inferometer.metrics.slo_presets import Objective
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.model import roofline
 from inferometer.model.cost import weights_of
-from inferometer.model.devices import Device, find
-from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS, WeightFormat
+from inferometer.model.devices import Device
+from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS
 from inferometer.model.roofline import Served
 from inferometer.probes import limit as limits
 from inferometer.probes.bench import Bench
 from inferometer.probes.explain import cost_phases as phases
+from inferometer.probes.explain.cost_ceilings import each_of, of_card, of_rates, of_sheet
 from inferometer.probes.explain.described import Described, answers_of, described
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
-from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, product, quantile_estimate
+from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, product
 
 BUDGET_S, SEARCH_BUDGET_S = 180.0, 600.0  # the second where the load within limits is to be found, too
 STARTED = 8  # requests together, where nobody says how many
@@ -69,11 +67,12 @@ _NOT_RUN = "the load was not carried out"
 
 @dataclass(frozen=True, slots=True)
 class CostWish:
-    """`device`: of the table; `price_per_hour`: of all that the engine runs on; `api`: dollars per million input and
-    output tokens; `objective`: limits, for the load that is priced."""
+    """`device`: of the table; `n_devices`: that share the model, as a person says; `price_per_hour`: of all that the
+    engine runs on; `api`: dollars per million input and output tokens; `objective`: limits, for the load priced."""
 
     description: Description | None = None
     device: Device | None = None
+    n_devices: int | None = None
     kv_format: str | None = None
     concurrency: int | None = None
     price_per_hour: float | None = None
@@ -127,6 +126,8 @@ class _Going:
     bench: Bench
     wish: CostWish
     described: Described = field(default_factory=lambda: Described(None, "it was not looked at"))
+    cards: list[str] = field(default_factory=list)
+    n_devices: int | None = 1
     served: Served | None = None
     ceilings: list[Ceiling] = field(default_factory=list)
     runs: dict[str, _Taken] = field(default_factory=dict)
@@ -147,9 +148,10 @@ class _Going:
         bench, wish = self.bench, self.wish
         self.t_start_s, self.n_before = bench.used_s(), bench.n_requests
         self.described = described(bench, answers_of(bench), wish.description)
+        self._look_for_devices()
         self.served = self._served()
         self._measure_ceilings()
-        if bench.points.subject.is_local:
+        if self.is_local:
             self.idle_w, self.no_sensor = idle_power_w()
         else:
             self.no_sensor = "the server is not on this machine"
@@ -187,6 +189,25 @@ class _Going:
 
     # the model and its ceilings
 
+    @property
+    def is_local(self) -> bool:
+        return self.bench.points.subject.is_local
+
+    @property
+    def on_cores(self) -> bool:
+        """Whether it computes on this machine's processor, as far as anybody says."""
+        device = self.wish.device
+        return self.is_local and not self.cards and (device is None or device.kind in ("cpu", "unified"))
+
+    def _look_for_devices(self) -> None:
+        if self.is_local:
+            self.cards = [card.name for card in hardware.look().devices if card.kind == "cuda"]
+        told, start = self.wish.n_devices, self.bench.points.subject.start
+        if told is not None and self.on_cores:
+            self.not_measured.append("shares of --tp devices: it has none here, its cores are taken as one")
+            told = None
+        self.n_devices = phases.n_devices_of(told, {} if start is None else start.settings, len(self.cards))
+
     def _served(self) -> Served | None:
         its = self.described.it
         if its is None:
@@ -198,27 +219,34 @@ class _Going:
             return None
         weights = weights_of(its.architecture, its.stored, parameters, None)
         cache = self.wish.kv_format or self.bench.engine.cache_format or its.architecture.dtype
-        return Served(its.architecture, parameters, weights, cache if cache in KV_FORMATS else "fp16")
+        cache = cache if cache in KV_FORMATS else "fp16"
+        return Served(its.architecture, parameters, weights, cache, self.n_devices or 1)
 
     def _measure_ceilings(self) -> None:
-        subject = self.bench.points.subject
-        cards = [card for card in hardware.look().devices if card.kind == "cuda"] if subject.is_local else []
-        device = self.wish.device or (_of_card(cards[0].name) if cards else None)
+        n = self.n_devices
+        if n is None:
+            say = "--tp N" if self.bench.points.subject.start is None else "--set tensor_parallel=N"
+            self.not_measured.append(f"shares of ceilings: on how many of {len(self.cards)} GPUs it computes: {say}")
+            return
+        device = self.wish.device or (of_card(self.cards[0]) if self.cards else None)
         if device is not None:
             weights = self.served.weights if self.served is not None else WEIGHT_FORMATS["bf16"]
-            self.ceilings.append(_sheet_ceiling(device, weights))
+            is_said = self.wish.n_devices is not None or self.is_local
+            where = each_of(n, device.name) if is_said else f"{device.name}, taken as the only one: else say --tp N"
+            self.ceilings.append(of_sheet(device, weights, where))
         else:
             self.not_measured.append("shares of a data sheet: the device is not known: name it by --device")
-        if not subject.is_local:
-            self.not_measured.append("ceilings of the device itself: the server is not on this machine")
+        if not self.is_local or not (self.cards or self.on_cores):
+            why = "only processors and NVIDIA GPUs are measured" if self.is_local else "it is not on this machine"
+            self.not_measured.append(f"ceilings of the device itself: {why}")
             return
         self.bench.say("ceilings  what its cores can compute and read at most")
         try:
-            rates = ceilings.measure_gpu() if cards else ceilings.measure(self._cores(), self._near_bytes())
+            rates = ceilings.measure_gpu() if self.cards else ceilings.measure(self._cores(), self._near_bytes())
         except NoCeilings as error:
             self.not_measured.append(f"ceilings of the device itself: {error}")
             return
-        self.ceilings.append(_measured_ceiling(rates))
+        self.ceilings.append(of_rates(rates, each_of(n, rates.where)))
 
     def _cores(self) -> list[int]:
         """Those that the engine may use, as many as it was told to compute on."""
@@ -252,6 +280,7 @@ class _Going:
             not_described=self.described.why_not,
             weights_format=self.served.weights.name if self.served is not None else "",
             weights_bytes=None if self.served is None else float(self.served.weights_bytes),
+            n_devices=self.n_devices,
             ceilings=self.ceilings,
             phases=found,
             useful=self._useful(),
@@ -341,38 +370,3 @@ class _Going:
 def _time_of(found: Sequence[Phase], name: str) -> Estimate | Missing:
     none = Missing("what a prompt token takes was not measured", 0, "s/token")
     return next((phase.time.figure for phase in found if phase.name == name), none)
-
-
-def _of_card(name: str) -> Device | None:
-    """The row of the table for a card as its driver calls it: `NVIDIA H200`."""
-    try:
-        return find(name.replace("NVIDIA", "").strip(), devices())[0]
-    except UsageError:
-        return None
-
-
-def _sheet_ceiling(device: Device, weights: WeightFormat) -> Ceiling:
-    roof = roofline.ceilings(device, weights)
-    return Ceiling(
-        SHEET,
-        device.name,
-        roof.computed_in,
-        sheet(roof.flops_per_s, "FLOP/s", device.name),
-        sheet(roof.bytes_per_s, "B/s", device.name),
-    )
-
-
-def _measured_ceiling(rates: Rates) -> Ceiling:
-    def median(values: Sequence[float], unit: str) -> Number:
-        return number_of(quantile_estimate(np.sort(values), 0.5, unit=unit, of="repeats"))
-
-    near = rates.read_near_bytes_per_s
-    return Ceiling(
-        MEASURED,
-        rates.where,
-        rates.format,
-        median(rates.flops_per_s, "FLOP/s"),
-        median(rates.read_bytes_per_s, "B/s"),
-        median(near, "B/s") if near else None,
-        rates.near_bytes,
-    )

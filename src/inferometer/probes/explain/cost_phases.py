@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phases of `explain cost` out of what a load took and what was counted in it: nothing is measured here.
 
-Rule: tokens that the server does not count are not known; a phase then has its time, and no work to hold it against.
+Rule 1: work is of one device, as ceilings are.
+Rule 2: tokens that the server does not count are not known; a phase then has its time, and no work to hold it against.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inferometer.analysis.cost import UNCOUNTED, Phase, batch_of
 from inferometer.analysis.cost_findings import PREFILL
 from inferometer.analysis.cost_steps import for_itself
 from inferometer.analysis.number import number_of
+from inferometer.engines.knobs import Value
 from inferometer.model import flops, roofline
 from inferometer.model.roofline import Ceilings, Served
 from inferometer.stats import Estimate, Missing, product
@@ -30,6 +33,17 @@ class Counted:
     ttft: Estimate | Missing
 
 
+def n_devices_of(told: int | None, settings: Mapping[str, Value], n_cards: int) -> int | None:
+    """That share the model: as a person says, or as the engine was started. Without cards it is one, all cores
+    together; None where there are several and nobody says which of them compute."""
+    setting = settings.get("tensor_parallel")
+    if told is not None or n_cards == 0:
+        return told or 1
+    if isinstance(setting, int):
+        return setting
+    return 1 if n_cards == 1 else None
+
+
 def prefill(
     served: Served | None, more: Estimate | Missing, n: tuple[float | None, float | None], source: str
 ) -> Phase:
@@ -44,7 +58,7 @@ def prefill(
     done = 0.0
     if served is not None:
         of = [flops.prefill_flops(served.architecture, served.parameters, max(round(x), 1)) for x in (n_short, n_long)]
-        done = (of[1] - of[0]) / (n_long - n_short)
+        done = (of[1] - of[0]) / (n_long - n_short) / served.degree
     return Phase(PREFILL, number_of(time), done, 0.0, 1.0, n_long, 1)
 
 
@@ -58,7 +72,8 @@ def decoding(served: Served | None, name: str, n_in_flight: int, run: Counted, a
     if served is not None and context >= 1:
         whole = max(round(batch), 1)
         step = roofline.step(served, Ceilings(1.0, None, ""), whole, round(context))
-        done, read = step.n_flops * batch / whole, step.weights_bytes + step.cache_bytes * batch / whole
+        done = step.n_flops * batch / whole / served.degree
+        read = step.weights_bytes + step.cache_bytes * batch / whole
     time, step = for_itself(run.tpot, a_token, run.n_beside), number_of(run.tpot) if run.n_beside > 0 else None
     return Phase(name, number_of(time), done, read, batch, context, n_in_flight, step, run.n_beside)
 
@@ -70,9 +85,9 @@ def _batch(n_in_flight: int, n_output: float, run: Counted) -> float:
 
 
 def useful_flops(served: Served, run: Counted) -> float | None:
-    """Of a whole request: its prompt as far as it was computed, and every further token."""
+    """Of a whole request, on one device: its prompt as far as it was computed, and every further token."""
     if run.n_new is None or run.n_output is None:
         return None
     n_prompt, its = max(round(run.n_new), 1), served.architecture
     one = flops.matrix_flops(served.parameters) + flops.attention_flops(its, round(n_prompt + run.n_output / 2))
-    return flops.prefill_flops(its, served.parameters, n_prompt) + (run.n_output - 1) * one
+    return (flops.prefill_flops(its, served.parameters, n_prompt) + (run.n_output - 1) * one) / served.degree
