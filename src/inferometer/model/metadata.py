@@ -102,13 +102,18 @@ def _attention(keys: Keys, family: str, layers: Sequence[int], doubts: list[str]
             n,
             n_heads,
             n_kv_heads,
-            keys.maybe("attention.key_length") or keys.number("embedding_length") // n_heads,
-            keys.maybe("attention.value_length") or keys.number("embedding_length") // n_heads,
+            *(_width(keys, which, latent) or keys.number("embedding_length") // n_heads for which in ("key", "value")),
             its_window,
             latent,
         )
         for (n_heads, n_kv_heads, its_window), n in found.items()
     )
+
+
+def _width(keys: Keys, which: str, latent: Latent | None) -> int | None:
+    """Of a head's key or value. Of a latent, `key_length` is what is kept of a token: its heads have other names."""
+    of_heads = keys.maybe(f"attention.{which}_length_mla") if latent is not None else None
+    return of_heads or keys.maybe(f"attention.{which}_length")
 
 
 def _of_layer(keys: Keys, key: str, layer: int) -> int:
