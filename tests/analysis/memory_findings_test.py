@@ -29,6 +29,8 @@ LOAD = Load(
     preemptions=told(0.0, "preemptions"),
     per_request=told(0.0, "1/request"),
     failed=number_of(wilson(0, 200, of="requests")),
+    inputs="300",
+    outputs="200",
 )
 TAKEN = Taken(
     before_bytes=1e9,
@@ -60,6 +62,7 @@ def test_preemptions_name_the_room_that_is_missing():
     assert "room for 2,560 tokens" in found.cause
     assert "8,000 tokens" in found.remedy.change
     assert found.remedy.settings == ("max_concurrency=5",)
+    assert (found.trial.concurrency, found.trial.fields) == (16, {"input_tokens": "300", "output_tokens": "200"})
     assert findings_of(CACHE, load, TAKEN, sets_concurrency=False)[0].remedy.settings == ()
 
 

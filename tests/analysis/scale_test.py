@@ -9,6 +9,7 @@ from tests.analysis.points import number, point
 
 from inferometer.analysis import scale
 from inferometer.analysis.curve import law_of
+from inferometer.analysis.finding import Trial
 from inferometer.analysis.number import Number
 from inferometer.analysis.overload import Overload
 from inferometer.analysis.scale import Prefix
@@ -82,6 +83,7 @@ def test_throughput_that_falls_names_the_peak():
     found = findings(points)
     assert [f.code for f in found] == ["falls_with_load"]
     assert found[0].remedy.settings == ("max_concurrency=10",)
+    assert found[0].trial == Trial("output_throughput_tokens_per_s", "value", 32)
 
 
 def findings(points, **more):
@@ -125,6 +127,7 @@ def test_preemptions_are_named_where_the_server_counts_them():
     (found,) = findings(points, overload=overload(word="collapses", kept=number(0.5, "ratio"), n_preempted=40.0))
     assert "preempted 40 times" in found.cause
     assert found.shown_by == "its counter of preemptions"
+    assert found.trial == Trial("output_throughput_tokens_per_s", "value", rate=40.0), "the surge is where it showed"
 
 
 def test_an_engine_that_became_slower_meanwhile_is_charged_with_nothing_else():
@@ -142,6 +145,8 @@ def test_a_cache_that_brings_nothing_is_worth_knowing(ttft, n):
     prefix = Prefix(512, 460, number(ttft, "ratio", half=0.05), Number(None, None, None, 0, "ratio"))
     found = findings(points, prefix=prefix)
     assert [f.code for f in found] == ["prefix_not_reused"] * n
+    fields = {"input_tokens": "512", "shared_prefix": 460}
+    assert [f.trial for f in found] == [Trial("ttft_s", "p50", 1, fields=fields)] * n
 
 
 def test_the_plateau_is_the_least_load_that_brings_about_as_much():

@@ -42,13 +42,15 @@ def in_flight(n: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A run of the examination, with all columns of its requests. `begun_s`: when, of the examination."""
+    """A run of the examination, with all columns of its requests. `begun_s`: when, of the examination. `inputs`:
+    lengths of its prompts, "": those that are explained."""
 
     name: str
     concurrency: int
     begun_s: float
     folder: str
     trace: Trace
+    inputs: str = ""
 
 
 def examined(
@@ -75,6 +77,7 @@ def examined(
     usual = by_name.get(ALONE)
     operating = by_name.get(in_flight(concurrency), usual)
     stalls = find_stalls([run.trace for run in runs], [_slower(run, slower) for run in runs])
+    most = max(range(len(runs)), key=lambda i: find_stalls([runs[i].trace], [_slower(runs[i], slower)]).lost)
     held_up = hold_up([run.trace for run in runs if run.concurrency > 1])
     if isinstance(held_up, Missing):
         missing.append(f"how long a prompt holds up others: {held_up.reason}")
@@ -82,7 +85,7 @@ def examined(
     shares = []
     if operating is not None:
         shares = latency.shares_of(operating, is_unheard=is_unheard(operating, usual))
-    found = findings_of(operating, usual, stalls, known, slower, relief)
+    found = findings_of(operating, usual, stalls, loads[most], known, slower, relief)
     nothing = number_of(Missing("nothing was answered", 0, "s"))
     row = Row("latency", "", nothing, None, worst_first(found), missing)
     return LatencyExamination(
@@ -163,4 +166,5 @@ def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int 
         ttft=ttft if isinstance(ttft, Split) else None,
         tpot=tpot if isinstance(tpot, Split) else None,
         waiting=waiting(run.trace, n_slots, outside.http_s),
+        inputs=run.inputs,
     )

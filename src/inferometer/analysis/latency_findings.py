@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from inferometer.analysis.finding import Bound, Finding, Remedy
+from inferometer.analysis.finding import Bound, Fields, Finding, Remedy, Trial
 from inferometer.analysis.latency import LoadRow
 from inferometer.analysis.latency_parts import Split
 from inferometer.analysis.number import Number
@@ -68,15 +68,17 @@ def findings_of(
     operating: LoadRow | None,
     alone: LoadRow | None,
     stalls: Stalls | None,
+    most_stalled: LoadRow,
     held_up: HoldUp | None,
     slowdown: Slowdown | None,
     relief: Relief,
 ) -> list[Finding]:
+    """`most_stalled`: the load with most of the stalls."""
     found: list[Finding] = []
     if operating is not None and operating.ttft is not None:
         found += [*_waiting(operating, alone, operating.ttft, relief), *_client(operating, operating.ttft, relief)]
     if stalls is not None:
-        found += _stalls(stalls, held_up, relief)
+        found += _stalls(stalls, most_stalled, held_up, relief)
     if slowdown is not None and slowdown.is_told:
         found += _slower(slowdown, relief)
     return found
@@ -90,8 +92,14 @@ def _finding(
     figure: Number,
     bound: Bound | None = None,
     remedy: Remedy | None = None,
+    trial: Trial | None = None,
 ) -> Finding:
-    return Finding(code, "latency", "bad", claim, cause, shown_by, figure, bound, remedy)
+    return Finding(code, "latency", "bad", claim, cause, shown_by, figure, bound, remedy, trial)
+
+
+def _trial(load: LoadRow, metric: str, statistic: str) -> Trial:
+    fields: Fields = {"input_tokens": load.inputs} if load.inputs else {}
+    return Trial(metric, statistic, load.concurrency, fields=fields)
 
 
 def _helped(relief: Relief, code: str, expected: str) -> Remedy | None:
@@ -126,7 +134,8 @@ def _waiting(load: LoadRow, alone: LoadRow | None, ttft: Split, relief: Relief) 
     share = percent(wait_s / (ttft.measured.value or wait_s))
     claim = f"{load.name}: a request waits {format_duration(wait_s)} {where}, {share} of its time to first token"
     expected = f"first tokens up to {format_duration(wait_s)} sooner"
-    yield _finding(code, claim, cause, sign, figure, remedy=_helped(relief, code, expected))
+    trial = _trial(load, "ttft_s", "p50")
+    yield _finding(code, claim, cause, sign, figure, remedy=_helped(relief, code, expected), trial=trial)
 
 
 def _is_queued(ttft: Split, waiting: Waiting) -> bool:
@@ -167,7 +176,7 @@ _CAUSES: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def _stalls(stalls: Stalls, held_up: HoldUp | None, relief: Relief) -> Iterator[Finding]:
+def _stalls(stalls: Stalls, most: LoadRow, held_up: HoldUp | None, relief: Relief) -> Iterator[Finding]:
     """By what coincides with them; without that only that they are there."""
     if stalls.lost < MIN_LOST or stalls.length.value is None:
         return
@@ -193,7 +202,8 @@ def _stalls(stalls: Stalls, held_up: HoldUp | None, relief: Relief) -> Iterator[
         sign = "the instants of their tokens"
         who = "in most of them nobody got a token" if stalls.whole_engine >= WHOLE else "others went on meanwhile"
         cause = f"not known: no prompt, preemption or pause of the client coincides with them; {who}"
-    yield _finding(code, claim, cause, sign, stalls.length, bound=_STALL, remedy=_helped(relief, code, expected))
+    remedy, trial = _helped(relief, code, expected), _trial(most, "gap_max_s", "mean")
+    yield _finding(code, claim, cause, sign, stalls.length, _STALL, remedy, trial)
 
 
 def _slower(slowdown: Slowdown, relief: Relief) -> Iterator[Finding]:

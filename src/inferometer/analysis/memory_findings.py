@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferometer.analysis.finding import Bound, Finding, Remedy, Row, worst_first
+from inferometer.analysis.finding import Bound, Fields, Finding, Remedy, Row, Trial, worst_first
 from inferometer.analysis.memory import WITHIN_RATIO, Cache, Load, Taken, n_in_room, used_share
 from inferometer.analysis.number import Number, number_of
 from inferometer.stats import Estimate
@@ -80,7 +80,16 @@ def _too_small(cache: Cache, load: Load, *, sets_concurrency: bool) -> Finding |
         figure=load.per_request,
         bound=Bound(MAX_PREEMPTIONS, "1/request", "preemptions per request that a sustained load may have"),
         remedy=remedy,
+        trial=_trial(load),
     )
+
+
+def _trial(load: Load) -> Trial:
+    """What is computed again is throughput that is missing."""
+    fields: Fields = {}
+    if load.inputs and load.outputs:
+        fields = {"input_tokens": load.inputs, "output_tokens": load.outputs}
+    return Trial("output_throughput_tokens_per_s", "value", load.concurrency, fields=fields)
 
 
 def _waits_for_room(cache: Cache, load: Load) -> Finding | None:

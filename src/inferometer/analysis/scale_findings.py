@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from inferometer.analysis import curve
 from inferometer.analysis.curve import Law, Point
-from inferometer.analysis.finding import Bound, Finding, Level, Remedy
+from inferometer.analysis.finding import Bound, Finding, Level, Remedy, Trial
 from inferometer.analysis.number import Number, number_of
 from inferometer.analysis.overload import Overload, ratio_to
 from inferometer.analysis.scale import BOUND, Prefix, gains
@@ -21,6 +21,7 @@ MOST_UNFAIR = 2.0  # times what the queue ahead of a request explains
 LEAST_DRIFT = 0.9  # of the throughput of one alone
 LEAST_REUSE = 0.9  # of the time to first token: a cache that saves less than a tenth of a prompt known by nine tenths
 _OURS = "own choice"
+_THROUGHPUT = ("output_throughput_tokens_per_s", "value")
 
 
 def findings_of(
@@ -118,6 +119,7 @@ def _alone(points: Sequence[Point], speedup: Number, running: float | None) -> I
             "where weights are read once for all: nearly as many times the throughput as requests, at first",
             "docs/concepts/saturation.md",
         ),
+        trial=Trial(*_THROUGHPUT, int(points[-1].load)),
     )
 
 
@@ -158,6 +160,7 @@ def _falls(points: Sequence[Point], law: Law | None, plateau: Number, plateau_lo
             f"{format_number(1 / kept.value)} times the throughput at {last.load:g} in flight",
             "the best of the loads measured",
         ),
+        trial=Trial(*_THROUGHPUT, int(last.load)),
     )
 
 
@@ -184,6 +187,7 @@ def _slots(points: Sequence[Point], plateau_load: float, running: float | None) 
             f"up to {100 * gain:.0f} % more throughput, if doubling goes on as the last one went",
             f"gain from {steps[-1][0].load / 2:g} to {steps[-1][0].load:g} in flight",
         ),
+        trial=Trial(*_THROUGHPUT, int(last.load)),
     )
 
 
@@ -212,6 +216,7 @@ def _overloaded(overload: Overload, plateau: Number, load: float) -> Iterator[Fi
                 f"{format_number(1 / (overload.kept.value or 1))} times the throughput under overload",
                 "throughput at that load, as measured",
             ),
+            trial=Trial(*_THROUGHPUT, rate=overload.surge_rate),
         )
     if overload.word == "fails":
         yield _finding(
@@ -308,6 +313,9 @@ def _prefix(prefix: Prefix) -> Iterator[Finding]:
         bound=Bound(LEAST_REUSE, "ratio", "of the time to first token, with nine tenths known", _OURS),
         remedy=Remedy(
             "switch its prefix cache on", ("prefix_cache=on",), f"up to {100 * share:.0f} % of the time to first token"
+        ),
+        trial=Trial(
+            "ttft_s", "p50", 1, fields={"input_tokens": str(prefix.n_tokens), "shared_prefix": prefix.n_shared}
         ),
     )
 

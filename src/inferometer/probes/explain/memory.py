@@ -107,6 +107,7 @@ class _Going:
     after_bytes: float | None = None
     rounds: list[Round] = field(default_factory=list)
     request_s: float = 0.0
+    lengths: tuple[str, str] = ("", "")  # of the last run
     n_preempted: float | None = None
     long: Trace | None = None
     summary: Summary | None = None
@@ -168,7 +169,7 @@ class _Going:
 
     def _take(self, word: str, concurrency: int, window_s: float) -> Run:
         shrunk = min(1.0, window_s / (_LATENCIES * self.request_s)) if self.request_s else 1.0
-        inputs, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens, shrunk)
+        inputs, outputs = self.lengths = lengths_of(self.bench.config, self.bench.facts.context_tokens, shrunk)
         return self.bench.take(
             word,
             concurrency=concurrency,
@@ -324,6 +325,8 @@ class _Going:
             preemptions=number_of(preempted),
             per_request=number_of(per_request),
             failed=number_of(wilson(summary.counts["failed"], summary.counts["planned"], of="requests")),
+            inputs=self.lengths[0],
+            outputs=self.lengths[1],
         )
 
     def _taken(self) -> Taken:
