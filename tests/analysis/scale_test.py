@@ -68,6 +68,13 @@ def test_one_at_a_time_is_told_by_who_waits():
     assert codes(points, running=1.0) == ["one_at_a_time"]
 
 
+def test_who_serves_many_together_to_little_avail_is_not_one_at_a_time():
+    throughputs = (10, 12, 13, 13, 13, 13)
+    points = [point(n, x, resource=WAITS if n > 16 else "") for n, x in zip(LOADS, throughputs, strict=True)]
+    assert codes(points, running=16.0) == []
+    assert codes(points) == [], "that requests wait at the last load says nothing of how many are served"
+
+
 def test_without_gauges_one_at_a_time_is_told_by_the_first_tokens():
     points = [point(load, 10, tpot_p50=number(0.004, "s/token")) for load in LOADS]
     assert codes(points) == ["one_at_a_time"]

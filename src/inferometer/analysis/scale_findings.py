@@ -96,12 +96,15 @@ def _failures(points: Sequence[Point], *, sheds: bool) -> Iterator[Finding]:
 
 
 def _alone(points: Sequence[Point], speedup: Number, running: float | None) -> Iterator[Finding]:
-    """More requests bring no more throughput, because it serves them one after the other."""
+    """More requests bring no more throughput, because it serves them one after the other: by its own count where it
+    tells, and one that serves several together has another reason; else by its first tokens."""
     figure = speedup.figure
     if not isinstance(figure, Estimate) or figure.hi >= LEAST_SPEEDUP or len(points) < 3:
         return
+    if running is not None and running > 1:
+        return
     waits = next((point for point in reversed(points) if point.resource), None)
-    is_queue = waits is not None and not waits.resource.startswith(("compute", "client", "the client"))
+    is_queue = running is not None and waits is not None and waits.resource.startswith("slots")
     if not is_queue and not _waits_in_turn(points):
         return
     slots = f"the server says that {running:g} ran at most" if running is not None else ""
