@@ -36,7 +36,7 @@ RESOURCES: Mapping[str, str] = {
 
 class LoadRow(msgspec.Struct, frozen=True):
     """A run of the examination. `begun_s`: of the examination; `n_output`: tokens of an answer, on average. `inputs`:
-    lengths of its prompts, as for --input-tokens, "": those that are explained."""
+    lengths of its prompts, as for --input-tokens, "": those that are explained; `n_longest`: tokens of its longest."""
 
     name: str
     folder: str
@@ -51,6 +51,7 @@ class LoadRow(msgspec.Struct, frozen=True):
     tpot: Split | None
     waiting: Waiting
     inputs: str = ""
+    n_longest: float = 0.0
 
 
 class Share(msgspec.Struct, frozen=True):
