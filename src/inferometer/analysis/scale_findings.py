@@ -117,7 +117,7 @@ def _alone(points: Sequence[Point], speedup: Number, running: float | None) -> I
         speedup,
         bound=Bound(LEAST_SPEEDUP, "times", "of one alone, that an engine which batches brings", _OURS),
         remedy=Remedy(
-            "let it serve several at a time (--parallel, --max-num-seqs)",
+            "let it serve several at a time (--parallel, --max-num-seqs), or start others beside it",
             ("max_concurrency=8",),
             "where weights are read once for all: nearly as many times the throughput as requests, at first",
             "docs/concepts/saturation.md",
@@ -315,7 +315,9 @@ def _prefix(prefix: Prefix) -> Iterator[Finding]:
         prefix.ttft,
         bound=Bound(LEAST_REUSE, "ratio", "of the time to first token, with nine tenths known", _OURS),
         remedy=Remedy(
-            "switch its prefix cache on", ("prefix_cache=on",), f"up to {100 * share:.0f} % of the time to first token"
+            "switch its prefix cache on, or give it room",
+            ("prefix_cache=on",),
+            f"up to {100 * share:.0f} % of the time to first token",
         ),
         trial=Trial(
             "ttft_s", "p50", 1, fields={"input_tokens": str(prefix.n_tokens), "shared_prefix": prefix.n_shared}

@@ -130,7 +130,7 @@ def _less_than_advertised(window: Window) -> list[Finding]:
             + (f": {beyond.said}" if beyond is not None and beyond.said else ""),
             figure=_tokens(longest, window.n_requests, "longest prompt taken whole; halving"),
             bound=_advertised(window),
-            remedy=Remedy("plan with the limit that is enforced, or raise it", settings=(f"context={told}",)),
+            remedy=Remedy("plan with the limit that is enforced, or raise it"),
         )
     ]
 

@@ -28,6 +28,7 @@ from inferometer.metrics.rows import is_counted, is_ok
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Bench
 from inferometer.probes.explain.latency_relief import relief_of
+from inferometer.probes.explain.offered import offered
 from inferometer.probes.points import Stopped
 from inferometer.records import Trace
 from inferometer.stats import Estimate, Missing
@@ -179,7 +180,12 @@ def examine(bench: Bench, budget_s: float = BUDGET_S, concurrency: int | None = 
         relief=relief_of(bench.engine, concurrency),
         not_measured=going.not_measured,
     )
-    row = structs.replace(found.row, seconds=budget_s - going.left_s(), n_requests=bench.n_requests - going.n_before)
+    row = structs.replace(
+        found.row,
+        findings=offered(found.row.findings, bench),
+        seconds=budget_s - going.left_s(),
+        n_requests=bench.n_requests - going.n_before,
+    )
     return structs.replace(
         found,
         row=row,

@@ -45,6 +45,7 @@ from inferometer.model.formats import KV_FORMATS
 from inferometer.plan.lengths import parse_lengths
 from inferometer.probes.bench import Bench, Question
 from inferometer.probes.explain.described import Described, answers_of, described, log_of
+from inferometer.probes.explain.offered import offered
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
 from inferometer.run_folder import Run
@@ -217,8 +218,7 @@ class _Going:
     def result(self, stopped: str) -> MemoryExamination:
         cache, load, taken = self._cache(), self._load(), self._taken()
         gain = number_of(gain_of(self.rounds))
-        knobs = self.bench.engine.launch.knobs if self.bench.engine.launch is not None else {}
-        findings = findings_of(cache, load, taken, sets_concurrency="max_concurrency" in knobs)
+        findings = offered(findings_of(cache, load, taken), self.bench)
         row = row_of(cache, load, findings, self._not_measured(cache, load, taken, gain))
         seconds = self.bench.used_s() - self.t_start_s
         summary, its = self.summary, self.described.it

@@ -22,6 +22,7 @@ from inferometer.analysis.scale_findings import findings_of
 from inferometer.clock import utc_now
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Bench
+from inferometer.probes.explain.offered import offered
 from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Stopped
 from inferometer.run_folder import Run
 from inferometer.stats import Estimate, Missing
@@ -259,9 +260,10 @@ def _result(
     speedup = scaling.speedup_of(points, plateau)
     law = curve.law_of(points)
     known = None if isinstance(law, Missing) else law
-    found = findings_of(
+    findings = findings_of(
         points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds, drift=going.drift
     )
+    found = offered(findings, going.bench)
     seconds = going.budget_s - going.left_s()
     row = scaling.row_of(
         plateau,
