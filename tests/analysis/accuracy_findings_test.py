@@ -44,7 +44,7 @@ def seen(alone=None, again=None, loaded=None, **more):
         load=change(WAYS, alone, loaded),
         n_load_only=n_load,
         n_again_only=n_again,
-        floor=FLOOR,
+        floor=more.get("floor", FLOOR),
         under_load=more.get("under_load"),
         hallucination=more.get("hallucination", invented(0)),
         against=more.get("against"),
@@ -84,12 +84,29 @@ def test_other_answers_as_right_as_before_are_fair_where_all_were_ties():
         ("answers_change_under_load", "fair")
     ]
     assert findings_of(seen(alone, alone, loaded, under_load=clear))[0].level == "bad"
+    (untold,) = findings_of(seen(alone, alone, loaded))
+    assert (untold.level, "was not measured" in untold.cause) == ("fair", True)
+    mixed = [replace(mark, is_of_another=True) for mark in loaded]
+    assert findings_of(seen(alone, alone, mixed))[0].level == "bad", "whose answer it is needs no margin"
 
 
 def test_what_an_engine_does_to_itself_alone_is_not_blamed_on_load():
     noisy = [replace(mark, text=f"{mark.text}?") if i % 3 == 0 else mark for i, mark in enumerate(marks())]
     other = [replace(mark, text=f"{mark.text}!") if i % 3 == 1 else mark for i, mark in enumerate(marks())]
     assert codes(seen(again=noisy, loaded=other)) == ["answers_not_repeated"]
+
+
+def test_who_does_not_repeat_itself_is_bad_only_beyond_rounding():
+    noisy = [replace(mark, text=f"{mark.text}?") if i % 3 == 0 else mark for i, mark in enumerate(marks())]
+    ties = agreement("itself", [(said("a", -0.7, -0.71), said("b", -0.7, -0.71))] * 12)
+    clear = agreement("itself", [(said("a", -0.1, -3.0), said("b", -0.7, -0.71))] * 12)
+    words = agreement("itself", [(Said("a", False), Said("b", False))] * 12)
+    found = [findings_of(seen(again=noisy, floor=floor))[0] for floor in (ties, clear, words, None)]
+    assert [finding.code for finding in found] == ["answers_not_repeated"] * 4
+    assert [finding.level for finding in found] == ["fair", "bad", "fair", "fair"]
+    assert "as good as equal" in found[0].cause
+    assert "by more than rounding" in found[1].cause
+    assert "was not measured" in found[2].cause
 
 
 def test_inventions_are_told_with_where_they_come_from():
