@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inferometer.analysis.accuracy import Against, Mark, change, only_changed_in_second, share_right
+from inferometer.analysis.accuracy import Against, Mark, change, only_changed_in_second, right_of_whole
 from inferometer.analysis.accuracy_findings import Evidence, findings_of
 from inferometer.analysis.agreement import Said, Token, agreement
 from inferometer.analysis.hallucination import Judged, hallucination
@@ -38,8 +38,8 @@ def seen(alone=None, again=None, loaded=None, **more):
     n_load, n_again = only_changed_in_second(alone, again, loaded)
     return Evidence(
         concurrency=8,
-        understood=share_right(alone),
-        right=share_right(alone),
+        understood=right_of_whole(alone),
+        right=right_of_whole(alone),
         again=change(("alone", "again"), alone, again),
         load=change(WAYS, alone, loaded),
         n_load_only=n_load,
@@ -123,6 +123,16 @@ def test_refusing_what_is_told_is_bad():
 def test_of_who_understands_nothing_no_invention_is_told():
     wrong = marks(90)
     assert codes(seen(wrong, wrong, wrong, hallucination=invented(50))) == ["mostly_wrong"]
+
+
+def test_answers_that_were_cut_or_failed_say_nothing_of_the_model():
+    thinking = [replace(mark, is_cut=True) for mark in marks(100)]
+    failed = [replace(mark, is_ok=False) for mark in marks(90)]
+    for broken in (thinking, failed):
+        assert codes(seen(broken, broken, broken, hallucination=None)) == []
+    assert "100 of 100 answers failed or were cut" in right_of_whole(thinking).missing
+    few = [replace(mark, is_cut=i < 10) for i, mark in enumerate(marks(10))]
+    assert right_of_whole(few).value == 1.0
 
 
 def against(theirs, n_same_prompts=N, n_other=0):
