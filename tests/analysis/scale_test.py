@@ -12,7 +12,7 @@ from inferometer.analysis.curve import law_of
 from inferometer.analysis.finding import Trial
 from inferometer.analysis.number import Number
 from inferometer.analysis.overload import Overload
-from inferometer.analysis.scale import Prefix
+from inferometer.analysis.scale import Context, Prefix
 from inferometer.analysis.scale_findings import findings_of
 from inferometer.stats import Estimate, Missing
 from inferometer.stats.usl import usl
@@ -154,6 +154,18 @@ def test_a_cache_that_brings_nothing_is_worth_knowing(ttft, n):
     assert [f.code for f in found] == ["prefix_not_reused"] * n
     fields = {"input_tokens": "512", "shared_prefix": 460}
     assert [f.trial for f in found] == [Trial("ttft_s", "p50", 1, fields=fields)] * n
+
+
+@pytest.mark.parametrize(
+    ("cached", "longer", "n"), [(0.9, 3.5, 0), (0.1, 3.5, 1), (None, 3.5, 1), (None, 1.05, 0), (None, None, 1)]
+)
+def test_a_cache_is_not_blamed_that_says_it_was_used_or_had_nothing_to_save(cached, longer, n):
+    untold = Number(None, None, None, 0, "ratio", missing="the server does not tell")
+    points = [point(load, usl(load, 10, 0.05, 0.0)) for load in LOADS]
+    prefix = Prefix(512, 460, number(0.97, "ratio"), untold if cached is None else number(cached, "ratio"))
+    ttft = untold if longer is None else number(longer, "ratio")
+    context = Context(128, 512, ttft, untold, untold, untold)
+    assert [f.code for f in findings(points, prefix=prefix, context=context)] == ["prefix_not_reused"] * n
 
 
 def test_the_plateau_is_the_least_load_that_brings_about_as_much():

@@ -10,7 +10,7 @@ from inferometer.analysis.curve import Law, Point
 from inferometer.analysis.finding import Bound, Finding, Level, Remedy, Trial
 from inferometer.analysis.number import Number, number_of
 from inferometer.analysis.overload import Overload, ratio_to
-from inferometer.analysis.scale import BOUND, Prefix, gains
+from inferometer.analysis.scale import BOUND, Context, Prefix, gains
 from inferometer.stats import Estimate, Missing, exact
 from inferometer.units import format_number
 
@@ -20,6 +20,7 @@ MOST_RECOVERY = 2.0  # times what working off the queue must take
 MOST_UNFAIR = 2.0  # times what the queue ahead of a request explains
 LEAST_DRIFT = 0.9  # of the throughput of one alone
 LEAST_REUSE = 0.9  # of the time to first token: a cache that saves less than a tenth of a prompt known by nine tenths
+SURELY_REUSED = 0.8  # of the shared part, that the server says it had
 _OURS = "own choice"
 _THROUGHPUT = ("output_throughput_tokens_per_s", "value")
 
@@ -36,6 +37,7 @@ def findings_of(
     *,
     sheds: bool = False,
     drift: Number | None = None,
+    context: Context | None = None,
 ) -> list[Finding]:
     """All of them, in the order of a growing load. `sheds`: what fails at the last load is turned away in words that a
     client understands. `drift`: of one request alone, the end over the beginning; an engine that was another one in
@@ -47,7 +49,7 @@ def findings_of(
         found += [*_falls(points, law, plateau, plateau_load), *_slots(points, plateau_load, running)]
     if overload is not None:
         found += [*_overloaded(overload, plateau, plateau_load), *_recovers(overload), *_unfair(overload)]
-    return found + (list(_prefix(prefix)) if prefix is not None else [])
+    return found + (list(_prefix(prefix, context)) if prefix is not None else [])
 
 
 def _finding(code: str, level: Level, claim: str, cause: str, shown_by: str, figure: Number, **more: object) -> Finding:
@@ -300,11 +302,13 @@ def _unfair(overload: Overload) -> Iterator[Finding]:
 # --- equal beginnings ----------------------------------------------------------------------------------------------
 
 
-def _prefix(prefix: Prefix) -> Iterator[Finding]:
-    figure = prefix.ttft.figure
+def _prefix(prefix: Prefix, context: Context | None) -> Iterator[Finding]:
+    """Unless the server says that it does use them again, or there is next to nothing to save."""
+    figure, share = prefix.ttft.figure, prefix.n_shared / prefix.n_tokens
     if not isinstance(figure, Estimate) or figure.lo < LEAST_REUSE:
         return
-    share = prefix.n_shared / prefix.n_tokens
+    if (prefix.cached.value or 0.0) >= SURELY_REUSED * share or _to_save(share, context) < 2 * (1 - LEAST_REUSE):
+        return
     yield _finding(
         "prefix_not_reused",
         "fair",
@@ -323,6 +327,15 @@ def _prefix(prefix: Prefix) -> Iterator[Finding]:
             "ttft_s", "p50", 1, fields={"input_tokens": str(prefix.n_tokens), "shared_prefix": prefix.n_shared}
         ),
     )
+
+
+def _to_save(share: float, context: Context | None) -> float:
+    """How much of the time to first token is spent on `share` of a long prompt, at the least: by how much longer it is
+    than that of a short one, as a prompt's own time grows with its length; 1 where that is not known."""
+    longer = context.ttft.lo if context is not None else None
+    if context is None or longer is None:
+        return 1.0
+    return share * (1 - 1 / max(longer, 1.0)) * context.n_long / (context.n_long - context.n_short)
 
 
 def _share(number: Number) -> str:

@@ -261,7 +261,17 @@ def _result(
     law = curve.law_of(points)
     known = None if isinstance(law, Missing) else law
     findings = findings_of(
-        points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds, drift=going.drift
+        points,
+        known,
+        speedup,
+        plateau,
+        load,
+        going.running,
+        overload,
+        prefix,
+        sheds=going.sheds,
+        drift=going.drift,
+        context=context,
     )
     found = offered(findings, going.bench)
     seconds = going.budget_s - going.left_s()
