@@ -56,6 +56,9 @@ class VirtualRun:
 class _Facts:
     context_tokens: int
 
+    def longest_prompt(self, n_output: int) -> int:
+        return self.context_tokens - n_output
+
 
 @dataclass
 class VirtualBench:

@@ -138,8 +138,8 @@ class _Going:
 
     def _longest(self, n_input: int, n_output: int) -> int:
         """Tokens of a long prompt: as fits, and does not take too long."""
-        context = self.bench.facts.context_tokens
-        most = n_input * TIMES_LONGER if context is None else context - n_output - SPARE_TOKENS
+        room = self.bench.facts.longest_prompt(n_output)
+        most = n_input * TIMES_LONGER if room is None else room - SPARE_TOKENS
         found = [_first_tokens(one.trace) for one in self.taken]
         if any(one is None for one in found):
             return most

@@ -209,8 +209,9 @@ class _Going:
     def _n_long(self, n_short: float) -> int:
         """Tokens of a long prompt: so many times the usual, if it and its answer fit."""
         shape = experiment.shape_of(self.bench.config)
-        most = (self.bench.facts.context_tokens or 1 << 30) - int(max(shape.outputs.mean, _LONG_OUTPUT)) - 32
-        return min(round(_TIMES_LONGER * n_short), most)
+        most = self.bench.facts.longest_prompt(int(max(shape.outputs.mean, _LONG_OUTPUT)))
+        wanted = round(_TIMES_LONGER * n_short)
+        return wanted if most is None else min(wanted, most - 32)
 
     def _long(self, word: str, n_long: int, load: int, window_s: float, **fields: Any) -> Run:
         usual = next((point.e2e_mean.value for point in self.points if point.load == load), None)
