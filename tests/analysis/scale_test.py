@@ -107,6 +107,14 @@ def test_slots_that_end_a_rising_curve_are_worth_knowing():
     assert found.level == "fair"
     assert found.remedy.settings == ("max_concurrency=16",)
     assert "71 %" in found.remedy.expected
+    assert found.remedy.source == "gain per doubling from 4 to 8 in flight"
+
+
+def test_a_gain_is_told_with_the_loads_it_was_measured_between():
+    points = [point(1, 10), point(2, 19), point(8, 60), point(32, 62, resource=WAITS)]
+    (found,) = [f for f in findings(points, running=8.0) if f.code == "slots"]
+    assert found.remedy.source == "gain per doubling from 2 to 8 in flight"
+    assert "78 %" in found.remedy.expected
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from inferometer.analysis import curve
 from inferometer.analysis.curve import Law, Point
@@ -174,10 +175,10 @@ def _slots(points: Sequence[Point], plateau_load: float, running: float | None) 
     last = points[-1] if points else None
     if last is None or running is None or not last.resource.startswith("slots") or running >= last.load:
         return
-    steps = [(b, gain) for b, gain in zip(points[1:], gains(points), strict=True) if b.load <= running]
-    if not steps or steps[-1][1] < curve.MIN_GAIN:
+    steps = [(a, b, gain) for (a, b), gain in zip(pairwise(points), gains(points), strict=True) if b.load <= running]
+    if not steps or steps[-1][2] < curve.MIN_GAIN:
         return
-    gain = steps[-1][1]
+    before, after, gain = steps[-1]
     figure = number_of(exact(running, n=len(points), unit="requests", method="largest of its gauge over all loads"))
     yield _finding(
         "slots",
@@ -190,7 +191,7 @@ def _slots(points: Sequence[Point], plateau_load: float, running: float | None) 
             f"let it serve {2 * int(running)} at a time",
             (f"max_concurrency={2 * int(running)}",),
             f"up to {100 * gain:.0f} % more throughput, if doubling goes on as the last one went",
-            f"gain from {steps[-1][0].load / 2:g} to {steps[-1][0].load:g} in flight",
+            f"gain per doubling from {before.load:g} to {after.load:g} in flight",
         ),
         trial=Trial(*_THROUGHPUT, int(last.load)),
     )

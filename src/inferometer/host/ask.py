@@ -42,9 +42,9 @@ class ServerFacts:
     `is_length_forced`: an answer had the length asked for, where it would have been short. `counts_by`: who counts
     prompts: "server", "usage" or "nothing". `counts_outputs_by`: who counts answers: "usage" (or their events),
     "length" (nobody, but lengths are as asked) or "nothing". `n_template_tokens`: tokens before the user's words, the
-    same in every request. `n_slots`: requests served at a time. `sample_ids`: token ids of a few words, for a dialect
-    that takes nothing but ids. `notes`: remarks for the report, one line each; `evidence`: why we think it is this
-    engine.
+    same in every request. `prompt_tokens`: of a prompt, where it has a limit of its own. `n_slots`: requests served at
+    a time. `sample_ids`: token ids of a few words, for a dialect that takes nothing but ids. `notes`: remarks for the
+    report, one line each; `evidence`: why we think it is this engine.
     """
 
     url: str

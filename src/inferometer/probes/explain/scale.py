@@ -29,7 +29,7 @@ from inferometer.stats import Estimate, Missing
 from inferometer.stats.usl import MIN_LOADS, MIN_SPAN
 
 BUDGET_S = 180.0
-_CLIMB, _SURGE, _LENGTHS = 0.5, 0.3, 0.2  # shares of the budget
+_CLIMB = 0.5  # share of the budget
 _OVERHEAD_S = 1.0  # of a run, beside its window and warm-up: the plan made, the tables written; then as measured
 _SETTLED = 1.2  # latencies that a load is given before it is measured
 _OVERDRAFT = 0.15  # share of the budget that the climb may take from what follows, for one load more
