@@ -52,7 +52,7 @@ ROUNDS = [Round(told(100.0, 5.0, "tokens/s"), told(100.0 * gain, 5.0, "tokens/s"
 
 
 def memory(load=LOAD, cache=CACHE, taken=TAKEN, rounds=ROUNDS):
-    findings = findings_of(cache, load, taken, sets_concurrency=True)
+    findings = findings_of(cache, load, taken)
     return MemoryExamination(
         model="a-model",
         described="a folder",

@@ -17,7 +17,7 @@ import numpy as np
 
 from inferometer.analysis.number import Number, number_of
 from inferometer.kinds import Outcome
-from inferometer.metrics.rows import elapsed_s, in_due_order, is_counted, is_failed, is_ok
+from inferometer.metrics.rows import Mask, elapsed_s, in_due_order, is_counted, is_failed, is_ok
 from inferometer.records import NEVER, Array, Trace
 from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, quantile_estimate, ratio_estimate
 from inferometer.units import NS_PER_S
@@ -106,7 +106,7 @@ def overload_of(
         recovery=number_of(recovery_of(after, t_until_ns, band_s, len(quiet))),
         least_recovery_s=_least_s(rows, t_until_ns, plateau, rate),
         unfair=number_of(_unfair(rows, surge, plateau, band_s)),
-        says=_says(surge),
+        says=_says(surge, shed),
         n_preempted=_preempted(trace),
         folder=folder,
     )
@@ -249,9 +249,10 @@ def _unfair(rows: Array, surge: Array, plateau: Number, band_s: float) -> Estima
     return quantile_estimate(ratios, 0.95, unit="ratio", of="requests that had to wait")
 
 
-def _says(surge: Array) -> str:
-    """What those that were not answered were told most often."""
-    errors = [str(error) for error in surge["error"] if error]
+def _says(surge: Array, shed: Mask) -> str:
+    """What those that failed were told most often; where none did, those that were turned away."""
+    failed = is_failed(surge) & ~shed
+    errors = [str(error) for error in surge["error"][failed if failed.any() else shed] if error]
     return max(set(errors), key=errors.count)[:200] if errors else ""
 
 

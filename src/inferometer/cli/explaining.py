@@ -12,7 +12,6 @@ from pathlib import Path
 
 from inferometer.analysis import accuracy, cost, explanation, latency, memory, scale, token_limits
 from inferometer.analysis.finding import CHALLENGES, Challenge
-from inferometer.analysis.verification import trial_of
 from inferometer.cli import examining, footing, probing
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format
@@ -149,14 +148,13 @@ def known_of(at: Bench) -> Known:
 def _verify(going: Explaining, known: Known, config: Experiment, *, is_quiet: bool) -> None:
     """The worst finding that has settings; the result is written with it."""
     finding = explanation.to_verify(going.result().rows)
-    if finding is None:
+    if finding is None or finding.trial is None:
         return
     folder: Path = going.bench.folder
-    trial = trial_of(finding, going.results)
     observers = Observers(is_quiet, 2 * N_ROUNDS)
     t_start_s = going.bench.used_s()
     try:
-        going.verified.append(verify(finding, trial, known, config, folder, observers))
+        going.verified.append(verify(finding, finding.trial, known, config, folder, observers))
     finally:
         observers.close()
     going.write()
