@@ -37,6 +37,11 @@ def again(name: str) -> str:
     return f"{name}, again"
 
 
+def first(name: str) -> str:
+    """Of the run of the same load that was the first."""
+    return name.removesuffix(", again")
+
+
 def in_flight(n: int) -> str:
     return f"{n} in flight"
 
@@ -114,7 +119,7 @@ def mean_e2e(trace: Trace) -> Estimate | Missing:
 
 def _modelled(runs: Sequence[Measured]) -> tuple[Fitted | Missing, Slowdown | None]:
     """The law, and whether the machine became slower; then the law is of the time before."""
-    loads = [Load.of(run.name, run.trace) for run in runs]
+    loads = [Load.of(run.name, run.trace, load=first(run.name)) for run in runs]
     model = fit_model(loads)
     if isinstance(model, Missing):
         return model, None

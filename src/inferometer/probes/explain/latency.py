@@ -2,8 +2,9 @@
 """`explain latency`: prompts of chosen lengths alone, then together, long ones among them, then one load for long.
 
     alone: short, usual, long   what a prompt costs, and a request that nobody is beside
-    N in flight                 the load that is explained, for as long as the budget has time
     N/2 in flight; mixed        fewer at a time; lengths from short to long, so that prompts meet streams
+    N in flight                 the load that is explained, for as long as the budget has time
+    these two, again            before and after, so that a machine that drifts is in all of them
     alone, again                is it still as fast as at the beginning?
 
 Rule: every step has its share of the budget, and what there was no time for is told.
@@ -97,17 +98,19 @@ class _Going:
         return f"uniform:{short}-{longest}"
 
     def _together(self, lengths: str, alone_s: float, together_s: float) -> None:
-        """The load that is explained, for as long as there is time; then fewer, and lengths that are mixed."""
+        """The load that is explained, for as long as there is time; fewer, and lengths that are mixed, around it."""
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
-        n_more = 1 + (half > 1) + bool(lengths)
-        rest_s = (
-            self.left_s() - alone_s - (n_more - 1) * together_s - (n_more + 2) * (self._warmup_s(2) + self.overhead_s)
-        )
+        others = [(in_flight(half), half, "")] if half > 1 else []
+        others += [(f"{in_flight(mixed)}, mixed", mixed, lengths)] if lengths else []
+        n_times = 2 if together_s / 2 >= _LEAST_S else 1
+        for name, concurrency, inputs in others:
+            self._take(name, concurrency, together_s / n_times, inputs)
+        n_more = (n_times - 1) * len(others)
+        rest_s = self.left_s() - alone_s - n_more * (together_s / n_times)
+        rest_s -= (n_more + 2) * (self._warmup_s(2) + self.overhead_s)
         self._take(in_flight(self.concurrency), self.concurrency, max(together_s, rest_s))
-        if half > 1:
-            self._take(in_flight(half), half, together_s)
-        if lengths:
-            self._take(f"{in_flight(mixed)}, mixed", mixed, together_s, lengths)
+        for name, concurrency, inputs in others if n_times > 1 else []:
+            self._take(again(name), concurrency, together_s / n_times, inputs)
 
     def _take(self, name: str, concurrency: int, window_s: float, inputs: str = "") -> None:
         """`inputs`: lengths of the prompts, "": those that are explained."""
