@@ -32,6 +32,10 @@ def test_one_at_a_time_has_no_prompts_of_others():
     assert prompt_tokens_in_a_step(make_trace(answer(0, 5, n_prompt_tokens=9), answer(9, 5, n_prompt_tokens=9))) == 0
 
 
+def test_answers_in_one_piece_have_no_steps():
+    assert prompt_tokens_in_a_step(make_trace(answer(0, 1, n_prompt_tokens=9))) == 0
+
+
 def test_prompts_that_nobody_counted():
     assert prompt_tokens_in_a_step(make_trace(answer(0, 5), answer(2, 5))) is None
 

@@ -36,8 +36,10 @@ def prompt_tokens_in_a_step(trace: Trace) -> float | None:
     begun = first != NEVER
     is_told = ~np.isnan(n_new) & begun
     mine = is_counted(requests) & is_ok(requests) & (last > first) & (steps >= 2)
-    if not is_told.any() or not mine.any():
+    if not is_told.any():
         return None
+    if not mine.any():  # nor is there a time of a step
+        return 0.0
     order = np.argsort(first[begun])
     ends = first[begun][order]
     sums = np.concatenate([[0.0], np.cumsum(np.where(is_told, n_new, n_new[is_told].mean())[begun][order])])

@@ -184,8 +184,7 @@ class _Going:
         found = limits.on_points(self.bench.points, objective, budget_s=max(_SEARCH_LEAST_S, self._left_s()))
         self.load = found.limit.figure
         self.load_is = f"the highest rate at which {100 * objective.attainment:g} % meet {objective.limits.text}"
-        if isinstance(self.load, Missing) and found.stopped:
-            self.load = Missing(f"{found.stopped}; a larger --budget may tell", self.load.n, "1/s")
+        self.not_measured += [f"the load within limits: {note}" for note in found.notes]
 
     # the model and its ceilings
 

@@ -74,8 +74,8 @@ def decoding(served: Served | None, name: str, n_in_flight: int, run: Counted, a
         step = roofline.step(served, Ceilings(1.0, None, ""), whole, round(context))
         done = step.n_flops * batch / whole / served.degree
         read = step.weights_bytes + step.cache_bytes * batch / whole
-    time, step = for_itself(run.tpot, a_token, run.n_beside), number_of(run.tpot) if run.n_beside > 0 else None
-    return Phase(name, number_of(time), done, read, batch, context, n_in_flight, step, run.n_beside)
+    time, seen = for_itself(run.tpot, a_token, run.n_beside), number_of(run.tpot) if run.n_beside > 0 else None
+    return Phase(name, number_of(time), done, read, batch, context, n_in_flight, seen, run.n_beside)
 
 
 def _batch(n_in_flight: int, n_output: float, run: Counted) -> float:
