@@ -37,7 +37,6 @@ def test_a_load_is_told_with_what_is_not_usual_in_it():
     assert Trial("gap_max_s", "mean", 4, fields={"input_tokens": "uniform:16-999"}).load == (
         "4 in flight, input tokens uniform:16-999"
     )
-    assert Trial("output_throughput_tokens_per_s", "value", rate=40.0).load == "40 requests/s"
 
 
 def test_a_setting_takes_the_place_of_the_old_one():

@@ -51,7 +51,7 @@ def test_stalls_that_only_longer_prompts_bring_are_worth_knowing_with_their_load
     (finding,) = findings_of(None, None, standing, held_up(0.6, 1_481), None, {})
     assert (finding.code, finding.level) == ("prefill_stalls", "fair")
     assert "with prompts of up to 1,481 tokens, 4 in flight: 6 times" in finding.claim
-    assert finding.trial == Trial("gap_max_s", "mean", 4, fields={"input_tokens": "uniform:16-1481"})
+    assert finding.trial == Trial("gap_max_s", "mean", 4, {"input_tokens": "uniform:16-1481"}, 0.3)
 
 
 @pytest.mark.parametrize(

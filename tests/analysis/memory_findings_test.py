@@ -29,6 +29,7 @@ LOAD = Load(
     preemptions=told(0.0, "preemptions"),
     per_request=told(0.0, "1/request"),
     failed=number_of(wilson(0, 200, of="requests")),
+    latency_s=5.0,
     inputs="300",
     outputs="200",
 )
@@ -63,6 +64,7 @@ def test_preemptions_name_the_room_that_is_missing():
     assert "8,000 tokens" in found.remedy.change
     assert found.remedy.settings == ("max_concurrency=5",)
     assert (found.trial.concurrency, found.trial.fields) == (16, {"input_tokens": "300", "output_tokens": "200"})
+    assert found.trial.latency_s == 5.0
 
 
 def test_a_preemption_in_many_requests_is_nothing():

@@ -90,7 +90,9 @@ def test_throughput_that_falls_names_the_peak():
     found = findings(points)
     assert [f.code for f in found] == ["falls_with_load"]
     assert found[0].remedy.settings == ("max_concurrency=10",)
-    assert found[0].trial == Trial("output_throughput_tokens_per_s", "value", 32)
+    trial = found[0].trial
+    assert (trial.metric, trial.concurrency) == ("output_throughput_tokens_per_s", 32)
+    assert trial.latency_s == pytest.approx(32 / usl(32, 10, 0.05, 0.01))
 
 
 def findings(points, **more):
@@ -139,10 +141,12 @@ def test_each_way_of_bearing_too_much(changes, code, level):
 
 def test_preemptions_are_named_where_the_server_counts_them():
     points = [point(load, usl(load, 10, 0.05, 0.0)) for load in LOADS]
-    (found,) = findings(points, overload=overload(word="collapses", kept=number(0.5, "ratio"), n_preempted=40.0))
+    surge = overload(word="collapses", kept=number(0.5, "ratio"), n_preempted=40.0, n_in_flight=120)
+    (found,) = findings(points, overload=surge)
     assert "preempted 40 times" in found.cause
     assert found.shown_by == "its counter of preemptions"
-    assert found.trial == Trial("output_throughput_tokens_per_s", "value", rate=40.0), "the surge is where it showed"
+    assert found.trial.concurrency == 120, "as many as the surge brought: fewer did not show it"
+    assert found.trial.latency_s == pytest.approx(120 / (0.5 * usl(32, 10, 0.05, 0.0)))
 
 
 def test_an_engine_that_became_slower_meanwhile_is_charged_with_nothing_else():

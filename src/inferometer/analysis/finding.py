@@ -45,19 +45,20 @@ Fields: TypeAlias = dict[str, str | int]  # of an Experiment
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """The load at which a finding was made, and what a remedy has to move there: `statistic` of `metric`. So many in
-    flight, or `rate` a second; `fields`: of the load where they are not the examination's own, such as lengths."""
+    """The load at which a finding was made, and what a remedy has to move there: `statistic` of `metric`. `fields`: of
+    the load where they are not the examination's own, such as lengths; `latency_s`: that a request takes there, 0: not
+    known."""
 
     metric: str
     statistic: str
-    concurrency: int | None = None
-    rate: float | None = None
+    concurrency: int
     fields: Fields = {}
+    latency_s: float = 0.0
 
     @property
     def load(self) -> str:
-        load = f"{self.concurrency} in flight" if self.rate is None else f"{self.rate:.3g} requests/s"
-        return ", ".join([load, *(f"{name.replace('_', ' ')} {value}" for name, value in self.fields.items())])
+        fields = (f"{name.replace('_', ' ')} {value}" for name, value in self.fields.items())
+        return ", ".join([f"{self.concurrency} in flight", *fields])
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -120,7 +120,7 @@ def _finding(
 
 def _trial(load: LoadRow, metric: str, statistic: str) -> Trial:
     fields: Fields = {"input_tokens": load.inputs} if load.inputs else {}
-    return Trial(metric, statistic, load.concurrency, fields=fields)
+    return Trial(metric, statistic, load.concurrency, fields, load.e2e.value or 0.0)
 
 
 def _helped(relief: Relief, code: str, expected: str) -> Remedy | None:

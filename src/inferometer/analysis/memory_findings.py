@@ -89,7 +89,7 @@ def _trial(load: Load) -> Trial:
     fields: Fields = {}
     if load.inputs and load.outputs:
         fields = {"input_tokens": load.inputs, "output_tokens": load.outputs}
-    return Trial("output_throughput_tokens_per_s", "value", load.concurrency, fields=fields)
+    return Trial("output_throughput_tokens_per_s", "value", load.concurrency, fields, load.latency_s or 0.0)
 
 
 def _waits_for_room(cache: Cache, load: Load) -> Finding | None:

@@ -39,8 +39,8 @@ class Overload(msgspec.Struct, frozen=True):
     it, by ok, shed, failed, unfinished. `kept`: throughput while overloaded over the plateau's. `before`: median time
     to first token before it, `worst`: 90th percentile of those in it. `refusal`: until one that is shed knows it.
     `recovery`: from the end of the surge until first tokens come as before; `least_recovery_s`: what working off the
-    queue at full speed must take. `unfair`: longest wait over what the queue ahead of it explains. `n_preempted`: by
-    the server's own count, None where it does not tell."""
+    queue at full speed must take. `n_in_flight`: when the surge ends. `unfair`: longest wait over what the queue ahead
+    of it explains. `n_preempted`: by the server's own count, None where it does not tell."""
 
     word: Word
     rate: float
@@ -56,6 +56,7 @@ class Overload(msgspec.Struct, frozen=True):
     unfair: Number
     says: str = ""
     n_preempted: float | None = None
+    n_in_flight: int = 0
     folder: str = ""
 
 
@@ -108,6 +109,7 @@ def overload_of(
         unfair=number_of(_unfair(rows, surge, plateau, band_s)),
         says=_says(surge, shed),
         n_preempted=_preempted(trace),
+        n_in_flight=int(_in_flight(rows, np.array([t_until_ns]))[0]),
         folder=folder,
     )
 

@@ -75,6 +75,10 @@ def _drifted(drift: Number) -> Iterator[Finding]:
     )
 
 
+def _trial(point: Point) -> Trial:
+    return Trial(*_THROUGHPUT, int(point.load), latency_s=point.e2e_mean.value or 0.0)
+
+
 def _failures(points: Sequence[Point], *, sheds: bool) -> Iterator[Finding]:
     point = next((point for point in points if curve.is_failing(point)), None)
     if point is None:
@@ -125,7 +129,7 @@ def _alone(points: Sequence[Point], speedup: Number, running: float | None) -> I
             "where weights are read once for all: nearly as many times the throughput as requests, at first",
             "docs/concepts/saturation.md",
         ),
-        trial=Trial(*_THROUGHPUT, int(points[-1].load)),
+        trial=_trial(points[-1]),
     )
 
 
@@ -166,7 +170,7 @@ def _falls(points: Sequence[Point], law: Law | None, plateau: Number, plateau_lo
             f"{format_number(1 / kept.value)} times the throughput at {last.load:g} in flight",
             "the best of the loads measured",
         ),
-        trial=Trial(*_THROUGHPUT, int(last.load)),
+        trial=_trial(last),
     )
 
 
@@ -193,7 +197,7 @@ def _slots(points: Sequence[Point], plateau_load: float, running: float | None) 
             f"up to {100 * gain:.0f} % more throughput, if doubling goes on as the last one went",
             f"gain per doubling from {before.load:g} to {after.load:g} in flight",
         ),
-        trial=Trial(*_THROUGHPUT, int(last.load)),
+        trial=_trial(last),
     )
 
 
@@ -222,7 +226,7 @@ def _overloaded(overload: Overload, plateau: Number, load: float) -> Iterator[Fi
                 f"{format_number(1 / (overload.kept.value or 1))} times the throughput under overload",
                 "throughput at that load, as measured",
             ),
-            trial=Trial(*_THROUGHPUT, rate=overload.surge_rate),
+            trial=_as_crowded(overload, plateau),
         )
     if overload.word == "fails":
         yield _finding(
@@ -252,6 +256,14 @@ def _overloaded(overload: Overload, plateau: Number, load: float) -> Iterator[Fi
                 expected=_shorter(plateau, limit, overload),
             ),
         )
+
+
+def _as_crowded(overload: Overload, plateau: Number) -> Trial | None:
+    """As many in flight as the surge brought, kept there: a surge goes on growing until it ends."""
+    throughput = (plateau.value or 0.0) * (overload.kept.value or 0.0)
+    if not overload.n_in_flight or not throughput:
+        return None
+    return Trial(*_THROUGHPUT, overload.n_in_flight, latency_s=overload.n_in_flight / throughput)
 
 
 def _shorter(plateau: Number, limit: int, overload: Overload) -> str:

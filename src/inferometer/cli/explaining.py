@@ -149,6 +149,8 @@ def _verify(going: Explaining, known: Known, config: Experiment, *, is_quiet: bo
     """The worst finding that has settings; the result is written with it."""
     finding = explanation.to_verify(going.result().rows)
     if finding is None or finding.trial is None:
+        if not is_quiet:
+            print("verified  nothing: no finding has a setting that a run under load could try", file=sys.stderr)
         return
     folder: Path = going.bench.folder
     observers = Observers(is_quiet, 2 * N_ROUNDS)

@@ -325,6 +325,7 @@ class _Going:
             preemptions=number_of(preempted),
             per_request=number_of(per_request),
             failed=number_of(wilson(summary.counts["failed"], summary.counts["planned"], of="requests")),
+            latency_s=number_of(summary.metrics["e2e_s"]["mean"]).value,
             inputs=self.lengths[0],
             outputs=self.lengths[1],
         )
