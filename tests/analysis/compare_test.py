@@ -15,6 +15,7 @@ from inferometer.analysis.compare import (
     can_pair,
     compare,
     family_of,
+    letter,
     notes_of,
     rows_of,
     verdict_of,
@@ -195,3 +196,7 @@ def test_what_is_no_quantity(name):
 def test_quantities_by_name():
     assert parse_quantity("ttft_p99") == Quantity("ttft_s", "p99")
     assert parse_quantity("Output_Throughput").name == "output_throughput"
+
+
+def test_the_letters_go_on_after_z():
+    assert [letter(i) for i in (0, 25, 26, 27, 51, 52)] == ["A", "Z", "AA", "AB", "AZ", "BA"]

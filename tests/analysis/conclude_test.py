@@ -72,6 +72,23 @@ def test_too_little_is_told_with_how_much_more_it_takes():
     assert "would settle it in 9 of 10 cases" in found.answer
 
 
+def test_what_more_rounds_would_not_settle_is_not_said_to_be_settled_by_them():
+    """b needs more rounds; c differs so much from round to round that no number can be planned for."""
+    wild = [Turn(2, i + 1, (point(9.9 * (3.0 if i % 2 else 1 / 3)),)) for i in range(3)]
+    found = chosen(turns(0, {4.0: 10.0}, 3) + turns(1, {4.0: 9.7}, 3) + wild, 3, stopped="the budget is spent")
+    assert states(found) == {"a": "preferred", "b": "open", "c": "open"}
+    assert found.candidates[1].more_rounds > 3
+    assert found.candidates[2].more_rounds is None
+    assert found.more_s is None
+    assert "Nothing that can be planned for would settle it." in found.answer
+
+
+def test_rounds_in_which_only_one_could_be_read_do_not_count_towards_what_is_needed():
+    late = [replace(turn, points=(point(9.7, is_spoiled=True),)) for turn in turns(1, {4.0: 9.7}, 5)[3:]]
+    found = chosen(turns(0, {4.0: 10.0}, 5) + turns(1, {4.0: 9.7}, 3) + late, 2, stopped="the budget is spent")
+    assert found.more_s == pytest.approx((found.candidates[1].more_rounds - 3) * 20.0)
+
+
 def test_two_rounds_have_no_interval():
     found = chosen(turns(0, {4.0: 10.0}, 2) + turns(1, {4.0: 5.0}, 2), 2)
     assert found.verdict == "cannot tell"
@@ -86,6 +103,24 @@ def test_none_that_keeps_the_limits():
     assert states(found) == {"a": "misses", "b": "misses"}
 
 
+def misses(candidate, goodput, n_rounds, share):
+    return [Turn(candidate, i + 1, (point(goodput, share=share),)) for i in range(n_rounds)]
+
+
+def test_the_one_that_keeps_the_limits_is_not_preferred_while_a_faster_one_may_keep_them_too():
+    found = chosen(turns(0, {4.0: 3.2}, 4) + misses(1, 4.0, 4, 0.945), 2, stopped="the budget is spent")
+    assert found.verdict == "cannot tell"
+    assert states(found) == {"a": "preferred", "b": "open"}
+    assert "of b at most 94.5 % of its requests are within the limits, and that it misses them is not" in found.answer
+    assert "More rounds may settle it: give more --budget." in found.answer
+
+
+def test_a_slower_one_that_may_keep_the_limits_changes_nothing():
+    found = chosen(turns(0, {4.0: 4.0}, 4) + misses(1, 2.0, 4, 0.945), 2)
+    assert (found.verdict, found.preferred) == ("prefer", "a")
+    assert "b misses the limits at 4 in flight, though that is not yet sure." in found.answer
+
+
 def test_nothing_at_all():
     assert chosen([], 0).answer.startswith("None: no candidate could be tried.")
 
@@ -94,6 +129,18 @@ def test_who_failed_says_why_and_is_never_preferred():
     found = chosen([*turns(0, {4.0: 5.0}, 4), replace(turns(1, {4.0: 50.0}, 1)[0], failed="its server ended")], 2)
     assert found.preferred == "a"
     assert states(found)["b"] != "preferred"
+
+
+def test_who_was_ahead_and_failed_is_neither_open_nor_where_it_flips():
+    ahead = turns(0, {1.0: 2.0, 4.0: 4.0}, 2)
+    ahead[-1] = replace(ahead[-1], failed="its server ended at 4 in flight")
+    found = chosen(ahead + turns(1, {1.0: 1.5, 4.0: 3.0}, 5), 2, loads=(1.0, 4.0))
+    assert (found.verdict, found.preferred) == ("prefer", "b")
+    assert states(found) == {"a": "failed", "b": "preferred"}
+    assert found.candidates[0].ratio.value > 1.3
+    assert "a failed: its server ended at 4 in flight." in found.answer
+    assert "no other can be held against it" in found.answer
+    assert "flip" not in found.answer
 
 
 def test_who_never_started_failed():

@@ -41,6 +41,16 @@ def test_the_law_through_points():
     assert isinstance(law_of([point(1, 10), point(2, 18)]), Missing)
 
 
+def test_an_invalid_point_is_no_point_of_the_law():
+    loads = (1, 2, 4, 8, 16, 32, 64)
+    points = [point(load, usl(load, 10, 0.1, 0.001)) for load in loads]
+    points[6] = point(64, 900.0, verdict="invalid")
+    law = law_of(points)
+    assert (law.gamma.value, law.alpha.value, law.beta.value) == pytest.approx((10, 0.1, 0.001))
+    points[5] = point(32, 900.0, verdict="invalid")
+    assert law_of(points).reason == "needs 6 loads over a factor of 20, has 5 over 16; 2 more are invalid"
+
+
 def test_drift_is_the_first_load_again():
     drift = drift_of(point(1, 10), point(1, 9))
     assert drift.value == pytest.approx(0.9)

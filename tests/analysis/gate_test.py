@@ -11,8 +11,9 @@ from tests.analysis.points import point
 
 from inferometer.analysis.compare import Comparison, rows_of
 from inferometer.analysis.curve import Sweep, law_of, throughputs_by_law
-from inferometer.analysis.gate import judge, knee_of, knee_warning, parse_conditions, unlike
+from inferometer.analysis.gate import is_well_below, judge, knee_of, knee_warning, parse_conditions, unlike
 from inferometer.errors import UsageError
+from inferometer.report.gate import verdict_of
 from inferometer.stats import Missing
 from inferometer.stats.usl import usl
 
@@ -103,6 +104,22 @@ def test_a_gate_that_can_judge_nothing_is_undecided():
     assert not judged("ttft_p99>+5%", change=1.0)[0].is_undecided
 
 
+def test_a_gate_of_which_one_condition_cannot_be_judged_is_undecided_unless_another_fails():
+    conditions = parse_conditions("ttft_p99>+5%,e2e_p50>+5%")
+    ttft, e2e = (condition.quantity for condition in conditions)
+    failures, steady = np.full(5, math.inf), np.exp(0.005 * np.random.default_rng(3).normal(size=5))
+
+    rng = np.random.default_rng(1)
+
+    def of(change):
+        values = [{ttft: failures, e2e: steady}, {ttft: failures, e2e: change * steady[::-1]}]
+        gate = judge(Comparison((), rows_of(values, rng=rng, is_paired=False), 0.05, False, 1), conditions)
+        return gate.is_failed, gate.is_undecided, verdict_of(gate)[0]
+
+    assert of(1.0) == (False, True, "UNDECIDED")
+    assert of(1.5) == (True, False, "FAILED")
+
+
 def test_the_knee():
     assert knee_warning(8, 10, "requests/s") == ""
     assert "95 % of the 10" in knee_warning(9.5, 10, "requests/s")
@@ -130,9 +147,24 @@ def test_the_knee_of_a_sweep_over_rates_is_the_highest_that_was_sustained():
     assert "requests in flight" in knee_of(sweep, "concurrency").reason
 
 
+def test_what_an_invalid_run_bore_is_not_known():
+    late = point(4, 4.0, verdict="invalid", reasons=["late_sends"])
+    sweep = sweep_of("rate", [point(2, 2.0), late, point(8, 5.0, limit="the queue grows")])
+    assert (sweep.sustained.load, sweep.beyond.load) == (2, 4)
+    assert knee_of(sweep, "rate").reason == "no saturation seen up to 2/s"
+
+
 def test_a_sweep_that_saw_no_knee_tells_none():
     assert isinstance(knee_of(sweep_of("rate", [point(2, 2.0)]), "rate"), Missing)
     assert knee_of(sweep_of("concurrency", [point(1, 1.0)], no_law="needs 6 loads"), "rate").reason == "needs 6 loads"
+
+
+def test_a_gate_well_below_what_was_sustained_needs_no_knee():
+    sweep = sweep_of("rate", [point(2, 2.0), point(8, 8.0)])
+    assert isinstance(knee_of(sweep, "rate"), Missing)
+    assert is_well_below(sweep, 7.2, "rate")
+    assert not is_well_below(sweep, 7.5, "rate")
+    assert not is_well_below(sweep, 1.0, "concurrency")
 
 
 def test_a_sweep_of_another_load_is_told():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferometer.cli.candidates import ease_of, facts_of, parse_price
+from inferometer.cli.candidates import devices_of, ease_of, facts_of, parse_price
 from inferometer.cli.choosing import weights_of
 from inferometer.engines.registry import engines
 from inferometer.errors import UsageError
@@ -20,6 +20,7 @@ SLO = ("--slo", "ttft<500ms")
         ((*SLO, "--concurrency", "auto"), ("the same for all candidates", "--concurrency 1,4,16")),
         ((*SLO, "--concurrency", "1", "--rate", "2"), ("one kind of load",)),
         ((*SLO, "--budget", "10s"), ("--budget 10 s is no time: 3 rounds of turns, 1 x 3 runs each", "--budget 2m")),
+        ((*SLO, "--budget", "1m", "--for", "60s"), ("one round of 3 runs, 60 s each after 2 s", "--budget 10m")),
         ((*SLO, "--weigh", "speed=3"), ("--weigh 'speed' is not known", "throughput")),
         ((*SLO, "--weigh", "ttft=much"), ("'ttft=much' is no weight",)),
         ((*SLO, "--price", "cheap"), ("'cheap' is not a price", "2.5/h")),
@@ -105,6 +106,11 @@ def test_weights_are_shares_of_one():
 @pytest.mark.parametrize("text", ["2.5/h", "2.5", "$2.5 / h"])
 def test_a_price(text):
     assert parse_price(text) == 2.5
+
+
+def test_the_devices_of_a_run_are_those_that_its_engine_was_given():
+    assert devices_of({"settings": {"tensor_parallel": "4"}}) == 4
+    assert devices_of({"settings": {}}) == devices_of({}) == 1
 
 
 def test_the_ease_of_every_engine_is_a_share_by_one_rule():

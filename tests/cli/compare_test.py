@@ -6,11 +6,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 
 import pytest
 from tests.analysis.points import point
 
 from inferometer.analysis.curve import Sweep, law_of
+from inferometer.cli.turns import rounds_in
 from inferometer.probes.results import write_result
 from inferometer.stats.usl import usl
 
@@ -221,37 +223,24 @@ def test_the_folder_of_ab_is_reported_as_the_comparison_it_was(turns, module_she
     refused(module_shell("report", "turns", "--as", "vllm"), 2, "--as is for the report of a run")
 
 
-def test_repeats_of_the_targets_files_are_rounds(shell, refused):
-    for name, repeats in (("a", 3), ("b", 3), ("c", 4)):
-        (shell.folder / f"{name}.toml").write_text(f'url = "http://127.0.0.1:1"\nrepeats = {repeats}\n')
-    refused(shell("ab", "a.toml", "b.toml"), 2, "3 rounds cannot resolve 5 metrics")
-    refused(shell("ab", "a.toml", "c.toml"), 2, "ask for 3 and 4 repeats", "give --repeats")
-    refused(shell("ab", "a.toml", "c.toml", "--repeats", "2"), 2, "2 rounds cannot resolve")
-    refused(shell("ab", "a.toml", "b.toml", "--config", "c.toml"), 2, "both hold options")
+def change_manifest(run, change):
+    path = run / "manifest.json"
+    facts = json.loads(path.read_text())
+    change(facts)
+    path.write_text(json.dumps(facts))
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["http://127.0.0.1:1", "http://127.0.0.1:1", "--repeats", "3"], ("3 rounds cannot resolve", "--repeats 5")),
-        (["http://127.0.0.1:1", "http://127.0.0.1:1", "--seed", "1"], ("very same prompts",)),
-        (["embedded,model=random", "embedded,model=trained"], ("different models", "--ignore model")),
-        (["embedded,threads=1", "embedded"], ("the embedded engine has no threads",)),
-        (["llamacp", "embedded"], ("llamacp",)),
-        (["llamacpp,threads", "embedded"], ("'threads' is no setting",)),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
-)
-def test_what_ab_refuses_before_it_begins(shell, refused, words, told):
-    refused(shell("ab", *words), 2, *told)
-    assert list(shell.folder.iterdir()) == []
-
-
-def test_a_run_by_another_tools_definitions(module_shell, folder, refused):
-    run = next((folder / "inferometer-runs").glob("*c3"))
-    done = module_shell("report", str(run), "--as", "guidellm", "--format", "json")
-    told = {metric["name"]: metric for metric in done.json["metrics"]}
-    assert told["successful"]["statistics"] == {"successes": 6.0}
-    assert 0.06 < told["time_to_first_token_ms"]["statistics"]["p50"] < 0.2
-    assert module_shell("report", str(run), "--as", "vllm").stdout.startswith("vLLM bench serve 0.32.0")
-    refused(module_shell("report", str(run), "--as", "lm"), 2, "choose from vllm, guidellm, aiperf")
+def test_rounds_that_do_not_count_are_told_once_more(turns, module_shell):
+    """The last ended in its second turn, the fourth was left out while it was measured."""
+    assert turns.exit_code == 0
+    folder = module_shell.folder / "ended"
+    shutil.copytree(module_shell.folder / "turns", folder)
+    change_manifest(folder / "B" / "05", lambda facts: facts.pop("ab"))
+    found = rounds_in(folder, ("validity",))
+    assert [len(side) for side in found.members] == [4, 4]
+    assert found.left_out == ["round 5, it was not finished"]
+    (folder / "left-out").mkdir()
+    for side in "AB":
+        (folder / side / "04").rename(folder / "left-out" / f"{side}-04")
+    change_manifest(folder / "left-out" / "A-04", lambda facts: facts.update(state="stopped"))
+    assert [told for told in rounds_in(folder, ()).left_out if told.startswith("round 4, A")]

@@ -73,6 +73,18 @@ def test_who_misses_the_limits_at_every_load_is_dropped_after_the_first_round():
     assert found.dropped == {1: 1}
 
 
+def test_who_may_still_be_shown_to_keep_the_limits_and_be_ahead_is_not_done_with():
+    machine = Machine([{4.0: 3.2}, {4.0: 4.0}], share={0: 0.955, 1: 0.945})
+    found = contest(machine, 2)
+    assert (found.stopped, found.dropped) == (OUT_OF_TIME, {})
+
+
+def test_who_may_still_be_shown_to_keep_the_limits_but_is_worse_even_so_holds_nobody_up():
+    found = contest(Machine([{4.0: 4.0}, {4.0: 3.2}], share={0: 0.955, 1: 0.945}), 2)
+    assert found.stopped == SETTLED
+    assert found.n_rounds < 10
+
+
 def test_if_all_do_it_ends():
     found = contest(Machine([{4.0: 10.0}, {4.0: 20.0}], share={0: 0.5, 1: 0.5}), 2)
     assert found.stopped == NONE_LEFT
@@ -90,6 +102,27 @@ def test_who_is_ahead_elsewhere_stays_until_that_is_shown():
     found = contest(Machine([{1.0: 2.0, 4.0: 10.0}, {1.0: 2.2, 4.0: 5.0}]), 2, loads=(1.0, 4.0))
     assert found.stopped == SETTLED
     assert found.n_rounds > 3
+
+
+def elsewhere(goodputs, candidate=1):
+    return [Turn(candidate, -i, (point(goodput),)) for i, goodput in enumerate(goodputs)]
+
+
+@pytest.mark.parametrize("there", [5.0, 10.0, 20.0])
+def test_what_was_measured_elsewhere_drops_nobody_and_ends_nothing_before_the_end(there):
+    """Its interval would say worse, the same or better after three rounds, and at one of many looks by chance."""
+    runs = elsewhere([there * f for f in (0.999, 1.0, 1.001, 1.0, 0.999)])
+    machine = Machine([{4.0: 10.0}])
+    found = Elimination(terms(2), [0], machine.take, 200.0, np.random.default_rng(7), turns=runs)
+    assert (found.run(), found.n_rounds, found.dropped) == (OUT_OF_TIME, 21, {})
+
+
+def test_a_hopeless_one_is_dropped_though_the_best_was_measured_elsewhere():
+    machine = Machine([{4.0: 10.0}, {}, {4.0: 4.0}])
+    runs = elsewhere([20.0, 20.1])
+    found = Elimination(terms(3), [0, 2], machine.take, 300.0, np.random.default_rng(7), turns=runs)
+    assert found.run() == OUT_OF_TIME
+    assert list(found.dropped) == [2]
 
 
 @pytest.mark.slow

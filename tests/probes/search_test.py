@@ -14,6 +14,7 @@ from inferometer.probes.search import SAFE_SHARE, Aim, Ask, Found, Search, Taken
 from inferometer.stats import Estimate, Missing
 
 LIMIT = 40.0
+IN_FLIGHT = {"is_whole": True, "first_load": 1.0, "wait_s": 0.0, "unit": "requests"}
 
 
 def share_at(load, limit=LIMIT, steepness=20.0):
@@ -95,6 +96,39 @@ def test_a_look_that_the_client_spoiled_counts_for_nothing():
     assert verdict_of(aim(), [Taken(ask, replace(look, is_spoiled=True), seconds)] * 9, 10.0) == "undecided"
 
 
+class Late(Server):
+    """Everything is within the limits, but from a load on the client is late: every time, or the first time only."""
+
+    def __init__(self, above, *, is_once=False, **server):
+        super().__init__(**server)
+        self._above, self._is_once, self._seen = above, is_once, set()
+
+    def take(self, ask):
+        look, seconds = super().take(ask)
+        is_late = ask.load > self._above and not (self._is_once and ask.load in self._seen)
+        self._seen.add(ask.load)
+        return (replace(look, is_met=look.is_met & False, is_spoiled=True) if is_late else look), seconds
+
+
+def test_where_the_client_is_late_it_is_the_limit_and_not_the_server():
+    found = searched(Late(60.0, limit=1e9))
+    assert isinstance(found.limit, Missing)
+    assert found.stopped == "the client, not the server, is the limit above 40 requests/s"
+    assert found.limit.reason == f"needs long looks, has none: {found.stopped}"
+    assert (found.fails, found.binding) == (None, "")
+
+
+def test_a_client_that_was_late_at_the_first_load_says_so():
+    found = searched(Late(0.0))
+    assert found.stopped == "the client, not the server, is the limit at 5 requests/s already"
+
+
+def test_a_client_that_was_late_for_a_moment_does_not_end_the_search():
+    found = searched(Late(15.0, is_once=True))
+    assert isinstance(found.limit, Estimate)
+    assert found.limit.value == pytest.approx(LIMIT, rel=0.05)
+
+
 def test_where_nothing_meets_the_limits_there_is_no_limit():
     found = searched(Server(alone=0.3))
     assert isinstance(found.limit, Missing)
@@ -106,6 +140,18 @@ def test_where_everything_meets_them_it_says_how_far_it_looked():
     found = searched(Server(limit=1e9), most=80.0)
     assert isinstance(found.limit, Missing)
     assert "even 80 is within the limits" in found.stopped
+    assert found.limit.reason == found.stopped
+    assert (found.holds, found.fails) == (80.0, None)
+    assert found.taken[-1].ask.is_long
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_short_look_at_the_highest_load_does_not_acquit_it(seed):
+    """With 64 in flight 93 % are within the limits: thirty requests do not tell that from 95 %."""
+    found = searched(Server(seed, limit=63.0), **IN_FLIGHT, most=64.0)
+    assert isinstance(found.limit, Estimate)
+    assert found.limit.value == pytest.approx(63, rel=0.1)
+    assert found.holds is None or found.holds < 63
 
 
 def test_when_the_time_is_spent_it_says_what_is_known():
@@ -128,3 +174,27 @@ def test_whole_loads_stay_whole():
     assert isinstance(found.limit, Estimate)
     assert all(each.ask.load == round(each.ask.load) for each in found.taken)
     assert found.limit.value == pytest.approx(LIMIT, rel=0.1)
+
+
+class Slots(Server):
+    """Serves so many at a time within the limits; of more, fewer and fewer find a slot in time."""
+
+    def __init__(self, n, seed=1):
+        super().__init__(seed)
+        self._n = n
+
+    def take(self, ask):
+        is_met = self._rng.random(round(ask.load / 0.2 * ask.window_s)) < (
+            0.999 if ask.load <= self._n else 0.8 * self._n / ask.load
+        )
+        closeness = self._rng.normal(-1, 0.2, len(is_met))
+        return Look(ask.load, is_met, closeness, {}, ""), ask.window_s + ask.warmup_s
+
+
+@pytest.mark.parametrize("n", [4, 6, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_server_of_few_slots_has_a_safe_number_in_flight(n, seed):
+    found = searched(Slots(n, seed), **IN_FLIGHT, most=64.0)
+    assert found.safe is not None
+    assert found.safe <= min(n, SAFE_SHARE * found.limit.value)
+    assert found.holds <= n < found.fails

@@ -7,6 +7,7 @@ import csv
 import io
 from dataclasses import replace
 
+import msgspec
 from tests.analysis.turns import point, terms, turns
 
 from inferometer.analysis.candidate import Course, Entry
@@ -107,3 +108,11 @@ def test_a_plan(golden):
         width=100,
     )
     checked(golden, "choice-plan-100.txt", text, 100)
+
+
+def test_how_sure_it_is_says_which_intervals_are_of_one_look():
+    found = choice()
+    assert report.sure_text(found).endswith("at every look together")
+    there = [msgspec.structs.replace(one, kind="elsewhere") for one in found.candidates[-1:]]
+    told = report.sure_text(msgspec.structs.replace(found, candidates=[*found.candidates[:-1], *there]))
+    assert told.endswith("at every look together, of what was measured elsewhere at the last look only")

@@ -6,10 +6,10 @@ from __future__ import annotations
 import csv
 import io
 
+import msgspec
 import probe_results
 import pytest
 
-from inferometer.analysis.limit import share_of
 from inferometer.report import limit as limit_report
 from inferometer.report import probe_markdown, probe_table
 from inferometer.report import sweep as sweep_report
@@ -44,6 +44,19 @@ def test_markdown(golden, name, text):
     golden(name, text)
 
 
+@pytest.mark.parametrize(
+    ("i", "told"),
+    [
+        (1, ("plain", "SUSTAINED", "up to 2/s; the run at 3/s is invalid: late_sends.")),
+        (0, ("plain", "NOT KNOWN", "the run at 2/s is invalid: late_sends.")),
+    ],
+)
+def test_what_is_sustained_ends_at_an_invalid_run_and_says_so(i, told):
+    sweep = probe_results.sweep_over_rates()
+    sweep.points[i] = msgspec.structs.replace(sweep.points[i], verdict="invalid", reasons=["late_sends"])
+    assert sweep_report.headline(sweep) == told
+
+
 def test_a_row_for_each_point_exact_and_empty_where_nothing_is_known():
     first, second, third = csv.DictReader(io.StringIO(probe_table.sweep_csv(probe_results.sweep_over_rates())))
     assert float(first["request_throughput_per_s_lo"]) == pytest.approx(1.98)
@@ -54,13 +67,13 @@ def test_a_row_for_each_point_exact_and_empty_where_nothing_is_known():
 
 def test_a_row_for_each_look():
     rows = list(csv.DictReader(io.StringIO(probe_table.limit_csv(probe_results.limit()))))
-    assert [row["load"] for row in rows] == ["4.0", "11.0", "12.0", "13.0"]
-    assert (rows[3]["missed ttft<500ms"], rows[3]["reasons"]) == ("133", "late_sends")
+    assert [row["load"] for row in rows] == ["4.0", "11.0", "12.0", "13.0", "13.0"]
+    assert [(row["missed ttft<500ms"], row["reasons"]) for row in rows[3:]] == [("133", ""), ("648", "late_sends")]
 
 
 def test_the_share_at_a_load_is_as_sure_as_its_requests_are_worth():
     """1,105 requests that are worth 22: Wilson's interval of 22."""
-    found = share_of(probe_results.limit().looks[3:])
+    found = probe_results.limit().attained(13.0)  # of the look that the client did not spoil
     assert found.value == pytest.approx(972 / 1105)
     assert (found.lo, found.hi) == (pytest.approx(0.6856, abs=1e-3), pytest.approx(0.9608, abs=1e-3))
 

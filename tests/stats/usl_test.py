@@ -71,6 +71,20 @@ def test_parameters_are_never_negative(rng):
         assert fit.beta.value >= fit.beta.lo >= 0
 
 
+@pytest.mark.parametrize("throughputs", [[30, 20, 12, 10, 10, 10], [30, 20, 14, 12, 11, 11.5]])
+def test_a_curve_that_only_falls_says_to_begin_lower(throughputs):
+    fit = fit_usl(np.array([8.0, 16, 32, 64, 128, 256]), np.array(throughputs, float), unit="1/s")
+    assert isinstance(fit, Missing)
+    assert fit.reason == "throughput does not rise from 8 in flight on: begin with fewer"
+
+
+def test_one_alone_is_never_told_to_be_below_zero(rng):
+    """Nor does a wild curve, of which the linear fit is negative somewhere, go on for ever."""
+    for _ in range(300):
+        fit = fit_usl(8 * LOADS, np.exp(rng.normal(size=6)), unit="1/s")
+        assert isinstance(fit, Missing) or fit.gamma.value > 0
+
+
 @pytest.mark.parametrize("loads", [[1, 2, 4, 8, 16], [1, 2, 3, 4, 5, 6], [1, 1, 2, 2, 32, 32]])
 def test_too_few_loads_or_too_narrow_a_range_are_refused(loads):
     fit = fit_usl(np.array(loads, float), np.array(loads, float), unit="1/s")

@@ -89,7 +89,7 @@ def test_two_configurations_of_the_embedded_engine(shell):
     tables = ("[one-slot]", "set = ['max_concurrency=1']", "[two-slots]", "set = ['max_concurrency=2']")
     (shell.folder / "two.toml").write_text("\n".join(tables))
     flags = ("--engines", "llamacpp", "--model", "random", "--configs", "two.toml", "--concurrency", "2")
-    done = shell("choose", *flags, *QUICK, "--budget", "2s", "--out", "c", "--format", "json", timeout=110)
+    done = shell("choose", *flags, *QUICK, "--budget", "3s", "--out", "c", "--format", "json", timeout=110)
     assert done.exit_code == 0, done.stderr
     assert done.json["verdict"] == "cannot tell"
     assert "An interval needs 3 rounds" in done.json["answer"]

@@ -8,7 +8,7 @@ Rule: it says nothing that is not in the `Choice` as a number or a reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from inferometer.analysis.choice import Candidate, Choice, Place
 from inferometer.analysis.number import Number
@@ -45,7 +45,7 @@ def _prefer(choice: Choice) -> list[str]:
     head = f"Prefer {best.name}: {_what(best, choice)}"
     others = _by_ratio(choice, "worse")
     if not others:
-        why = "no other has a figure to hold against it" if len(choice.candidates) > 1 else "it was the only one to try"
+        why = "no other can be held against it" if len(choice.candidates) > 1 else "it was the only one to try"
         return [f"{head}; {why}.", *_misses(choice)]
     more = f", and more than that ahead of {_count(len(others) - 1, 'other')}" if len(others) > 1 else ""
     return [f"{head}, {_ahead(others[0].ratio)} {_as(choice)} {others[0].name}{more}.", *_misses(choice)]
@@ -66,9 +66,13 @@ def _same(choice: Choice) -> list[str]:
 def _open(choice: Choice) -> list[str]:
     best, others = _preferred(choice), _by_ratio(choice, "open")
     seen = f"{best.name} was ahead of {others[0].name} by {_ahead(others[0].ratio)} after {_rounds(others[0])}"
+    if others[0].ratio.value is None:
+        seen = f"{best.name} was ahead, and of {others[0].name} {others[0].why}"
     told = [f"Cannot tell between {_names([best, *others])}: {seen}, {_what(best, choice)}."]
     if min(one.n_rounds for one in [best, *others]) < MIN_ROUNDS:
         told.append(f"An interval needs {MIN_ROUNDS} rounds: give more --budget, or shorter runs by --for.")
+    elif any(one.ratio.value is None for one in others):
+        told.append("More rounds may settle it: give more --budget.")
     elif choice.more_s is not None and choice.more_s > 0:
         n_minutes = math.ceil((choice.seconds + choice.more_s) / 60)
         told.append(
@@ -120,7 +124,8 @@ def _flips(choice: Choice) -> list[str]:
     flips = [place for place in choice.places if place.flips_to]
     if flips:
         told.append(f"The answer flips {'; '.join(_flip(place) for place in flips)}.")
-    maybe = [part for place in choice.places if not place.flips_to for part in _maybe(place, choice.tolerance)]
+    failed = [one.name for one in choice.candidates if one.state == "failed"]
+    maybe = [part for place in choice.places if not place.flips_to for part in _maybe(place, choice.tolerance, failed)]
     if maybe:
         told.append(f"It may flip {'; '.join(maybe[:3])}.")
     if not flips and not maybe:
@@ -135,9 +140,10 @@ def _flip(place: Place) -> str:
     return f"{place.title}, where {cell.candidate} is {_times(cell.ratio)} as good"
 
 
-def _maybe(place: Place, tolerance: float) -> list[str]:
+def _maybe(place: Place, tolerance: float, failed: Collection[str]) -> list[str]:
     """At most one of each place."""
-    ahead = [cell for cell in place.cells if cell.word == "open" and (cell.ratio.value or 0.0) > 1 + tolerance]
+    open_ = [cell for cell in place.cells if cell.word == "open" and cell.candidate not in failed]
+    ahead = [cell for cell in open_ if (cell.ratio.value or 0.0) > 1 + tolerance]
     best = max(ahead, key=lambda cell: cell.ratio.value or 0.0, default=None)
     return [] if best is None else [f"{place.title} ({best.candidate} {_times(best.ratio)} as good)"]
 

@@ -22,6 +22,7 @@ from inferometer.analysis.contest import (
     Sheet,
     Standing,
     Where,
+    Word,
     alpha_of,
 )
 from inferometer.analysis.number import number_of
@@ -61,12 +62,19 @@ class Course:
 
 
 def candidate_of(
-    k: int, entry: Entry, sheet: Sheet, standing: Standing, course: Course, more_rounds: int | None
+    k: int,
+    entry: Entry,
+    sheet: Sheet,
+    standing: Standing,
+    course: Course,
+    word: Word | None,
+    more_rounds: int | None,
 ) -> Candidate:
+    """`word`: how it stands to the leader, None where nothing holds it against that."""
     terms = sheet.terms
     best = sheet.best(k, CHOICE)
     place = best if isinstance(best, Where) else None
-    state, why = _state(k, sheet, standing, course)
+    state, why = _state(k, sheet, standing, course, word)
     goodput = mean_figure(sheet.goodput(k, best), "1/s", "goodput") if isinstance(best, Where) else best
     gap = standing.gaps.get(k)
     alpha = alpha_of(terms.n_candidates)
@@ -122,30 +130,30 @@ _MEASURED = (
 )
 
 
-def _state(k: int, sheet: Sheet, standing: Standing, course: Course) -> tuple[State, str]:
+def _state(k: int, sheet: Sheet, standing: Standing, course: Course, word: Word | None) -> tuple[State, str]:
     if k == standing.leader:
         return "preferred", "ahead of all others" if standing.gaps else "the only one with a figure"
     failed = next((turn.failed for turn in course.turns if turn.candidate == k and turn.failed), "")
+    if failed:
+        return "failed", failed
     if k in standing.missing:
         reason = standing.missing[k].reason
-        if failed:
-            return "failed", failed
         if not any(sheet.held(k, Where(0, load)).n for load in sheet.terms.loads):
             return "failed", "no run of it can be used: the client was late, or nothing was asked"
+        if word == "open":
+            return "open", f"{reason}, and that it misses them is not yet sure"
         if isinstance(sheet.best(k, CHOICE), Missing):
             is_shown = sheet.is_beyond(k, CHOICE, alpha_of(sheet.terms.n_candidates + 1))
             return "misses", reason + ("" if is_shown else ", though that is not yet sure")
         return "failed", reason
     if k not in standing.gaps:
-        return "failed", failed or "there is nothing to hold it against"
-    word = standing.gaps[k].word(sheet.terms.tolerance)
-    more = f"; it ended: {failed}" if failed else ""
+        return "failed", "there is nothing to hold it against"
     if word == "worse" and k in course.dropped:
-        return "worse", f"shown to be worse after {course.dropped[k]} rounds, and not measured any more{more}"
+        return "worse", f"shown to be worse after {course.dropped[k]} rounds, and not measured any more"
     if word in ("worse", "same"):
         told = "shown to be worse" if word == "worse" else f"the same within {100 * sheet.terms.tolerance:g} %"
-        return ("worse" if word == "worse" else "same"), told + more
-    return "open", f"the interval holds both better and worse{more}"
+        return ("worse" if word == "worse" else "same"), told
+    return "open", "the interval holds both better and worse"
 
 
 def mean_figure(series: Series, unit: str, statistic: str) -> Estimate | Missing:

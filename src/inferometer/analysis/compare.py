@@ -242,8 +242,8 @@ def _both(candidate: int, a: FloatArray | Missing, b: FloatArray | Missing) -> t
 
 
 def letter(i: int) -> str:
-    """What a side is called for short: A is the one that the others are held against."""
-    return chr(ord("A") + i)
+    """What a side is called for short, A to Z, AA, AB, ...: A is the one that the others are held against."""
+    return (letter(i // 26 - 1) if i >= 26 else "") + chr(ord("A") + i % 26)
 
 
 def _estimate(values: FloatArray | Missing, quantity: Quantity) -> Estimate | Missing:

@@ -8,7 +8,7 @@ what is neither is open, and says how many more rounds would settle it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from inferometer.analysis.choice import (
     Verdict,
     Workload,
 )
-from inferometer.analysis.contest import THROUGHPUT, Gap, Sheet, Standing, Terms, Where, alpha_of, stand
+from inferometer.analysis.contest import THROUGHPUT, Gap, Sheet, Standing, Terms, Where, Word, alpha_of, stand, unsure
 from inferometer.analysis.number import number_of
 from inferometer.analysis.places import flip_of, leads, places_of
 from inferometer.analysis.turn import ASKED, LOOSE, Turn
@@ -68,10 +68,12 @@ def conclude(
     failed = {turn.candidate for turn in course.turns if turn.failed}
     able = [k for k in range(len(entries)) if k not in course.dropped and k not in failed]
     standing = stand(sheet, among=able, alpha=alpha_of(terms.n_candidates))
-    words = standing.words(terms.tolerance)
-    more = {k: _more_rounds(gap, terms) for k, gap in standing.gaps.items() if words[k] == "open"}
-    candidates = [candidate_of(k, entry, sheet, standing, course, more.get(k)) for k, entry in enumerate(entries)]
-    settling = [n for n in more.values() if n is not None]
+    words: dict[int, Word] = {k: word for k, word in standing.words(terms.tolerance).items() if k not in failed}
+    words |= dict.fromkeys(unsure(sheet, standing, able), "open")
+    more = {k: _more_rounds(gap, terms) for k, gap in standing.gaps.items() if words.get(k) == "open"}
+    candidates = [
+        candidate_of(k, entry, sheet, standing, course, words.get(k), more.get(k)) for k, entry in enumerate(entries)
+    ]
     names = [entry.name for entry in entries]
     found = Choice(
         verdict=_verdict(standing, words),
@@ -90,14 +92,14 @@ def conclude(
         tolerance=terms.tolerance,
         candidates=candidates,
         left_out=list(left_out),
-        places=[] if standing.leader is None else _places(sheet, standing.leader, names, asked),
+        places=[] if standing.leader is None else _places(sheet, standing.leader, names, asked, failed),
         turns=[_turn_row(turn, names, asked) for turn in course.turns],
         n_rounds=course.n_rounds,
         window_s=asked.window_s,
         warmup_s=asked.warmup_s,
         budget_s=asked.budget_s,
         seconds=course.spent_s,
-        more_s=(max(settling) - course.n_rounds) * course.round_s if settling else None,
+        more_s=_more_s([k for k, word in words.items() if word == "open"], more, standing, course),
         stopped=course.stopped,
         again=asked.again,
         notes=list(notes),
@@ -132,16 +134,30 @@ def _more_rounds(gap: Gap, terms: Terms) -> int | None:
     return n_to_settle(max(seen, room - seen), gap.differences, alpha_of(terms.n_candidates))
 
 
+def _more_s(open_: Sequence[int], more: Mapping[int, int | None], standing: Standing, course: Course) -> float | None:
+    """What would settle all that is open; None where nothing is, or more would not settle some of it for sure."""
+    missing = []
+    for k in open_:
+        needed, gap = more.get(k), standing.gaps.get(k)
+        if needed is None or gap is None or gap.differences is None:
+            return None
+        missing.append(needed - len(gap.differences))
+    return max(missing) * course.round_s if missing else None
+
+
 # --- places and turns ----------------------------------------------------------------------------------------------
 
 
-def _places(sheet: Sheet, preferred: int, names: Sequence[str], asked: Asked) -> list[Place]:
-    return [_place(sheet, where, preferred, names, asked) for where in places_of(sheet.terms)]
+def _places(sheet: Sheet, preferred: int, names: Sequence[str], asked: Asked, failed: Collection[int]) -> list[Place]:
+    return [_place(sheet, where, preferred, names, asked, failed) for where in places_of(sheet.terms)]
 
 
-def _place(sheet: Sheet, where: Where, preferred: int, names: Sequence[str], asked: Asked) -> Place:
+def _place(
+    sheet: Sheet, where: Where, preferred: int, names: Sequence[str], asked: Asked, failed: Collection[int]
+) -> Place:
+    """Nothing flips to one that failed."""
     terms = sheet.terms
-    flip = flip_of(leads(sheet, where, preferred))
+    flip = flip_of([lead for lead in leads(sheet, where, preferred) if lead.candidate not in failed])
     standing = stand(sheet, where=where, leader=preferred, alpha=alpha_of(terms.n_candidates, len(places_of(terms))))
     kind, title = _title(where, asked)
     cells = [_cell(sheet, where, k, preferred, names[k], standing) for k in range(len(names))]

@@ -190,8 +190,10 @@ class Sheet:
     def figure(self, candidate: int, where: Where = CHOICE) -> Series | Missing:
         """Logarithm of what decides, by round."""
         place = self.best(candidate, where)
-        if isinstance(place, Missing):
-            return place
+        return place if isinstance(place, Missing) else self.figure_at(candidate, place)
+
+    def figure_at(self, candidate: int, place: Where) -> Series | Missing:
+        """The same at a place with its load, whether it keeps the limits there or not."""
         total: Series | None = None
         for name, weight in self.terms.weights.items():
             part = self.part(candidate, name, place)
@@ -274,3 +276,24 @@ def stand(
         return Standing(where, leader if leader in figures else None, {}, missing)
     gaps = {other: gap_of(series, figures[leader], alpha) for other, series in figures.items() if other != leader}
     return Standing(where, leader, gaps, missing)
+
+
+def unsure(sheet: Sheet, standing: Standing, among: Collection[int]) -> set[int]:
+    """Those `among` that miss the limits, though that is not shown, and would not be worse than the leader if they kept
+    them: while there is one, the leader is not the answer. For the choice itself."""
+    if standing.leader is None or isinstance(leading := sheet.figure(standing.leader), Missing):
+        return set()
+    missing = [k for k in among if k in standing.missing and isinstance(sheet.best(k, CHOICE), Missing)]
+    return {k for k in missing if any(_may_matter(sheet, k, Where(0, load), leading) for load in sheet.terms.loads)}
+
+
+def _may_matter(sheet: Sheet, candidate: int, place: Where, leading: Series) -> bool:
+    terms, goodput = sheet.terms, sheet.goodput(candidate, place)
+    if not goodput or min(goodput.values()) <= 0:
+        return False
+    if sheet.is_beyond(candidate, place, alpha_of(terms.n_candidates + 1) / len(terms.loads)):
+        return False
+    figure = sheet.figure_at(candidate, place)
+    if isinstance(figure, Missing):
+        return False
+    return gap_of(figure, leading, alpha_of(terms.n_candidates)).word(terms.tolerance) != "worse"

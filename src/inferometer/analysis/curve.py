@@ -102,9 +102,14 @@ class Sweep(msgspec.Struct, frozen=True):
 
     @property
     def sustained(self) -> Point | None:
-        """The highest load of an open loop that the server bore, and all lower ones with it."""
-        borne = list(takewhile(lambda point: not point.limit, self.once))
+        """The highest load of an open loop that the server bore, and all lower ones with it, as valid runs show."""
+        borne = list(takewhile(lambda point: not point.limit and point.verdict != "invalid", self.once))
         return borne[-1] if borne else None
+
+    @property
+    def beyond(self) -> Point | None:
+        """The first load of which it was not seen to be borne: it was too much, or its run is invalid."""
+        return next((point for point in self.once if point.limit or point.verdict == "invalid"), None)
 
     @property
     def is_drifting(self) -> bool:
@@ -212,8 +217,9 @@ def marked(points: Sequence[Point]) -> list[Point]:
 
 
 def law_of(points: Sequence[Point]) -> Law | Missing:
-    """The law through the points of a closed loop, weighted by how well each throughput is known."""
-    known = [(point.load, point.request_throughput) for point in points]
+    """The law through the valid points of a closed loop, weighted by how well each throughput is known."""
+    known = [(point.load, point.request_throughput) for point in points if point.verdict != "invalid"]
+    n_invalid = len(points) - len(known)
     known = [(load, number) for load, number in known if number.value]
     loads = np.array([load for load, _ in known])
     throughputs = np.array([number.value for _, number in known], dtype=np.float64)
@@ -221,7 +227,9 @@ def law_of(points: Sequence[Point]) -> Law | Missing:
     if not len(loads):
         return Missing("needs points with a throughput, has none", 0, "1/s")
     fit = fit_usl(loads, throughputs, errors, unit="1/s")
-    return fit if isinstance(fit, Missing) else _law(fit)
+    if isinstance(fit, Missing):
+        return Missing(f"{fit.reason}; {n_invalid} more are invalid" if n_invalid else fit.reason, fit.n, fit.unit)
+    return _law(fit)
 
 
 def _standard_error(number: Number) -> float:

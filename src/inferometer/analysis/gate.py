@@ -70,8 +70,8 @@ class Gate:
 
     @property
     def is_undecided(self) -> bool:
-        """No condition could be judged at all."""
-        return all(each.result == "undecided" for each in self.judged)
+        """It did not fail, but some condition could not be judged: whether all of them hold is not known."""
+        return not self.is_failed and any(each.result == "undecided" for each in self.judged)
 
 
 def parse_conditions(text: str) -> tuple[Condition, ...]:
@@ -144,6 +144,12 @@ def knee_warning(load: float, knee: float, unit: str) -> str:
     )
 
 
+def is_well_below(sweep: Sweep, load: float, kind: Kind) -> bool:
+    """Whether a rate is safely below one that was sustained, so that the knee lies above, wherever it is."""
+    borne = sweep.sustained
+    return sweep.kind == kind == "rate" and borne is not None and load <= SAFE_SHARE_OF_KNEE * borne.load
+
+
 def knee_of(sweep: Sweep, kind: Kind) -> Estimate | Missing:
     """Where a server saturates, as a load of that kind: the knee of a closed loop, in an open loop the throughput that
     the law has there; of a sweep over rates the highest rate that was sustained, if one was not."""
@@ -151,8 +157,8 @@ def knee_of(sweep: Sweep, kind: Kind) -> Estimate | Missing:
     if sweep.kind == "rate":
         if kind != "rate":
             return Missing("it is over rates, and the gate is on requests in flight", 0, unit)
-        borne, n = sweep.sustained, len(sweep.once)
-        if borne is None or not any(point.limit for point in sweep.once):
+        borne, beyond, n = sweep.sustained, sweep.beyond, len(sweep.once)
+        if borne is None or beyond is None or not beyond.limit:
             most = f"{borne.load:g}/s" if borne is not None else "any rate"
             return Missing(f"no saturation seen up to {most}", n, unit)
         return exact(borne.load, n=n, unit=unit, method="highest rate that was sustained")

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from inferometer.analysis.number import Number
+from inferometer.analysis.turn import SPOILED_BY
 from inferometer.stats import Estimate, FloatArray, Missing
 from inferometer.stats.shares import wilson
 from inferometer.stats.threshold import shares_at
@@ -21,7 +22,8 @@ _N_DRAWN = 81  # points of a curve
 
 
 class LookRow(msgspec.Struct, frozen=True):
-    """One run of the search. `n_worth`: independent requests that its own are worth; `growth`: how the queue grew."""
+    """One run of the search. `n_worth`: independent requests that its own are worth; `growth`: how the queue grew;
+    `reasons`: for which it is invalid."""
 
     load: float
     folder: str
@@ -34,9 +36,15 @@ class LookRow(msgspec.Struct, frozen=True):
     seconds: float
     reasons: list[str]
 
+    @property
+    def is_spoiled(self) -> bool:
+        """The client was in the way, so that it says nothing of the server."""
+        return any(code in SPOILED_BY for code in self.reasons)
+
 
 class LoadRow(msgspec.Struct, frozen=True):
-    """All looks at one load. `verdict`: holds, fails or undecided."""
+    """All looks at one load; `n` and `share` of those that the client did not spoil. `verdict`: holds, fails or
+    undecided."""
 
     load: float
     n_looks: int
@@ -80,9 +88,9 @@ class LimitSearch(msgspec.Struct, frozen=True):
     schema: str = SCHEMA
 
     def attained(self, load: float) -> Estimate | Missing:
-        """The share of requests within all limits over all looks at a load, with the interval that they are worth."""
-        looks = [look for look in self.looks if look.load == load]
-        return share_of(looks)
+        """The share of requests within all limits over all looks at a load that the client did not spoil, with the
+        interval that they are worth."""
+        return share_of([look for look in self.looks if look.load == load and not look.is_spoiled])
 
     @property
     def curve(self) -> tuple[FloatArray, FloatArray] | None:

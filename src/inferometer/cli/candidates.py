@@ -179,8 +179,9 @@ def _elsewhere(wanted: Wanted) -> list[Contender]:
     found = []
     for title, word, table in words:
         members = comparing.side_of(word, wanted.runs_in).members
-        name = str(members[0].summary.engine.get("name") or "")
-        entry = Entry(title, "elsewhere", word, points=_points(table, name), notes=(NOT_IN_TURNS,))
+        engine = members[0].summary.engine
+        points = _points(table, str(engine.get("name") or ""))
+        entry = Entry(title, "elsewhere", word, devices_of(engine), points=points, notes=(NOT_IN_TURNS,))
         found.append(Contender(_priced(entry, table, wanted), None, members))
     return found
 
@@ -195,6 +196,12 @@ def _entry(name: str, target: str, config: Experiment, table: Mapping[str, Any],
     if "tensor_parallel" in settings and "devices" not in table:
         entry = replace(entry, n_devices=int(settings["tensor_parallel"]))
     return _priced(entry, table, wanted)
+
+
+def devices_of(engine: Mapping[str, Any]) -> int:
+    """How many devices the engine of a run had, as far as its settings say."""
+    told = str((engine.get("settings") or {}).get("tensor_parallel") or "")
+    return int(told) if told.isdecimal() and int(told) else 1
 
 
 def _priced(entry: Entry, table: Mapping[str, Any], wanted: Wanted) -> Entry:

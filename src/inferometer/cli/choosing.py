@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from inferometer.analysis.answer import MIN_ROUNDS
+from inferometer.analysis.cells import Cell, all_of, cell_of, mixed
 from inferometer.analysis.choice import LeftOut, Workload
 from inferometer.analysis.contest import CRITERIA, THROUGHPUT, Terms
+from inferometer.analysis.side import Member
 from inferometer.cli import candidates, probing
 from inferometer.cli.candidates import Gathered
 from inferometer.cli.live import make_observer
@@ -24,6 +27,7 @@ from inferometer.metrics.slo_presets import Objective
 from inferometer.plan.workloads import parse_workload
 from inferometer.probes import choose as choosing
 from inferometer.probes.choose import Contender, Order
+from inferometer.probes.elimination import NEARLY
 from inferometer.probes.sweep import Ladder
 from inferometer.report.choice import render_plan
 from inferometer.units import format_span
@@ -102,7 +106,7 @@ def order_of(asked: Asked, gathered: Gathered) -> Order:
         asked.workloads,
         asked.ladder.kind,
         asked.ladder.loads,
-        window_s(asked, n_live) if asked.window_s is None else asked.window_s,
+        window_s(asked, n_live) if asked.window_s is None else _given_window_s(asked, asked.window_s, n_live),
         asked.warmup_s,
         asked.budget_s,
         terms,
@@ -132,25 +136,55 @@ def window_s(asked: Asked, n_live: int) -> float:
     return round(min(MAX_WINDOW_S, max(MIN_WINDOW_S, longest(PLANNED_ROUNDS))), 1)
 
 
+def _given_window_s(asked: Asked, given_s: float, n_live: int) -> float:
+    """Raises: UsageError if not even the runs of one round fit, which would be measured whatever it takes."""
+    n_runs = n_live * len(asked.workloads) * len(asked.ladder.loads)
+    needed_s = n_runs * (given_s + asked.warmup_s)
+    if needed_s > NEARLY * asked.budget_s:
+        raise UsageError(
+            f"--budget {format_span(asked.budget_s)} is no time: one round of {n_runs} runs, {format_span(given_s)} "
+            f"each after {format_span(asked.warmup_s)} of warm-up, takes {format_span(needed_s)}",
+            f"give --budget {math.ceil(MIN_ROUNDS * needed_s / 60)}m for {MIN_ROUNDS} rounds, or shorter runs by --for",
+        )
+    return given_s
+
+
 def comparable(gathered: Gathered, asked: Asked) -> Gathered:
-    """Of runs measured elsewhere, those that were valid and under a load of this choice; the others are left out."""
-    probe = order_of(replace(asked, window_s=1.0), gathered)
+    """Of runs measured elsewhere, those that were valid and under a load of this choice; candidates without any, and
+    those whose runs are of more than one engine, are left out."""
+    probe = order_of(replace(asked, window_s=0.0, warmup_s=0.0), gathered)
     kept: list[Contender] = []
     out: list[LeftOut] = list(gathered.left_out)
     for contender in gathered.contenders:
-        if contender.config is not None:
-            kept.append(contender)
-            continue
-        valid = [member for member in contender.members if candidates.usable(member) or "validity" in asked.ignored]
-        fitting = [member for member in valid if choosing.cell_of(member, probe) is not None]
-        if fitting:
-            kept.append(replace(contender, members=tuple(fitting)))
+        found = contender if contender.config is not None else _fitting(contender, probe)
+        if isinstance(found, LeftOut):
+            out.append(found)
         else:
-            loads = ", ".join(f"{load:g}" for load in asked.ladder.loads)
-            kind = "--rate" if asked.ladder.kind == "rate" else "--concurrency"
-            reason = "no run in it has lengths and load of this choice" if valid else "no run in it is valid"
-            out.append(LeftOut(contender.entry.name, reason, f"measure it with {kind} {loads} and the same lengths"))
+            kept.append(found)
     return Gathered(tuple(kept), tuple(out))
+
+
+def _fitting(contender: Contender, order: Order) -> Contender | LeftOut:
+    """One that was measured elsewhere, with the runs that can be used here."""
+    name, cells = contender.entry.name, dict[Cell, list[Member]]()
+    valid = [member for member in contender.members if candidates.usable(member) or "validity" in order.ignored]
+    for member in valid:
+        cell = cell_of(member, order.kind, order.loads, order.workloads)
+        if cell is not None:
+            cells.setdefault(cell, []).append(member)
+    if not cells:
+        loads = ", ".join(f"{load:g}" for load in order.loads)
+        kind = "--rate" if order.kind == "rate" else "--concurrency"
+        reason = "no run in it has lengths and load of this choice" if valid else "no run in it is valid"
+        return LeftOut(name, reason, f"measure it with {kind} {loads} and the same lengths")
+    several = mixed(name, cells, order.ignored)
+    if several:
+        told = "; ".join(f"{each.kind}: {each.text}" for each in several)
+        kinds = ",".join(dict.fromkeys(each.kind for each in several))
+        return LeftOut(
+            name, f"its runs are not of one candidate: {told}", f"give each one by itself, or --ignore {kinds}"
+        )
+    return replace(contender, members=tuple(all_of(cells)))
 
 
 def plan(asked: Asked, gathered: Gathered) -> None:

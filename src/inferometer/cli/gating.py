@@ -24,6 +24,8 @@ def judge(
     sits on a knee; FormatError."""
     if knee is not None and sweep is not None:
         raise UsageError("--knee and --sweep both say where the server saturates", "give one of them")
+    if knee is not None and knee <= 0:
+        raise UsageError("--knee 0 is no load", "give the load at which this server saturates, or leave it out")
     warnings = []
     if knee is not None:
         load, unit, _ = _load(found, "--knee")
@@ -39,15 +41,15 @@ def _by_sweep(found: Comparison, folder: str) -> list[str]:
         raise UsageError(f"{folder} is no folder of a sweep: it has no {curve.FILE}", "make one: inferometer sweep")
     result = read_result(path, curve.Sweep, curve.SCHEMA)
     load, unit, kind = _load(found, "--sweep")
-    knee = analysis.knee_of(result, kind)
-    if isinstance(knee, Missing):
+    knee, is_safe = analysis.knee_of(result, kind), analysis.is_well_below(result, load, kind)
+    if isinstance(knee, Missing) and not is_safe:
         raise UsageError(
             f"the sweep in {folder} tells no knee: {knee.reason}", "sweep further up, or say where it is with --knee"
         )
     summary = found.sides[1].members[0].summary
     other = analysis.unlike(result, summary.plan, summary.engine)
     return [
-        analysis.knee_warning(load, knee.value, unit),
+        "" if isinstance(knee, Missing) else analysis.knee_warning(load, knee.value, unit),
         f"the sweep and the run differ, and so may their knees: {other}" if other else "",
     ]
 

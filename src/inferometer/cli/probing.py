@@ -161,8 +161,8 @@ def sweep_exit_code(result: Sweep) -> int:
 
 
 def limit_exit_code(result: LimitSearch) -> int:
-    """5 if no load meets the limits, 4 if no limit could be told."""
-    if result.limit.value is not None:
+    """5 if no load meets the limits, 4 if no limit could be told, nor the highest load be shown to hold."""
+    if result.limit.value is not None or result.holds is not None:
         return 0
     alone = result.alone_share.value
     return GateFailed.exit_code if alone is not None and alone < result.attainment else RunError.exit_code

@@ -30,7 +30,7 @@ from inferometer.errors import RunError, UsageError
 from inferometer.experiment.conduct import check
 from inferometer.experiment.rounds import SIDES, Round, rounds
 from inferometer.probes.results import read_result, write_result
-from inferometer.run_folder import DEFAULT_PARENT, Run
+from inferometer.run_folder import DEFAULT_PARENT, MANIFEST, STATE_FINISHED, Run
 from inferometer.units import format_span
 
 FILE, SCHEMA = "ab.json", "inferometer/ab/1"
@@ -67,6 +67,14 @@ class Found:
     members: tuple[list[Member], list[Member]] = field(default_factory=lambda: ([], []))
     left_out: list[str] = field(default_factory=list)
 
+    def add(self, members: Sequence[Member], why_out: str) -> None:
+        """A round: its runs, of A and of B, or why it does not count."""
+        if why_out:
+            self.left_out.append(why_out)
+            return
+        for kept, member in zip(self.members, members, strict=True):
+            kept.append(member)
+
     def sides(self, titles: Sequence[str]) -> tuple[Side, Side]:
         return (Side(titles[0], tuple(self.members[0])), Side(titles[1], tuple(self.members[1])))
 
@@ -102,21 +110,41 @@ def measure(order: Order, out: str | None, *, is_quiet: bool) -> tuple[Compariso
 
 
 def report(folder: Path, format: str, out: str | None) -> None:
-    """The comparison once more, out of the runs in its folder; of the rounds that both sides have.
+    """The comparison once more, out of the runs in its folder: of the rounds that both sides finished, with the others
+    told.
 
     Raises: FormatError, UsageError if they are too few, RunError.
     """
     asked = read_result(folder / FILE, Asked, SCHEMA)
-    by_round = [{run.path.name: run for run in archive.runs_of(str(folder / side))} for side in SIDES]
-    both = sorted(by_round[0].keys() & by_round[1].keys())
-    members = ([Member.of(str(runs[name].path), runs[name].trace()) for name in both] for runs in by_round)
-    found = comparing.compared(
-        [Side(title, tuple(each)) for title, each in zip(asked.titles, members, strict=True)],
+    found = rounds_in(folder, asked.ignored)
+    compared = comparing.compared(
+        found.sides(asked.titles),
         ignored=asked.ignored,
         quantities=tuple(parse_quantity(name) for name in asked.metrics),
         tolerance=asked.tolerance,
     )
-    comparing.print_comparison(found, format, out=out)
+    comparing.print_comparison(_noted(compared, found), format, out=out)
+
+
+def rounds_in(folder: Path, ignored: Sequence[str]) -> Found:
+    """Of every round what was kept and what was not, as it was decided while it was measured; and the one in the middle
+    of which it ended, of which a turn has no note that it belongs to a round."""
+    sides = [{run.path.name: run for run in archive.runs_of(str(folder / side))} for side in SIDES]
+    for side, runs in zip(SIDES, sides, strict=True):
+        out = (folder / LEFT_OUT).glob(f"{side}-*/{MANIFEST}")
+        runs |= {path.parent.name.removeprefix(f"{side}-"): Run.open(str(path.parent)) for path in out}
+    found = Found()
+    for name in sorted(sides[0].keys() | sides[1].keys()):
+        number, done = (
+            name.lstrip("0"),
+            [runs[name] for runs in sides if name in runs and "ab" in runs[name].manifest()],
+        )
+        if len(done) < len(sides):
+            found.add((), f"round {number}, it was not finished")
+            continue
+        members = [Member.of(str(run.path), run.trace()) for run in done]
+        found.add(members, _why_out(number, members, ignored))
+    return found
 
 
 def _compared(found: Found, order: Order) -> Comparison:
@@ -130,7 +158,12 @@ def _compared(found: Found, order: Order) -> Comparison:
     compared = comparing.compared(
         found.sides(order.titles), ignored=order.ignored, quantities=order.quantities, tolerance=order.tolerance
     )
-    if not found.left_out:
+    return _noted(compared, found)
+
+
+def _noted(compared: Comparison, found: Found) -> Comparison:
+    n_kept, n_out = len(found.members[0]), len(found.left_out)
+    if not n_out:
         return compared
     note = f"{n_out} of {n_kept + n_out} rounds left out: {'; '.join(found.left_out)}"
     return replace(compared, notes=(*compared.notes, note))
@@ -139,25 +172,28 @@ def _compared(found: Found, order: Order) -> Comparison:
 def _take(each: Round, found: Found, order: Order, folder: Path) -> None:
     """Keep a round if both of its runs are valid; after the first, refuse what cannot be compared anyway."""
     members = [_member_of(run) for run in each.runs]
-    bad = [
-        (side, member)
-        for side, member in zip(SIDES, members, strict=True)
-        if member.summary.verdict.level == "invalid" or member.facts.get("state") != "finished"
-    ]
-    if bad and "validity" not in order.ignored:
-        codes = ", ".join(
-            dict.fromkeys(r.code for _, m in bad for r in m.summary.verdict.reasons if r.level == "invalid")
-        )
-        sides = " and ".join(side for side, _ in bad)
-        found.left_out.append(f"round {each.number}, {sides} invalid ({codes or 'it ended early'})")
+    why = _why_out(str(each.number), members, order.ignored)
+    found.add(members, why)
+    if why:
         (folder / LEFT_OUT).mkdir(exist_ok=True)
         for side, run in zip(SIDES, each.runs, strict=True):
             run.path.rename(folder / LEFT_OUT / f"{side}-{each.number:02d}")
-        return
-    for kept, member in zip(found.members, members, strict=True):
-        kept.append(member)
-    if len(found.members[0]) == 1:
+    elif len(found.members[0]) == 1:
         comparing.refuse_incomparable(found.sides(order.titles), order.ignored)
+
+
+def _why_out(number: str, members: Sequence[Member], ignored: Sequence[str]) -> str:
+    """Why a round is left out, "" if it is kept."""
+    bad = [
+        (side, member)
+        for side, member in zip(SIDES, members, strict=True)
+        if member.summary.verdict.level == "invalid" or member.facts.get("state") != STATE_FINISHED
+    ]
+    if not bad or "validity" in ignored:
+        return ""
+    codes = ", ".join(dict.fromkeys(r.code for _, m in bad for r in m.summary.verdict.reasons if r.level == "invalid"))
+    sides = " and ".join(side for side, _ in bad)
+    return f"round {number}, {sides} invalid ({codes or 'it ended early'})"
 
 
 def _member_of(run: Run) -> Member:
@@ -187,12 +223,14 @@ def _plan_text(order: Order) -> str:
 
 
 def next_command(found: Comparison, order: Order, folder: Path) -> str:
-    """As many rounds as it takes to settle what is open, or the command that compares these again."""
-    needed = [row.n_to_settle for row in found.rows if row.verdict == "undecided" and row.n_to_settle is not None]
-    if max(needed, default=0) > order.n_rounds:
-        return f"the same with --repeats {max(needed)} settles what is open"
-    again = ["--ignore", ",".join(order.ignored)] if order.ignored else []
-    return shlex.join(["inferometer", "compare", *(str(folder / side) for side in SIDES), *again])
+    """As many rounds as it takes to settle what is open, as far as so many can be told; or the command that shows
+    this again."""
+    undecided = [row for row in found.rows if row.verdict == "undecided"]
+    needed = {row.quantity.name: row.n_to_settle for row in undecided if row.n_to_settle is not None}
+    if max(needed.values(), default=0) > order.n_rounds:
+        what = "what is open" if len(needed) == len(undecided) else ", ".join(needed)
+        return f"the same with --repeats {max(needed.values())} settles {what}"
+    return shlex.join(["inferometer", "report", str(folder)])
 
 
 class Observers:

@@ -6,6 +6,7 @@ For many runs of one server: `serving`, and `run_against` what it yields.
 
 from inferometer.experiment.conduct import Prepared, access_of, check, facts_of, name_of, run, run_against, serving
 from inferometer.experiment.sizing import MAX_POOL, schedule_of, shape_of
+from inferometer.experiment.subject import longest_request
 
 __all__ = [
     "MAX_POOL",
@@ -13,6 +14,7 @@ __all__ = [
     "access_of",
     "check",
     "facts_of",
+    "longest_request",
     "name_of",
     "run",
     "run_against",

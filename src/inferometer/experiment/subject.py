@@ -86,7 +86,7 @@ def start_of(config: Experiment, *, is_dry: bool = False) -> Start:
     load = Load(
         n_connections=_n_connections(config),
         max_concurrency=config.concurrency or OPEN_LOOP_SLOTS,
-        context=_longest_request(shape),
+        context=longest_request(shape),
         n_cores=len(cores) if cores else n_cores_usable(),
     )
     start = prepare(
@@ -176,7 +176,7 @@ def _embedded_command(config: Experiment, shape: planning.Shape, model: Path, *,
         model,
         n_slots=config.concurrency or OPEN_LOOP_SLOTS,
         n_threads=n_threads,
-        context_tokens=_longest_request(shape),
+        context_tokens=longest_request(shape),
         n_connections=_n_connections(config),
     )
 
@@ -188,7 +188,8 @@ def _n_connections(config: Experiment) -> int:
     return config.concurrency or N_OPEN_CONNECTIONS
 
 
-def _longest_request(shape: planning.Shape) -> int:
+def longest_request(shape: planning.Shape) -> int:
+    """Tokens of context that one request of these lengths may take."""
     return _longest(shape.inputs) + _longest(shape.outputs) + 64
 
 

@@ -22,11 +22,11 @@ import numpy as np
 
 from inferometer import experiment
 from inferometer.analysis.candidate import Course, Entry
+from inferometer.analysis.cells import Cell, cell_of, unlike
 from inferometer.analysis.choice import FILE, Choice, Fact, LeftOut, LoadKind, Workload
-from inferometer.analysis.comparable import Difference, differences
 from inferometer.analysis.conclude import Asked, conclude
 from inferometer.analysis.contest import Terms
-from inferometer.analysis.side import Member, Side
+from inferometer.analysis.side import Member
 from inferometer.analysis.turn import Point, Turn, points_of
 from inferometer.clock import Clock, utc_now
 from inferometer.config import Experiment, Warmup
@@ -45,8 +45,6 @@ from inferometer.units import NS_PER_S
 
 TURNS, POINTS = "turns", "points"
 N_ASKED_ROUNDS = 2  # in which greedy answers are taken: the first, and one more to see what differs by itself
-# What runs measured elsewhere may differ in from those here; lengths, load and limits of time they may not.
-_MAY_DIFFER = ("duration_s", "warmup_s", "n_warmup", "n_requests", "seed", "requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,8 @@ class _Going:
     entries: list[Entry] = field(init=False)
     configs: dict[int, Experiment] = field(init=False)  # of those that are measured here
     contest: Elimination = field(init=False)
-    first: dict[int, Member] = field(default_factory=dict)  # the first run of each, to see whether they are comparable
+    # Of each, runs by cell, to see whether they are comparable: those elsewhere, and of those here the first.
+    seen: dict[int, dict[Cell, list[Member]]] = field(default_factory=dict)
     paces: dict[int, Pace] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
@@ -161,7 +160,7 @@ class _Going:
         """`points`: filled as they come, for who has to do with what there is. Raises: EngineError, UsageError."""
         config = self.configs[k]
         folder.mkdir(parents=True)
-        greatest = self._loaded(config, self._longest(config), max(self.order.loads))
+        greatest = self._loaded(config, longest_of(self.order.workloads, config), max(self.order.loads))
         quiet = Quietly(self.observer)
         pace = self.paces.setdefault(k, Pace())
         with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, quiet, pace) as subject:
@@ -175,7 +174,7 @@ class _Going:
             start_s = subject.server.ready_s if subject.server is not None else None
             return Turn(k, number, tuple(points), start_s, memory_bytes, answers=answers)
 
-    def _cells(self, number: int) -> list[tuple[int, float]]:
+    def _cells(self, number: int) -> list[Cell]:
         """Workload and load, in an order that is the same for all candidates of a round."""
         cells = [(i, load) for i in range(len(self.order.workloads)) for load in self.order.loads]
         shuffled = np.random.default_rng((self.order.seed, number)).permutation(len(cells))
@@ -186,7 +185,7 @@ class _Going:
         subject: Subject,
         facts: ServerFacts,
         config: Experiment,
-        cell: tuple[int, float],
+        cell: Cell,
         number: int,
         folder: Path,
     ) -> Run:
@@ -226,26 +225,17 @@ class _Going:
             repeats=1,
         )
 
-    def _longest(self, config: Experiment) -> Workload:
-        """Whose requests need the most context."""
-
-        def length(workload: Workload) -> float:
-            shape = experiment.shape_of(self._loaded(config, workload, max(self.order.loads)))
-            return shape.inputs.mean + shape.outputs.mean
-
-        return max(self.order.workloads, key=length)
-
     def _unit(self) -> str:
         return "requests/s" if self.order.kind == "rate" else "in flight"
 
     # --- what runs say ---------------------------------------------------------------------------------------------
 
-    def _points_of(self, k: int, run_: Run, cell: tuple[int, float]) -> list[Point]:
+    def _points_of(self, k: int, run_: Run, cell: Cell) -> list[Point]:
         trace = run_.trace()
         folder = str(run_.path.relative_to(self.folder))
         member = Member.of(folder, trace)
         self.keep(run_, member.summary)
-        self._learn(k, member)
+        self._learn(k, member, cell)
         limits = self.order.objective.limits
         found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=folder)
         return [self._kept(point) for point in found]
@@ -254,11 +244,14 @@ class _Going:
         """A run in which the client was late counts for nothing, unless that is to be ignored."""
         return replace(point, is_spoiled=point.is_spoiled and "validity" not in self.order.ignored)
 
-    def _learn(self, k: int, member: Member) -> None:
+    def _learn(self, k: int, member: Member, cell: Cell) -> None:
         """Who it turned out to be, once it has answered."""
-        if k in self.first:
+        is_first = k not in self.seen
+        mine = self.seen.setdefault(k, {}).setdefault(cell, [])
+        if not mine or k not in self.configs:
+            mine.append(member)
+        if not is_first:
             return
-        self.first[k] = member
         engine = member.summary.engine
         facts, points = self.order.facts_of(str(engine.get("name") or ""))
         entry = self.entries[k]
@@ -279,10 +272,10 @@ class _Going:
         turns: list[Turn] = []
         for member in members:
             trace = Run.open(member.path).trace()
-            cell = cell_of(member, self.order)
+            cell = cell_of(member, self.order.kind, self.order.loads, self.order.workloads)
             if cell is None:
                 continue
-            self._learn(k, member)
+            self._learn(k, member, cell)
             engine = member.summary.engine
             limits = self.order.objective.limits
             found = points_of(trace, member.summary, limits, workload=cell[0], load=cell[1], folder=member.path)
@@ -343,20 +336,20 @@ class _Going:
 
     def _unlike_here(self) -> list[str]:
         """Of candidates measured here: their figures stand, and who reads them is told."""
-        live = sorted(self.first.keys() & self.configs.keys())
+        live = sorted(self.seen.keys() & self.configs.keys())
         notes = []
         for k in live[1:]:
-            found = unlike(self.first[live[0]], self.first[k], self.order.ignored)
+            found = unlike(self.seen[live[0]], self.seen[k], self.order.ignored)
             names = f"{self.entries[live[0]].name} and {self.entries[k].name}"
             notes += [f"{names} are not alike: {each.kind}: {each.text}" for each in found]
         return notes
 
     def _refuse_unlike(self) -> None:
         """Of those measured elsewhere: whoever cannot be compared with the first is out, and says why."""
-        contest, live = self.contest, sorted(self.first.keys() & self.configs.keys())
-        reference = next(iter([*live, *sorted(self.first)]), None)
-        for k in [k for k in self.first if k not in self.configs and k != reference]:
-            found = [] if reference is None else unlike(self.first[reference], self.first[k], self.order.ignored)
+        contest, live = self.contest, sorted(self.seen.keys() & self.configs.keys())
+        reference = next(iter([*live, *sorted(self.seen)]), None)
+        for k in [k for k in self.seen if k not in self.configs and k != reference]:
+            found = [] if reference is None else unlike(self.seen[reference], self.seen[k], self.order.ignored)
             if found and not any(turn.failed for turn in contest.turns if turn.candidate == k):
                 told = "; ".join(f"{each.kind}: {each.text}" for each in found)
                 name = self.entries[reference or 0].name
@@ -367,25 +360,14 @@ class _Going:
         write_result(self.folder / FILE, self.result())
 
 
-def cell_of(member: Member, order: Order) -> tuple[int, float] | None:
-    """Which workload and load of a choice a run was, None if it was none of them."""
-    plan = member.summary.plan
-    mode, name = ("open", "rate_per_s") if order.kind == "rate" else ("closed", "concurrency")
-    load = plan.get(name)
-    if plan.get("mode") != mode or load is None or float(load) not in order.loads:
-        return None
-    told = (plan.get("input_tokens"), plan.get("output_tokens"), plan.get("shared_prefix") or 0)
-    for i, workload in enumerate(order.workloads):
-        if told == (workload.input_tokens, workload.output_tokens, workload.shared_prefix):
-            return i, float(load)
-    return None
+def longest_of(workloads: Sequence[Workload], config: Experiment) -> Workload:
+    """Whose requests need the most context, as an engine is given it."""
 
+    def context(workload: Workload) -> int:
+        lengths = replace(config, input_tokens=workload.input_tokens, output_tokens=workload.output_tokens)
+        return experiment.longest_request(experiment.shape_of(replace(lengths, shared_prefix=workload.shared_prefix)))
 
-def unlike(a: Member, b: Member, ignored: Sequence[str]) -> list[Difference]:
-    """What differs between two that should not: model, lengths as they came out, definitions, what was asked."""
-    found = differences([Side("A", (a,)), Side("B", (b,))])
-    kinds = [kind for kind in ("model", "lengths", "definitions", "plan") if kind not in ignored]
-    return [each for each in found if each.kind in kinds and each.text.split(" ")[0] not in _MAY_DIFFER]
+    return max(workloads, key=context)
 
 
 def _slug(name: str) -> str:

@@ -6,6 +6,8 @@ Rule 2: in every round each candidate has one turn, in an order drawn by lot and
 drift of the machine favours nobody.
 Rule 3: dropped is who was shown to be worse than the leader, and is ahead of it nowhere else; and who was shown to
 miss the limits at every load. The interval holds at every look, so that looking after each round costs nothing.
+Rule 4: what was measured elsewhere is in no round, and the interval against it holds at one look: that is at the end,
+so nobody is dropped by it, and it never ends the contest.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from inferometer.analysis.answer import MIN_ROUNDS
-from inferometer.analysis.contest import CHOICE, Sheet, Terms, alpha_of, stand
+from inferometer.analysis.contest import CHOICE, Sheet, Terms, alpha_of, stand, unsure
 from inferometer.analysis.places import leads, places_of
 from inferometer.analysis.turn import Turn
 
@@ -89,7 +91,7 @@ class Elimination:
         for candidate in self.active:
             if sheet.is_beyond(candidate, CHOICE, alpha_of(n + 1)):
                 self.dropped[candidate] = self.n_rounds
-        standing = stand(sheet, among=self._able(), alpha=alpha_of(n))
+        standing = stand(sheet, among=self.active, alpha=alpha_of(n))
         if standing.leader is not None:
             words = standing.words(self.terms.tolerance)
             for candidate in self.active:
@@ -117,8 +119,12 @@ class Elimination:
         standing = stand(sheet, among=self._able(), alpha=alpha_of(self.terms.n_candidates))
         if standing.leader is None:
             return ""
-        words = standing.words(self.terms.tolerance)
-        if any(words.get(candidate) == "open" for candidate in self._able()):
+        words, able = standing.words(self.terms.tolerance), self._able()
+        if any(words.get(candidate) == "open" for candidate in able):
+            return ""
+        if any(gap.differences is None for candidate, gap in standing.gaps.items() if candidate in able):
+            return ""
+        if unsure(sheet, standing, able):
             return ""
         if any(self._leads(sheet, candidate, standing.leader) for candidate in self.active):
             return ""

@@ -16,6 +16,7 @@ from pathlib import Path
 from inferometer.analysis.limit import FILE, LimitSearch, LoadRow, LookRow
 from inferometer.analysis.look import Look, look_at
 from inferometer.analysis.number import Number, number_of
+from inferometer.analysis.turn import SPOILED_BY
 from inferometer.clock import utc_now
 from inferometer.config import Experiment
 from inferometer.drive.progress import Observer
@@ -44,8 +45,6 @@ BUDGET_S = 900.0
 FOLDER = "limit"  # of a search that is part of an examination
 ALONE_S, ALONE_WARMUP_S = 5.0, 1.0
 _SINCE_DUE = ("ttft_s", "ttfat_s", "e2e_s")  # limits on these bound how long a request may wait
-# Reasons for which a run says nothing of the server: the load was not the one asked for, or its stamps are not true.
-_CLIENT = ("late_sends", "not_delivered", "client_stalled", "client_starved")
 _WORDS = {"above": "holds", "below": "fails", "undecided": "undecided"}
 
 
@@ -146,7 +145,7 @@ class _Going:
         self.spent_s += taken.seconds
         trace, summary = taken.summarized(self.objective.limits)
         reasons = summary.verdict.reasons
-        spoilt = any(reason.level == "invalid" and reason.code in _CLIENT for reason in reasons)
+        spoilt = any(reason.level == "invalid" and reason.code in SPOILED_BY for reason in reasons)
         look = replace(look_at(trace, self.objective.limits, ask.load), is_spoiled=spoilt)
         self.rows.append(
             LookRow(
@@ -209,7 +208,8 @@ class _Going:
         rows = []
         for load in sorted({each.ask.load for each in self.taken}):
             looks = [each.look for each in self.taken if each.ask.load == load]
-            n, n_met = sum(look.n for look in looks), sum(int(look.is_met.sum()) for look in looks)
+            sound = [look for look in looks if not look.is_spoiled]
+            n, n_met = sum(look.n for look in sound), sum(int(look.is_met.sum()) for look in sound)
             verdict = verdict_of(self.aim, self.taken, load) if self.aim else "undecided"
             rows.append(LoadRow(load, len(looks), n, n_met / n if n else None, _WORDS[verdict]))
         return rows

@@ -30,10 +30,11 @@ MAX_LOADS = 16  # not to be proven, whose verdicts share half of the error that 
 SAFE_SHARE = 0.9  # of the limit
 ALIKE = 1.13  # looks within this factor of a load tell how much its requests depend on each other
 MIN_LONG = 12  # long looks before an estimate is believed: fewer may agree by luck, and most do not meet a busy time
-MAX_PROOFS = 12  # looks at one load to show that it is safe
+MAX_PROOFS = 12  # looks at one load to show that it is safe, or that the highest one holds
 _SCOUT_REQUESTS, _LONG_REQUESTS = 30, 200
 _SCOUT_ALPHA = 0.2  # a wrong turn costs a look, no more
 _MAX_HALVINGS, _MAX_DOUBLINGS = 8, 16
+_MAX_SPOILED = 3  # short looks at one load that the client spoils, until it is what limits the load
 _MIN_WARMUP_S = 3.0
 _OVERLOAD = 0.05  # that a long look is to bring to light
 LOOKS_IN_BUDGET = 10  # long looks are made shorter rather than fewer
@@ -141,11 +142,14 @@ class Search:
         for _ in range(_MAX_DOUBLINGS):
             if self._is_spent():
                 return _OUT_OF_TIME
-            look = self._look(load, "scout")
+            look = self._scouted(load)
+            if look.is_spoiled:
+                return self._client_at(load)
             if is_too_much(look, aim.target):
                 return self._halve(load) if is_first else ""
             if load >= aim.most:
-                return f"even {aim.most:g} is within the limits, and more was not to be tried"
+                verdict = self._settle(load, "narrow")
+                return _no_limit(aim) if verdict == "above" else verdict if verdict == _OUT_OF_TIME else ""
             load, is_first = min(2 * load, aim.most), False
         return "no load was too much"
 
@@ -157,7 +161,10 @@ class Search:
             if smaller >= load:
                 break
             load = smaller
-            if not is_too_much(self._look(load, "scout"), self.aim.target):
+            look = self._scouted(load)
+            if look.is_spoiled:
+                return self._client_at(load)
+            if not is_too_much(look, self.aim.target):
                 return ""
         return "no load was small enough"
 
@@ -186,21 +193,43 @@ class Search:
             proven = holding(aim, self.taken, most=most)
             if proven is not None and proven >= 0.85 * most:
                 return ""
-            load = self._rounded(_on_ladder(most, aim.first_load, is_below=True))
-            verdict = "undecided"
-            for _ in range(MAX_PROOFS):
-                verdict = verdict_of(aim, self.taken, load)
-                if verdict != "undecided":
-                    break
-                if self._is_spent():
-                    return _OUT_OF_TIME
-                self._look(load, "prove")
-            if verdict == "above":
-                return ""
+            load = self._below(most)
+            if load <= 0:
+                break
+            verdict = self._settle(load, "prove")
+            if verdict in ("above", _OUT_OF_TIME):
+                return "" if verdict == "above" else verdict
             share -= 0.1
         return "no load could be shown to be safe"
 
     # -- steps --------------------------------------------------------------------------------------------------------
+
+    def _settle(self, load: float, stage: Stage) -> str:
+        """Look until one load is shown to hold or not; the verdict, or that time ran out."""
+        for _ in range(MAX_PROOFS):
+            verdict = verdict_of(self.aim, self.taken, load)
+            if verdict != "undecided":
+                return verdict
+            if self._is_spent():
+                return _OUT_OF_TIME
+            self._look(load, stage)
+        return verdict_of(self.aim, self.taken, load)
+
+    def _scouted(self, load: float) -> Look:
+        """A short look; another one where the client was in the way, which may have been for a moment."""
+        look = self._look(load, "scout")
+        for _ in range(_MAX_SPOILED - 1):
+            if not look.is_spoiled or self._is_spent():
+                break
+            look = self._look(load, "scout")
+        return look
+
+    def _client_at(self, load: float) -> str:
+        """Why the search ends at a load at which nothing can be seen of the server."""
+        below = max((each.ask.load for each in _sound(self.taken) if each.ask.load < load), default=None)
+        unit = "in flight" if self.aim.is_whole else "requests/s"
+        where = f"above {below:.4g} {unit}" if below is not None else f"at {load:.4g} {unit} already"
+        return f"the client, not the server, is the limit {where}"
 
     def _look(self, load: float, stage: Stage) -> Look:
         ask = ask_for(self.aim, load, stage, draw=len(self.taken))
@@ -213,6 +242,11 @@ class Search:
 
     def _rounded(self, load: float) -> float:
         return min(self.aim.most, max(1.0, round(load)) if self.aim.is_whole else load)
+
+    def _below(self, most: float) -> float:
+        """The highest load to look at that is not above this one."""
+        whole = float(math.floor(most + 1e-9))
+        return whole if self.aim.is_whole else _on_ladder(most, self.aim.first_load, is_below=True)
 
     def _is_settled(self, load: float) -> bool:
         return verdict_of(self.aim, self.taken, load) != "undecided"
@@ -331,7 +365,7 @@ def fitted(aim: Aim, taken: Sequence[Taken]) -> Threshold:
     """The limit as the long looks near it tell; as long as they do not enclose it, the short ones too. Not those that
     prove: they lie far below, and many of them would bend the curve to themselves."""
     long = [each.look for each in _sound(taken) if each.ask.stage == "narrow"]
-    looks = long if _encloses(aim, long) else [each.look for each in taken if each.ask.stage != "prove"]
+    looks = long if _encloses(aim, long) else [each.look for each in _sound(taken) if each.ask.stage != "prove"]
     fit = _fit(aim, looks)
     near = [look for look in looks if 1 / NEAR <= look.load / fit.value.value <= NEAR]
     return _fit(aim, near) if len(near) < len(looks) and _encloses(aim, near) else fit
@@ -351,7 +385,7 @@ def _fit(aim: Aim, looks: Sequence[Look]) -> Threshold:
 def binding_of(aim: Aim, taken: Sequence[Taken], limit: float) -> str:
     """The limit that most requests near it missed; "" if none did."""
     misses: dict[str, int] = {}
-    for each in taken:
+    for each in _sound(taken):
         if 1 / NEAR <= each.ask.load / limit <= NEAR and each.ask.is_long:
             for text, n in each.look.misses.items():
                 misses[text] = misses.get(text, 0) + n
@@ -359,11 +393,19 @@ def binding_of(aim: Aim, taken: Sequence[Taken], limit: float) -> str:
     return next(text for text, n in misses.items() if n == most) if most else ""
 
 
+def _no_limit(aim: Aim) -> str:
+    return f"even {aim.most:g} is within the limits, and more was not to be tried"
+
+
 def conclude(aim: Aim, taken: Sequence[Taken], stopped: str) -> Found:
     """What all looks say together."""
     holds, fails = holding(aim, taken), failing(aim, taken)
+    if holds is not None and holds >= aim.most:
+        safe = holding(aim, taken, most=SAFE_SHARE * aim.most)
+        return Found(Missing(_no_limit(aim), 0, aim.unit), safe, holds, fails, "", stopped, tuple(taken))
     if not any(each.ask.stage == "narrow" for each in _sound(taken)):
-        reason = f"needs long looks in which the client was on time, has none: {stopped or _OUT_OF_TIME}"
+        of = " in which the client was on time" if any(each.ask.is_long for each in taken) else ""
+        reason = f"needs long looks{of}, has none: {stopped or _OUT_OF_TIME}"
         return Found(Missing(reason, 0, aim.unit), None, holds, fails, "", stopped, tuple(taken))
     fit = fitted(aim, taken)
     limit = fit.value

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from inferometer.analysis.choice import Candidate, Choice, LeftOut, Workload
+from inferometer.analysis.compare import letter as nth_letter
 from inferometer.analysis.contest import CRITERIA, EASE
 from inferometer.analysis.number import Number
 from inferometer.report.figures import PLAIN, UNKNOWN, figure_text
@@ -59,13 +60,22 @@ def _asked(found: Choice, width: int) -> list[str]:
         f"rounds of turns: {found.n_rounds}, with {format_span(found.window_s)} a load",
         *([found.stopped] if found.stopped else []),
     ]
-    sure = f"{100 * found.confidence:g} % that all intervals against the preferred one hold, at every look together"
     return [
         *filled("asked", asked_parts(found), width=width, indent=INDENT),
         *filled("decides", [found.figure], width=width, indent=INDENT),
-        *filled("sure", [sure], width=width, indent=INDENT),
+        *filled("sure", [sure_text(found)], width=width, indent=INDENT),
         *filled("spent", spent, width=width, indent=INDENT),
     ]
+
+
+def sure_text(found: Choice) -> str:
+    """How sure the intervals are; those against what was measured elsewhere are of one look."""
+    told = f"{100 * found.confidence:g} % that all intervals against the preferred one hold, at every look together"
+    is_elsewhere = any(
+        one.kind == "elsewhere" and (one.state == "preferred" or one.ratio.value is not None)
+        for one in found.candidates
+    )
+    return told + (", of what was measured elsewhere at the last look only" if is_elsewhere else "")
 
 
 # --- candidates ----------------------------------------------------------------------------------------------------
@@ -76,12 +86,7 @@ def ranked(found: Choice) -> list[tuple[str, Candidate]]:
     ordered = sorted(
         found.candidates, key=lambda one: -(math.inf if one.state == "preferred" else one.ratio.value or 0)
     )
-    return [(letters(i), one) for i, one in enumerate(ordered)]
-
-
-def letters(i: int) -> str:
-    """A, B, ... Z, AA, AB, ..."""
-    return (letters(i // 26 - 1) if i >= 26 else "") + chr(ord("A") + i % 26)
+    return [(nth_letter(i), one) for i, one in enumerate(ordered)]
 
 
 def _who(found: Choice, width: int) -> list[str]:

@@ -24,19 +24,17 @@ _HEAD = ["condition", "A", "B", "B - A", "", "p", "result"]
 
 
 def verdict_of(gate: Gate) -> tuple[str, str]:
-    """`("FAILED", "1 of 2 conditions: ttft_p99>+5%")`; `UNDECIDED` where no condition could be judged."""
+    """`("FAILED", "1 of 2 conditions: ttft_p99>+5%")`; `UNDECIDED` where one could not be judged, and none failed."""
     by_result = {name: [each for each in gate.judged if each.result == name] for name in _COLOURS}
     n = len(gate.judged)
     if by_result["fail"]:
         return "FAILED", f"{len(by_result['fail'])} of {n} conditions: {_names(by_result['fail'])}"
-    if gate.is_undecided:
-        return "UNDECIDED", "no condition could be judged"
     text = f"{len(by_result['pass'])} of {n} conditions hold"
     if by_result["warn"]:
         text += f"; the interval reaches beyond {_names(by_result['warn'])}: more trials would tell"
     if by_result["undecided"]:
         text += f"; cannot be told: {_names(by_result['undecided'])}"
-    return "PASSED", text
+    return "UNDECIDED" if gate.is_undecided else "PASSED", text
 
 
 def render(gate: Gate, *, width: int = 100, is_colour: bool = False) -> str:

@@ -39,7 +39,7 @@ def headline(found: LimitSearch) -> tuple[str, str, str]:
     """The load to plan with: a level of the three verdicts, a word, and a sentence."""
     limit = found.limit.figure
     if isinstance(limit, Missing):
-        return "invalid", "NO LIMIT", f"{limit.reason}."
+        return "invalid" if found.holds is None else "valid", "NO LIMIT", f"{limit.reason}."
     about = f"{figure_text(limit, PLAIN)} {load_unit(found)}"
     met = f"{100 * found.attainment:g} % of the requests are within all limits up to about {about}."
     if found.safe is None:

@@ -54,13 +54,14 @@ def headline(sweep: Sweep) -> tuple[str, str, str]:
 
 
 def _borne(sweep: Sweep) -> tuple[str, str]:
-    borne = sweep.sustained
-    beyond = next((point for point in sweep.once if point.limit), None)
-    if borne is None:
-        return "TOO MUCH", "not even the lowest rate is sustained."
+    borne, beyond = sweep.sustained, sweep.beyond
     if beyond is None:
-        return "SUSTAINED", f"all rates up to {borne.load:g}/s."
-    return "SUSTAINED", f"up to {borne.load:g}/s; {beyond.load:g}/s is not: {beyond.limit}."
+        return ("SUSTAINED", f"all rates up to {borne.load:g}/s.") if borne else ("NOT KNOWN", "no rate was measured.")
+    invalid = f"the run at {beyond.load:g}/s is invalid: {', '.join(beyond.reasons)}"
+    if borne is None:
+        return ("TOO MUCH", "not even the lowest rate is sustained.") if beyond.limit else ("NOT KNOWN", f"{invalid}.")
+    why = f"{beyond.load:g}/s is not: {beyond.limit}" if beyond.limit else invalid
+    return "SUSTAINED", f"up to {borne.load:g}/s; {why}."
 
 
 def loads_text(sweep: Sweep) -> str:

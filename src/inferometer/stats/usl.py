@@ -70,6 +70,9 @@ def fit_usl(
     curve = _Curve(loads, throughputs, weights / weights.mean())
     free, covariance = curve.fit([0, 1, 2])
     allowed = free if (free[1:] >= 0).all() else curve.fit_allowed()
+    if free[0] <= 0 or allowed[0] <= 0:  # the curve comes from infinity
+        reason = f"throughput does not rise from {loads.min():g} in flight on: begin with fewer"
+        return Missing(reason, n_loads, unit)
     told = partial(_delta, allowed=allowed, free=free, covariance=covariance, n=len(loads))
     gamma = told(lambda c: 1 / c[0], unit)
     alpha, beta = told(lambda c: c[1] / c[0], "ratio"), told(lambda c: c[2] / c[0], "ratio")
@@ -108,9 +111,12 @@ class _Curve:
         return np.asarray(1 / (self.design @ coefficients))
 
     def fit(self, kept: list[int]) -> tuple[FloatArray, FloatArray]:
-        """Coefficients, those not kept 0, with their covariance. Begins with the fit that is linear, in 1/X."""
+        """Coefficients, those not kept 0, with their covariance. Begins with the fit that is linear, in 1/X, or where
+        that has throughputs below 0, with any that has not."""
         design = self.design[:, kept]
         found = np.linalg.lstsq(design * self.throughputs[:, None], np.ones(len(self.loads)), rcond=None)[0]
+        if (design @ found <= 0).any():
+            found = 1 / (self.throughputs.mean() * design.sum(axis=0))
         for _ in range(_N_ROUNDS):
             fitted = 1 / (design @ found)
             slopes = -design * np.square(fitted)[:, None] * self.weights[:, None]
@@ -128,12 +134,11 @@ class _Curve:
         return coefficients, covariance
 
     def fit_allowed(self) -> FloatArray:
-        """The best coefficients with alpha and beta at least 0, where the free ones are not."""
-        fits = [self.fit(kept)[0] for kept in ([0, 1], [0, 2], [0])]
+        """The best coefficients that are all at least 0, where alpha or beta of the free ones is not."""
+        sets = [[0, 1], [0, 2], [0], *([[1, 2], [1], [2]] if self.loads.min() > 1 else [])]
+        fits = [self.fit(kept)[0] for kept in sets]
         costs = [float(np.square((self.throughputs - self.at(c)) * self.weights).sum()) for c in fits]
-        return min(
-            (cost, i, fit) for i, (cost, fit) in enumerate(zip(costs, fits, strict=True)) if (fit[1:] >= 0).all()
-        )[2]
+        return min((cost, i, fit) for i, (cost, fit) in enumerate(zip(costs, fits, strict=True)) if (fit >= 0).all())[2]
 
 
 def _delta(

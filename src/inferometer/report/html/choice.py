@@ -10,7 +10,7 @@ import numpy as np
 from inferometer.analysis.choice import Candidate, Choice, Place
 from inferometer.analysis.front import on_front
 from inferometer.analysis.number import Number
-from inferometer.report.choice import answers_text, asked_parts, cell_text, headline, ranked
+from inferometer.report.choice import answers_text, asked_parts, cell_text, headline, ranked, sure_text
 from inferometer.report.choice_table import columns, rows
 from inferometer.report.comparison import change_of
 from inferometer.report.figures import PERCENT, PLAIN, UNKNOWN
@@ -71,7 +71,7 @@ def _answer(found: Choice) -> tuple[Element | None, ...]:
     spent = f"{format_span(found.seconds)} of {format_span(found.budget_s)}, rounds of turns: {found.n_rounds}"
     told = [
         f"Decides: {found.figure}.",
-        f"Sure: {100 * found.confidence:g} % that all intervals hold at once, however often they were looked at.",
+        f"Sure: {sure_text(found)}.",
         f"Spent: {spent}{f'; {found.stopped}' if found.stopped else ''}.",
         *found.notes,
     ]

@@ -193,7 +193,7 @@ def _course(found: LimitSearch) -> Element:
 
 
 def _word(found: LimitSearch, look: LookRow) -> str:
-    if look.reasons:
+    if look.is_spoiled:
         return "spoiled"
     return "met" if look.share is not None and look.share >= found.attainment and not look.growth else "missed"
 
