@@ -60,10 +60,11 @@ def examine(
     """The runs of `inferometer explain latency`, in virtual time."""
     runs: list[Measured] = []
 
-    def take(name: str, n: int, window_s: float, n_inputs: tuple[int, int] = (128, 128)) -> None:
+    def take(name: str, n: int, window_s: float, lengths: tuple[int, int] | None = None) -> None:
         begun_s = engine.t_ns / NS_PER_S
-        trace = closed_loop(engine, n, window_s=window_s, n_inputs=n_inputs, seed=engine.setting.seed)
-        runs.append(Measured(name, n, begun_s, name, trace))
+        trace = closed_loop(engine, n, window_s=window_s, n_inputs=lengths or (128, 128), seed=engine.setting.seed)
+        inputs = f"uniform:{lengths[0]}-{lengths[1]}" if lengths is not None else ""
+        runs.append(Measured(name, n, begun_s, name, trace, inputs))
 
     take("alone, short", 1, short_s, (16, 16))
     take(ALONE, 1, short_s)

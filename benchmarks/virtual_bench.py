@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from inferometer.emulate.batch import Batch, Sequence
 from inferometer.emulate.defects import change_batch, n_threads
 from inferometer.emulate.emulation import Setting
 from inferometer.emulate.prefixes import PrefixCache, chain
+from inferometer.engines import vllm
+from inferometer.engines.engine import Engine
 from inferometer.kinds import Outcome, Phase
 from inferometer.plan.schedule import open_loop, parse_arrivals
 from inferometer.records import SAMPLE, Trace, empty_requests
@@ -53,6 +56,9 @@ class VirtualRun:
 class _Facts:
     context_tokens: int
 
+    def longest_prompt(self, n_output: int) -> int:
+        return self.context_tokens - n_output
+
 
 @dataclass
 class VirtualBench:
@@ -66,10 +72,12 @@ class VirtualBench:
     n_requests: int = 0
     t_ns: int = 0
     folder: Path = Path("virtual")
+    engine: Engine = vllm.ENGINE
 
     def __post_init__(self) -> None:
         setting = self.setting
         self.facts = _Facts(setting.context)
+        self.points = SimpleNamespace(subject=SimpleNamespace(start=None))  # as one that others started
         self.batch = Batch(
             setting.law,
             n_slots=setting.slots,

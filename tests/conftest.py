@@ -21,11 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from inferometer.clock import Clock
 from inferometer.truth.launch import TruthServer
 from inferometer.truth.script import Prescription
 from inferometer.units import NS_PER_S
+
+# What one submission draws by chance must not refuse another; fresh draws are the fuzzer's.
+settings.register_profile("house", deadline=None, derandomize=True, database=None)
+settings.load_profile("house")
 
 # A suite started in the background of a shell inherits an ignored SIGINT, and so would the programs whose Ctrl-C is
 # tested; a signal with a handler is back at its default in a program that we start.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inferometer.analysis.accuracy import Against, Mark, change, only_changed_in_second, share_right
+from inferometer.analysis.accuracy import Against, Mark, change, only_changed_in_second, right_of_whole
 from inferometer.analysis.accuracy_findings import Evidence, findings_of
 from inferometer.analysis.agreement import Said, Token, agreement
 from inferometer.analysis.hallucination import Judged, hallucination
@@ -38,13 +38,13 @@ def seen(alone=None, again=None, loaded=None, **more):
     n_load, n_again = only_changed_in_second(alone, again, loaded)
     return Evidence(
         concurrency=8,
-        understood=share_right(alone),
-        right=share_right(alone),
+        understood=right_of_whole(alone),
+        right=right_of_whole(alone),
         again=change(("alone", "again"), alone, again),
         load=change(WAYS, alone, loaded),
         n_load_only=n_load,
         n_again_only=n_again,
-        floor=FLOOR,
+        floor=more.get("floor", FLOOR),
         under_load=more.get("under_load"),
         hallucination=more.get("hallucination", invented(0)),
         against=more.get("against"),
@@ -84,12 +84,29 @@ def test_other_answers_as_right_as_before_are_fair_where_all_were_ties():
         ("answers_change_under_load", "fair")
     ]
     assert findings_of(seen(alone, alone, loaded, under_load=clear))[0].level == "bad"
+    (untold,) = findings_of(seen(alone, alone, loaded))
+    assert (untold.level, "was not measured" in untold.cause) == ("fair", True)
+    mixed = [replace(mark, is_of_another=True) for mark in loaded]
+    assert findings_of(seen(alone, alone, mixed))[0].level == "bad", "whose answer it is needs no margin"
 
 
 def test_what_an_engine_does_to_itself_alone_is_not_blamed_on_load():
     noisy = [replace(mark, text=f"{mark.text}?") if i % 3 == 0 else mark for i, mark in enumerate(marks())]
     other = [replace(mark, text=f"{mark.text}!") if i % 3 == 1 else mark for i, mark in enumerate(marks())]
     assert codes(seen(again=noisy, loaded=other)) == ["answers_not_repeated"]
+
+
+def test_who_does_not_repeat_itself_is_bad_only_beyond_rounding():
+    noisy = [replace(mark, text=f"{mark.text}?") if i % 3 == 0 else mark for i, mark in enumerate(marks())]
+    ties = agreement("itself", [(said("a", -0.7, -0.71), said("b", -0.7, -0.71))] * 12)
+    clear = agreement("itself", [(said("a", -0.1, -3.0), said("b", -0.7, -0.71))] * 12)
+    words = agreement("itself", [(Said("a", False), Said("b", False))] * 12)
+    found = [findings_of(seen(again=noisy, floor=floor))[0] for floor in (ties, clear, words, None)]
+    assert [finding.code for finding in found] == ["answers_not_repeated"] * 4
+    assert [finding.level for finding in found] == ["fair", "bad", "fair", "fair"]
+    assert "as good as equal" in found[0].cause
+    assert "by more than rounding" in found[1].cause
+    assert "was not measured" in found[2].cause
 
 
 def test_inventions_are_told_with_where_they_come_from():
@@ -106,6 +123,16 @@ def test_refusing_what_is_told_is_bad():
 def test_of_who_understands_nothing_no_invention_is_told():
     wrong = marks(90)
     assert codes(seen(wrong, wrong, wrong, hallucination=invented(50))) == ["mostly_wrong"]
+
+
+def test_answers_that_were_cut_or_failed_say_nothing_of_the_model():
+    thinking = [replace(mark, is_cut=True) for mark in marks(100)]
+    failed = [replace(mark, is_ok=False) for mark in marks(90)]
+    for broken in (thinking, failed):
+        assert codes(seen(broken, broken, broken, hallucination=None)) == []
+    assert "100 of 100 answers failed or were cut" in right_of_whole(thinking).missing
+    few = [replace(mark, is_cut=i < 10) for i, mark in enumerate(marks(10))]
+    assert right_of_whole(few).value == 1.0
 
 
 def against(theirs, n_same_prompts=N, n_other=0):

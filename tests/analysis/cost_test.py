@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from inferometer.analysis.cost import Ceiling, Phase, batch_of, price, share_of, sheet, with_shares
@@ -64,7 +65,7 @@ def test_who_waits_or_has_a_prompt_computed_is_not_decoding():
     assert batch_of(16, 101, 0.010, 0.0) == 16
 
 
-PRICED = {"input_tokens": 100.0, "output_tokens": 50.0, "input_s": known(0.01), "output_s": known(0.03)}
+PRICED = {"input_tokens": 100.0, "output_tokens": 50.0, "input_share": known(0.25, unit="ratio")}
 
 
 def test_a_price_carries_the_interval_of_the_load():
@@ -102,6 +103,18 @@ def test_no_load_is_no_price():
     assert found.per_1000.missing == "no load meets it"
 
 
+def test_without_counts_there_is_no_price_of_tokens():
+    """$2 an hour at one request a second: $0.556 per 1,000 requests, which are no million tokens."""
+    uncounted = {"input_tokens": None, "output_tokens": None, "input_share": known(0.25, unit="ratio")}
+    found = price(2.0, known(1.0, unit="1/s"), "", **uncounted, api=[2.0, 6.0])
+    assert found.per_1000.value == pytest.approx(0.5556, abs=5e-5)
+    for number in (found.per_million, found.per_million_input, found.per_million_output, found.against_api):
+        assert number.value is None
+        assert "does not count tokens" in number.missing
+    assert found.api_per_1000 is None
+    assert findings_of([], [], found) == []
+
+
 def test_a_share_above_one_is_an_error_not_a_success():
     ceilings = [ceiling()]
     fast = with_shares(phase(time=0.0005), ceilings)
@@ -118,6 +131,32 @@ def test_a_stream_that_is_bound_by_neither_is_bound_by_overhead():
     assert found.code == "bound_by_overhead"
     assert "6.67 times" in found.remedy.expected
     assert row_of(ceilings, [alone, together], [], []).figure.value == pytest.approx(800e6 / 0.06 / 100e9)
+
+
+def test_what_more_at_a_time_brings_is_of_steps_as_they_are_seen():
+    """8 together take 80 ms a step where one takes 50: five times the tokens, whatever of it is others' prompts."""
+    ceilings = [ceiling()]
+    together = msgspec.structs.replace(
+        phase(TOGETHER, 0.06, 800e6, 20e6, 8.0), step=number_of(known(0.08)), prompt_tokens=21.0
+    )
+    (found,) = findings_of(ceilings, [with_shares(each, ceilings) for each in (phase(time=0.05), together)], None)
+    assert "5 times" in found.remedy.expected
+
+
+def test_a_share_is_held_against_what_engines_have_of_the_same_ceiling():
+    """68 % of the bandwidth (TensorRT-LLM), 59 % of the peak rate (vLLM)."""
+    ceilings = [ceiling()]
+    reads = row_of(ceilings, [with_shares(phase(TOGETHER, read=80e6), ceilings)], [], [])
+    assert (reads.figure.value, reads.bound.value) == (pytest.approx(0.8), 0.68)
+    computes = row_of(ceilings, [with_shares(phase(TOGETHER, flops=800e6), ceilings)], [], [])
+    assert (computes.figure.value, computes.bound.value) == (pytest.approx(0.8), 0.59)
+
+
+def test_where_many_together_cannot_be_told_the_row_is_of_one_alone():
+    ceilings = [ceiling()]
+    together = msgspec.structs.replace(phase(TOGETHER, batch=8.0), time=number_of(Missing("noise", 0, "s/token")))
+    row = row_of(ceilings, [with_shares(each, ceilings) for each in (phase(), together)], [], [])
+    assert "decoding 1 together" in row.headline
 
 
 def test_without_work_there_is_no_share():

@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from virtual import Engine, closed_loop, examine
 
+from inferometer.analysis.finding import Trial
 from inferometer.analysis.iteration_model import Fitted, Load, fit_model
 from inferometer.analysis.latency_examined import ALONE, in_flight
 from inferometer.analysis.latency_parts import BY_DIFFERENCE, BY_FIT, SERVER_CLOCK
@@ -126,6 +128,8 @@ def test_prompts_that_hold_up_others_are_found_and_named():
     assert found.stalls.cause == "prefill"
     assert found.held_up.share > 0.9
     assert finding.figure.lo > 0.2
+    fields = {"input_tokens": f"uniform:16-{LONGEST}"}
+    assert structs.replace(finding.trial, latency_s=0.0) == Trial("gap_max_s", "mean", 4, fields)
 
 
 @pytest.mark.slow
@@ -144,7 +148,11 @@ def test_a_queue_is_no_lack_of_threads():
     (finding,) = found.row.findings
     assert finding.code == "slots"
     assert found.resource == "slots"
+    assert finding.trial.latency_s == found.row.figure.value
     assert "2 at a time" in finding.cause
+    assert structs.replace(finding.trial, latency_s=0.0) == Trial("ttft_s", "p50", N), (
+        "more at a time may make tokens slower, and is to be no fault"
+    )
 
 
 @pytest.mark.slow

@@ -29,6 +29,9 @@ LOAD = Load(
     preemptions=told(0.0, "preemptions"),
     per_request=told(0.0, "1/request"),
     failed=number_of(wilson(0, 200, of="requests")),
+    latency_s=5.0,
+    inputs="300",
+    outputs="200",
 )
 TAKEN = Taken(
     before_bytes=1e9,
@@ -45,7 +48,7 @@ def changed(struct, **changes):
 
 
 def codes(cache=CACHE, load=LOAD, taken=TAKEN):
-    return [finding.code for finding in findings_of(cache, load, taken, sets_concurrency=True)]
+    return [finding.code for finding in findings_of(cache, load, taken)]
 
 
 def test_a_healthy_engine_is_left_alone():
@@ -55,12 +58,13 @@ def test_a_healthy_engine_is_left_alone():
 
 def test_preemptions_name_the_room_that_is_missing():
     load = changed(LOAD, preemptions=told(60.0, "preemptions"), per_request=told(0.6, "1/request"))
-    (found,) = findings_of(CACHE, load, TAKEN, sets_concurrency=True)
+    (found,) = findings_of(CACHE, load, TAKEN)
     assert (found.code, found.level) == ("cache_too_small", "bad")
     assert "room for 2,560 tokens" in found.cause
     assert "8,000 tokens" in found.remedy.change
     assert found.remedy.settings == ("max_concurrency=5",)
-    assert findings_of(CACHE, load, TAKEN, sets_concurrency=False)[0].remedy.settings == ()
+    assert (found.trial.concurrency, found.trial.fields) == (16, {"input_tokens": "300", "output_tokens": "200"})
+    assert found.trial.latency_s == 5.0
 
 
 def test_a_preemption_in_many_requests_is_nothing():
@@ -87,7 +91,7 @@ LEAK = changed(TAKEN, growth=told(9e5, "B/request", lo=8e5, hi=1e6), growth_per_
 
 
 def test_growth_beyond_what_a_cache_explains_is_a_leak():
-    (found,) = findings_of(CACHE, LOAD, LEAK, sets_concurrency=True)
+    (found,) = findings_of(CACHE, LOAD, LEAK)
     assert (found.code, found.level) == ("memory_grows", "bad")
     assert "516 kB of it" in found.cause, "500 tokens and a block of 16, at 1,000 B each"
     assert "50 min" in found.claim
@@ -100,7 +104,7 @@ def test_growth_that_a_cache_explains_or_that_takes_weeks_is_none():
     assert codes(slots, LOAD, LEAK) == ["memory_grows"], "slots are there from the start"
     small = changed(CACHE, bytes_per_token=2000, predicted_bytes=5e6)
     assert codes(small, LOAD, LEAK) == ["memory_grows"], "100 requests grew by more than the whole cache"
-    (unknown,) = findings_of(changed(CACHE, bytes_per_token=None), LOAD, LEAK, sets_concurrency=True)
+    (unknown,) = findings_of(changed(CACHE, bytes_per_token=None), LOAD, LEAK)
     assert "not known here" in unknown.cause
 
 

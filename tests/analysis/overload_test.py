@@ -91,6 +91,17 @@ def test_connections_that_break_are_failures():
     assert overload(rows).word == "fails"
 
 
+def test_what_failures_were_told_is_not_what_the_others_were():
+    rows = served(due_instants(), most_waiting=5)
+    refused = [i for i, row in enumerate(rows) if row.columns["outcome"] is Outcome.HTTP_STATUS]
+    for i in refused[::3]:
+        broken = {"outcome": Outcome.RESET, "status": -1, "error": "connection reset by peer"}
+        rows[i] = type(rows[i])(rows[i].columns | broken, rows[i].chunks)
+    found = overload(rows)
+    assert found.counts["shed"] > found.counts["failed"] > 2
+    assert (found.word, found.says) == ("fails", "connection reset by peer")
+
+
 def test_who_is_slower_while_overloaded_collapses():
     found = overload(served(due_instants(), slow_until_s=60.0))
     assert found.word == "collapses"

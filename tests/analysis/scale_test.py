@@ -9,9 +9,10 @@ from tests.analysis.points import number, point
 
 from inferometer.analysis import scale
 from inferometer.analysis.curve import law_of
+from inferometer.analysis.finding import Trial
 from inferometer.analysis.number import Number
 from inferometer.analysis.overload import Overload
-from inferometer.analysis.scale import Prefix
+from inferometer.analysis.scale import Context, Prefix
 from inferometer.analysis.scale_findings import findings_of
 from inferometer.stats import Estimate, Missing
 from inferometer.stats.usl import usl
@@ -67,6 +68,13 @@ def test_one_at_a_time_is_told_by_who_waits():
     assert codes(points, running=1.0) == ["one_at_a_time"]
 
 
+def test_who_serves_many_together_to_little_avail_is_not_one_at_a_time():
+    throughputs = (10, 12, 13, 13, 13, 13)
+    points = [point(n, x, resource=WAITS if n > 16 else "") for n, x in zip(LOADS, throughputs, strict=True)]
+    assert codes(points, running=16.0) == []
+    assert codes(points) == [], "that requests wait at the last load says nothing of how many are served"
+
+
 def test_without_gauges_one_at_a_time_is_told_by_the_first_tokens():
     points = [point(load, 10, tpot_p50=number(0.004, "s/token")) for load in LOADS]
     assert codes(points) == ["one_at_a_time"]
@@ -82,6 +90,9 @@ def test_throughput_that_falls_names_the_peak():
     found = findings(points)
     assert [f.code for f in found] == ["falls_with_load"]
     assert found[0].remedy.settings == ("max_concurrency=10",)
+    trial = found[0].trial
+    assert (trial.metric, trial.concurrency) == ("output_throughput_tokens_per_s", 32)
+    assert trial.latency_s == pytest.approx(32 / usl(32, 10, 0.05, 0.01))
 
 
 def findings(points, **more):
@@ -98,6 +109,14 @@ def test_slots_that_end_a_rising_curve_are_worth_knowing():
     assert found.level == "fair"
     assert found.remedy.settings == ("max_concurrency=16",)
     assert "71 %" in found.remedy.expected
+    assert found.remedy.source == "gain per doubling from 4 to 8 in flight"
+
+
+def test_a_gain_is_told_with_the_loads_it_was_measured_between():
+    points = [point(1, 10), point(2, 19), point(8, 60), point(32, 62, resource=WAITS)]
+    (found,) = [f for f in findings(points, running=8.0) if f.code == "slots"]
+    assert found.remedy.source == "gain per doubling from 2 to 8 in flight"
+    assert "78 %" in found.remedy.expected
 
 
 @pytest.mark.parametrize(
@@ -122,9 +141,12 @@ def test_each_way_of_bearing_too_much(changes, code, level):
 
 def test_preemptions_are_named_where_the_server_counts_them():
     points = [point(load, usl(load, 10, 0.05, 0.0)) for load in LOADS]
-    (found,) = findings(points, overload=overload(word="collapses", kept=number(0.5, "ratio"), n_preempted=40.0))
+    surge = overload(word="collapses", kept=number(0.5, "ratio"), n_preempted=40.0, n_in_flight=120)
+    (found,) = findings(points, overload=surge)
     assert "preempted 40 times" in found.cause
     assert found.shown_by == "its counter of preemptions"
+    assert found.trial.concurrency == 120, "as many as the surge brought: fewer did not show it"
+    assert found.trial.latency_s == pytest.approx(120 / (0.5 * usl(32, 10, 0.05, 0.0)))
 
 
 def test_an_engine_that_became_slower_meanwhile_is_charged_with_nothing_else():
@@ -142,6 +164,20 @@ def test_a_cache_that_brings_nothing_is_worth_knowing(ttft, n):
     prefix = Prefix(512, 460, number(ttft, "ratio", half=0.05), Number(None, None, None, 0, "ratio"))
     found = findings(points, prefix=prefix)
     assert [f.code for f in found] == ["prefix_not_reused"] * n
+    fields = {"input_tokens": "512", "shared_prefix": 460}
+    assert [f.trial for f in found] == [Trial("ttft_s", "p50", 1, fields=fields)] * n
+
+
+@pytest.mark.parametrize(
+    ("cached", "longer", "n"), [(0.9, 3.5, 0), (0.1, 3.5, 1), (None, 3.5, 1), (None, 1.05, 0), (None, None, 1)]
+)
+def test_a_cache_is_not_blamed_that_says_it_was_used_or_had_nothing_to_save(cached, longer, n):
+    untold = Number(None, None, None, 0, "ratio", missing="the server does not tell")
+    points = [point(load, usl(load, 10, 0.05, 0.0)) for load in LOADS]
+    prefix = Prefix(512, 460, number(0.97, "ratio"), untold if cached is None else number(cached, "ratio"))
+    ttft = untold if longer is None else number(longer, "ratio")
+    context = Context(128, 512, ttft, untold, untold, untold)
+    assert [f.code for f in findings(points, prefix=prefix, context=context)] == ["prefix_not_reused"] * n
 
 
 def test_the_plateau_is_the_least_load_that_brings_about_as_much():

@@ -66,7 +66,8 @@ def test_an_answer_that_is_cut_while_the_window_has_room_is_wrong():
 
 def test_a_limit_below_the_one_told_is_bad_and_one_token_less_is_not():
     lower = Window(4_096, 2_000, Trial(2_001, "refused", None, 400, "no"), True, 20, [])
-    assert codes(window=lower, overflow=None, outputs=[]) == ["less_than_advertised"]
+    (found,) = findings_of(lower, None, [], (), None)
+    assert (found.code, found.remedy.settings) == ("less_than_advertised", ()), "what is told already need not be set"
     assert codes(window=Window(4_096, 4_064, REFUSED, True, 9, [])) == []
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -36,12 +38,14 @@ def test_text_and_json_say_the_same(shell):
     assert document["by_format"][0]["n_sequences"]["1"] == 62
 
 
-def test_it_takes_less_than_a_second(shell):
-    """Of CPU: what it takes on a machine with nothing else to do. Elapsed time would measure the neighbours."""
+def test_it_takes_about_half_a_second():
+    """Of CPU: what it takes on a machine with nothing else to do. Elapsed time would measure the neighbours, and they
+    make CPU time longer, too: twice what is promised is far more than they can."""
+    argv = [sys.executable, "-P", "-m", "inferometer", "explain", "memory", "DeepSeek-V3", "--device", "H200"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert shell("explain", "memory", "DeepSeek-V3", "--device", "H200").exit_code == 0
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 
 def test_everything_in_the_list_can_be_asked_for(shell):

@@ -165,8 +165,8 @@ class SlowBlock(Writer):
     __slots__ = ("n_blocks",)
 
     def flush(self):
-        self.n_blocks = getattr(self, "n_blocks", 0) + 1
-        if self.n_blocks == 3:
+        self.n_blocks = getattr(self, "n_blocks", 0) + bool(self._pending)
+        if self._pending and self.n_blocks == 3:
             sleep_s(0.1)
         super().flush()
 

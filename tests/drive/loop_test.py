@@ -177,14 +177,15 @@ def test_the_awkward_stream_is_measured_by_its_content(drive):
     assert row["n_output_tokens"] == 40
     assert chunks["kind"][0] == ChunkKind.ROLE
     assert row["t_first_content_ns"] == chunks["t_recv_ns"][chunks["kind"] == ChunkKind.CONTENT][0]
-    # Never earlier than prescribed, and exactly as far apart as the server's own log says.
+    # Never earlier than prescribed, and as far apart as the server's own log says.
     steps = driven.log.steps_of(0)
     true_ns = steps["t_before_ns"][np.isin(steps["kind"], TOKEN_BEARING)]
     assert row["t_first_content_ns"] - row["t_sent_ns"] >= 300 * NS_PER_MS
     assert row["t_last_content_ns"] - row["t_first_content_ns"] == pytest.approx(
-        true_ns[-1] - true_ns[0], abs=NS_PER_MS
+        true_ns[-1] - true_ns[0], abs=30 * NS_PER_MS
     )
-    assert row["t_usage_ns"] - row["t_last_content_ns"] >= 240 * NS_PER_MS
+    usage_ns = steps["t_before_ns"][steps["kind"] == ChunkKind.USAGE][0]
+    assert row["t_usage_ns"] - row["t_last_content_ns"] == pytest.approx(usage_ns - true_ns[-1], abs=30 * NS_PER_MS)
 
 
 def test_without_content_nothing_of_it_is_on_disk_and_the_numbers_are_the_same(drive, tmp_path):

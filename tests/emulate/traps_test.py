@@ -345,8 +345,8 @@ def test_no_queue(pair):
     law = ServiceLaw(a=50.0, b=0.0)
     for client, refuses in zip(pair("tgi", "no-queue", law=law, slots=4, context=8192), (True, False), strict=True):
         wish = {"inputs": PROMPT, "parameters": {"max_new_tokens": 1}}
-        with ThreadPoolExecutor(140) as pool:
-            statuses = list(pool.map(lambda _, ask=client.ask, wish=wish: ask("/generate", wish)[0], range(140)))
+        with ThreadPoolExecutor(200) as pool:
+            statuses = list(pool.map(lambda _, ask=client.ask, wish=wish: ask("/generate", wish)[0], range(200)))
         assert set(statuses) == ({200, 429} if refuses else {200})
 
 

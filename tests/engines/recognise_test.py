@@ -63,7 +63,8 @@ def test_every_engine_has_a_control_plane_here():
 def test_older_and_newer_names_of_the_same_fact():
     old_tgi = {"/v1/models": models("m"), "/info": {"max_input_length": 1024, "max_total_tokens": 2048}}
     new_sglang = {"/v1/models": models("sglang"), "/server_info": {"version": "0.6.0"}}
-    assert recognised(old_tgi)[0] == "tgi"
+    name, identity = recognised(old_tgi)
+    assert (name, identity.context_tokens, identity.prompt_tokens) == ("tgi", 2048, 1024)
     assert recognised(new_sglang)[1].version == "0.6.0"
     embeddings = {"/v1/models": models("m"), "/info": {"model_id": "m", "max_input_length": 512, "version": "1.2"}}
     assert recognised(embeddings)[0] == "openai"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,9 @@ def test_llama_cpp_is_recognised_and_counts_with_its_tokenizer():
     assert facts.url == url
     assert (facts.engine, facts.title, facts.version) == ("llama.cpp", "llama.cpp", "b1-0c1e570")
     assert (facts.model, facts.context_tokens, facts.n_slots) == ("tiny-llama", 4096, 4)
+    assert (facts.longest_prompt(), facts.longest_prompt(96)) == (4096, 4000)
+    limited = replace(facts, prompt_tokens=1024)
+    assert (limited.longest_prompt(), limited.longest_prompt(3584)) == (1024, 512)
     assert (facts.api, facts.apis) == ("chat", ("chat", "completions"))
     assert facts.extras == {"ignore_eos": True}
     assert (facts.is_length_forced, facts.usage_in_stream, facts.streams) == (True, True, True)

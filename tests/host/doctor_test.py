@@ -34,9 +34,9 @@ def watched(late_ms=0.1, steal_ratio=0.0, busy_cores=0.0, busiest=(), swapped_by
 
 @linux_only
 def test_the_kernel_stamps_a_real_socket_and_never_before_the_send():
-    lags_ns = measure_stamp_lags_ns(20)
+    lags_ns = measure_stamp_lags_ns(100)
     # Some are missing where the kernel turns stamps on only now; each that came is between the send and a second later.
-    assert 10 <= len(lags_ns) <= 20
+    assert 10 <= len(lags_ns) <= 100
     assert all(-50_000 < lag_ns < 1_000_000_000 for lag_ns in lags_ns)
     check = check_kernel_stamps()
     assert check.level == "valid"

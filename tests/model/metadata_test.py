@@ -74,6 +74,7 @@ def test_a_latent_and_a_file_from_before_it():
     layers = [("attn_kv_a_mqa", "attn_kv_b")] * 4
     new = read_metadata(metadata("deepseek2", attention__key_length_mla=24, **mla), tensors(*layers), "m.gguf")
     assert kv.bytes_per_token(new) == 4 * (32 + 8) * 2
+    assert new.attention[0].key_dim == 24, "of a head; 40 numbers are kept of a token"
     old = read_metadata(metadata("deepseek2", **mla), tensors(*layers), "m.gguf")
     assert old.attention[0].latent is None
     assert "older" in old.doubts[0]

@@ -58,14 +58,17 @@ def test_a_healthy_engine_is_left_alone_and_what_is_not_known_is_listed(tmp_path
 
 
 def test_cost_of_an_engine_whose_model_is_known(tmp_path):
-    with benched(tmp_path) as at:
+    law = ServiceLaw(a=3.0, b=0.05, c=0.05, d=0.0)
+    with benched(tmp_path, law=law) as at:
         wish = cost.CostWish(describe("SmolLM2-135M"), concurrency=8, price_per_hour=3.6, api=(1.0, 2.0), budget_s=40.0)
         found = cost.examine(at, wish)
     assert [phase.name for phase in found.phases] == ["prefill", "decode alone", "decode together"]
     prefill, alone, together = found.phases
-    assert prefill.time.value == pytest.approx(LAW.b / 1000, rel=0.5)
-    assert alone.time.value == pytest.approx((LAW.a + LAW.c) / 1000, rel=0.2)
+    assert prefill.time.value == pytest.approx(law.b / 1000, rel=0.5)
+    assert alone.time.value == pytest.approx((law.a + law.c) / 1000, rel=0.2)
     assert together.batch > 4
+    assert together.step.value > together.time.value * 1.1, "a fifth of a step is others' prompts"
+    assert together.time.value == pytest.approx((law.a + law.c * together.batch) / 1000, rel=0.1)
     assert alone.flops == pytest.approx(2 * 134_515_008, rel=0.1)
     assert found.priced.per_1000.value == pytest.approx(1.0 / found.priced.load.value)
     screen = explain_cost.render(found, folder="x")

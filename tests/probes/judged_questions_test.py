@@ -37,9 +37,9 @@ def test_an_answer_is_right_wrong_or_an_abstention():
 def test_an_answer_to_another_question_is_known_as_that():
     one = JudgedQuestion(Task.COPYING, "p", ("fox boxing",), "", None)
     two = JudgedQuestion(Task.GROUNDED, "q", ("Garval",), "Text: Soga lives in Garval.", None)
-    found = marks([one, two], [("Garval", True), ("Garval", True)])
+    found = marks([one, two], [("Garval", True, False), ("Garval", True, False)])
     assert [(mark.is_right, mark.is_of_another) for mark in found] == [(False, True), (True, False)]
-    failed = marks([one, two], [("fox boxing", False), ("", False)])
+    failed = marks([one, two], [("fox boxing", False, False), ("", False, False)])
     assert [(mark.is_right, mark.is_of_another) for mark in failed] == [(False, False), (False, False)]
 
 

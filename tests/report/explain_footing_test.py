@@ -52,7 +52,7 @@ ROUNDS = [Round(told(100.0, 5.0, "tokens/s"), told(100.0 * gain, 5.0, "tokens/s"
 
 
 def memory(load=LOAD, cache=CACHE, taken=TAKEN, rounds=ROUNDS):
-    findings = findings_of(cache, load, taken, sets_concurrency=True)
+    findings = findings_of(cache, load, taken)
     return MemoryExamination(
         model="a-model",
         described="a folder",
@@ -112,14 +112,22 @@ def cost():
     phases = [
         Phase("prefill", told(1e-3, 1e-5, "s/token"), 15e6, 0.0, 1.0, 1024.0, 1),
         Phase("decode alone", told(2e-2, 1e-4, "s/token"), 5e6, 5e6, 1.0, 150.0, 1),
-        Phase("decode together", told(4e-2, 1e-3, "s/token"), 40e6, 11e6, 7.5, 150.0, 8),
+        Phase(
+            "decode together",
+            told(3e-2, 1e-3, "s/token"),
+            40e6,
+            11e6,
+            7.5,
+            150.0,
+            8,
+            told(4e-2, 1e-3, "s/token"),
+            10.0,
+        ),
     ]
     phases = [with_shares(phase, ceilings) for phase in phases]
-    one, many = Estimate(0.1, 0.09, 0.11, 0.95, 9, "s", ""), Estimate(0.3, 0.29, 0.31, 0.95, 9, "s", "")
+    share = Estimate(0.25, 0.23, 0.27, 0.95, 9, "ratio", "")
     load = Estimate(2.0, 1.8, 2.2, 0.95, 9, "1/s", "")
-    priced = price(
-        3.6, load, "8 in flight", input_tokens=128, output_tokens=48, input_s=one, output_s=many, api=[0.1, 0.2]
-    )
+    priced = price(3.6, load, "8 in flight", input_tokens=128, output_tokens=48, input_share=share, api=[0.1, 0.2])
     none = [number_of(Missing("no sensor", 0, unit)) for unit in ("J/token", "J/request", "W", "W")]
     return CostExamination(
         model="a-model",
@@ -147,6 +155,29 @@ def test_cost_has_phases_apart_the_price_and_what_would_help():
     assert "(dearer_than_api)" in text
     assert "energy" not in text.split("not told")[0]
     assert text.count("decode") >= 2
+    assert "with others' prompts - - 40.0 [39.0, 41.0] ms" in " ".join(text.split())
+
+
+def test_cost_over_several_devices_says_of_how_many_its_figures_are():
+    sheet = msgspec.structs.replace(cost().ceilings[0], kind="data sheet", format="fp8", where="each of 4: H200")
+    own = msgspec.structs.replace(cost().ceilings[0], format="bf16")
+    found = msgspec.structs.replace(cost(), n_devices=4, ceilings=[sheet, own])
+    text = " ".join(explain_cost.render(found, folder="out").split())
+    assert "of weights (as stored) over 4 devices" in text
+    assert "ceilings, FLOP and bytes are of one of 4 devices" in text
+    assert "measured in bf16; these weights are multiplied faster, in fp8" in text
+
+
+def test_cost_of_a_server_that_counts_no_tokens_has_a_price_of_requests_alone():
+    load, none = Estimate(2.0, 1.8, 2.2, 0.95, 9, "1/s", ""), Missing("nobody counted", 0, "s")
+    priced = price(3.6, load, "8 in flight", input_tokens=None, output_tokens=None, input_share=none, api=[0.1, 0.2])
+    together = Phase("decode together", number_of(none), 0.0, 0.0, None, None, 8)
+    found = msgspec.structs.replace(cost(), priced=priced, phases=[together])
+    assert msgspec.json.decode(msgspec.json.encode(found), type=CostExamination) == found
+    text = " ".join(explain_cost.render(found, folder="out").split())
+    assert "$0.500 [0.455, 0.556] per 1,000 requests; no price of tokens: the server does not count tokens;" in text
+    assert "not compared: the server does not count tokens" in text
+    assert "per million" not in text
 
 
 @pytest.mark.parametrize("width", [80, 100])

@@ -86,7 +86,7 @@ def test_a_server_that_does_not_answer_as_it_should_is_stopped(shell, processes)
 @pytest.mark.slow
 def test_a_server_that_dies_in_mid_run_ends_it_with_what_is_there(shell, rows):
     flags = ("--concurrency", "2", "--for", "30s", "--warmup", "0", "--output-tokens", "4", "--out", "run")
-    done = shell("run", *flags, "--", "timeout", "-s", "KILL", "4", *TRUTH)
+    done = shell("run", *flags, "--", "timeout", "-s", "KILL", "10", *TRUTH)
     assert done.exit_code == 3
     assert "ended early" in done.stderr
     assert "in a row failed" in done.stderr

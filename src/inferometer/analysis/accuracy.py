@@ -24,17 +24,23 @@ SCHEMA = "inferometer/accuracy/1"
 FILE = "accuracy.json"
 POINT = 0.01  # the difference that a comparison says how many items it needs for
 ALL = "all"
+MOST_BROKEN = 0.2  # of the answers, failed or cut: with more, what came says too little of who answers
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One answer, judged. `text` is "" where none came; `is_ok`: it came whole."""
+    """One answer, judged. `text` is "" where none came; `is_ok`: it came, and `is_cut`: was ended by its length."""
 
     task: str
     text: str
     is_right: bool
     is_ok: bool
     is_of_another: bool  # it is the right answer to another question that was asked, and not to this one
+    is_cut: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_ok and not self.is_cut
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -132,6 +138,14 @@ def only_changed_in_second(first: Sequence[Mark], again: Sequence[Mark], loaded:
         n_load += one.text == twice.text and one.text != busy.text
         n_again += one.text != twice.text and one.text == busy.text
     return n_load, n_again
+
+
+def right_of_whole(marks: Sequence[Mark]) -> Number:
+    """Right, of those that came whole: what failed or was cut says nothing of who answers."""
+    n_broken = sum(not mark.is_whole for mark in marks)
+    if n_broken > MOST_BROKEN * len(marks):
+        return number_of(Missing(f"{n_broken} of {len(marks)} answers failed or were cut", len(marks), "ratio"))
+    return share_right([mark for mark in marks if mark.is_whole])
 
 
 def share_right(marks: Sequence[Mark], task: str = ALL) -> Number:

@@ -7,6 +7,7 @@ Rule: a cause is named by what was measured, never by who the server is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from inferometer.analysis.accuracy import Against, Change
 from inferometer.analysis.agreement import Agreement
@@ -26,6 +27,7 @@ INVENTED = Bound(
 )
 REFUSED = Bound(0.10, "ratio", "of questions with an answer in the text, refused", "ours")
 _MOSTLY = 0.5
+_TIES = "where answers part, the two best tokens were as good as equal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def _changed_by_load(seen: Evidence) -> Finding | None:
     is_less_right = load.n_lost > load.n_won and load.p < SURER
     if not is_beyond and not (is_less_right and load.n_lost - load.n_won > again.n_lost):
         return None
-    level: Level = "wrong" if is_less_right else "fair" if _are_ties(seen.under_load) else "bad"
+    level: Level = "wrong" if is_less_right else "bad" if _are_others(load) else _level_of(seen.under_load)
     lost = f"; right {_points(load.difference)} points ({load.n_lost} lost, {load.n_won} won)"
     return Finding(
         code="answers_change_under_load",
@@ -92,16 +94,35 @@ def _why_changed(load: Change, under_load: Agreement | None) -> str:
         return f"answers are lost: {load.n_failed} of the {load.n_changed} did not come, or not whole"
     if load.n_of_another > _MOSTLY * n:
         return f"answers are mixed up: {load.n_of_another} of the {load.n_changed} answer another question in flight"
-    if _are_ties(under_load):
-        return "numbers depend on the batch: where answers part, the two best tokens were as good as equal"
-    return "what is computed for a request depends on the requests beside it, by more than rounding does"
+    if _rounding(under_load) == "explains":
+        return f"numbers depend on the batch: {_TIES}"
+    return f"what is computed for a request depends on the requests beside it{_BEYOND[_rounding(under_load)]}"
 
 
-def _are_ties(agreement: Agreement | None) -> bool:
-    """Margins are known, and hardly any was of a choice that had been clear."""
-    if agreement is None or not agreement.n_parted or agreement.unit != "token":
-        return False
-    return agreement.n_ties > _MOSTLY * agreement.n_parted and not agreement.n_real
+def _are_others(load: Change) -> bool:
+    """What changed is lost, or another question's: that is no rounding."""
+    return max(load.n_failed, load.n_of_another) > _MOSTLY * max(1, load.n_changed)
+
+
+_Rounding = Literal["explains", "does not explain", "not measured"]
+_BEYOND: dict[_Rounding, str] = {
+    "explains": "",
+    "does not explain": ", by more than rounding does",
+    "not measured": "; whether by more than rounding does was not measured",
+}
+
+
+def _rounding(agreement: Agreement | None) -> _Rounding:
+    """It explains partings if hardly any was of a choice that had been clear; that takes margins."""
+    if agreement is None or not agreement.n_margins:
+        return "not measured"
+    are_ties = agreement.n_ties > _MOSTLY * agreement.n_parted and not agreement.n_real
+    return "explains" if are_ties else "does not explain"
+
+
+def _level_of(agreement: Agreement | None) -> Level:
+    """Of answers that are others and no worse: a fault only if rounding is known not to explain them."""
+    return "bad" if _rounding(agreement) == "does not explain" else "fair"
 
 
 def _not_repeated(seen: Evidence) -> Finding | None:
@@ -113,13 +134,20 @@ def _not_repeated(seen: Evidence) -> Finding | None:
     return Finding(
         code="answers_not_repeated",
         challenge="accuracy",
-        level="bad",
+        level=_level_of(seen.floor),
         claim=f"{again.n_changed} of {again.n} answers are others when the same is asked twice, alone and greedy",
-        cause="temperature 0 is not greedy here, or a prompt that is known already is computed otherwise",
+        cause=_why_not_repeated(seen.floor),
         shown_by="the same questions asked twice, one request at a time",
         figure=again.difference,
         remedy=Remedy("look for sampling defaults of the server that a request does not override (top_p, repetition)"),
     )
+
+
+def _why_not_repeated(floor: Agreement | None) -> str:
+    if _rounding(floor) == "explains":
+        return f"numbers are others the second time, as of a prompt that is in the cache already: {_TIES}"
+    known = "temperature 0 is not greedy here, or a prompt that is known already is computed otherwise"
+    return f"{known}{_BEYOND[_rounding(floor)]}"
 
 
 # another target

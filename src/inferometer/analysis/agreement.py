@@ -117,7 +117,8 @@ class Agreement(msgspec.Struct, frozen=True):
     `same`: share of prompts answered the same to the end; `partings`: per 1,000 units compared; `over_floor`: that over
     the floor's. `first_index`: median place where those that part do so. `survival`: (place, share of prompts that are
     the same up to it), after Kaplan and Meier. `top1`: share of places with the same likeliest token; `divergence`,
-    `shift`: means over prompts, in nats. `n_ties`, `n_real`: partings with a margin below 0.1, above 1 nat.
+    `shift`: means over prompts, in nats. `n_margins`: partings whose margin is known; `n_ties`,
+    `n_real`: with one below 0.1, above 1 nat.
     """
 
     what: str
@@ -135,6 +136,7 @@ class Agreement(msgspec.Struct, frozen=True):
     shift: Number
     n_ties: int
     n_real: int
+    n_margins: int = 0
 
 
 def agreement(
@@ -166,6 +168,7 @@ def agreement(
         shift=number_of(_mean([parting.shifts for parting in partings], missing)),
         n_ties=sum(margin < TIE for margin in margins),
         n_real=sum(margin > REAL for margin in margins),
+        n_margins=len(margins),
     )
 
 

@@ -23,6 +23,7 @@ from inferometer.stats import Estimate, Missing, exact, product
 FILE = "cost.json"
 SCHEMA = "inferometer/explain-cost/1"
 S_PER_HOUR = 3600.0
+UNCOUNTED = "the server does not count tokens"
 
 
 class Ceiling(msgspec.Struct, frozen=True):
@@ -43,19 +44,26 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """Prefill or decoding. `time`: seconds per prompt token, or per step; `flops`, `read_bytes`: in that time, 0 bytes
+    """Prefill or decoding. `time`: seconds per prompt token, or per step for itself; `step`: as it is seen, with the
+    `prompt_tokens` of others that are computed in it, where there are any; `flops`, `read_bytes`: in that time, 0 bytes
     where reading is shared by so many tokens that it says nothing; `batch`: sequences decoded together, on average;
-    `context`: tokens of each; `mfu`, `mbu`: by ceiling."""
+    `context`: tokens of each; `mfu`, `mbu`: by ceiling. Where tokens are not counted, nothing but `time` is known."""
 
     name: str
     time: Number
     flops: float
     read_bytes: float
-    batch: float
-    context: float
+    batch: float | None
+    context: float | None
     n_in_flight: int
+    step: Number | None = None
+    prompt_tokens: float = 0.0
     mfu: dict[str, Number] = {}
     mbu: dict[str, Number] = {}
+
+    @property
+    def seen(self) -> Number:
+        return self.time if self.step is None else self.step
 
 
 class Used(msgspec.Struct, frozen=True):
@@ -69,7 +77,8 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """US dollars at full use. `load`: requests per second that it is for, and `load_is`: what kind of load that is.
+    """US dollars at full use. `load`: requests per second that it is for, and `load_is`: what kind of load that is;
+    `input_tokens`, `output_tokens`: of a request, None where they are not counted.
 
     `input_share`: of the price, what the prompts pay for, by device time; `per_million_*`: output and input tokens add
     up to the whole price; `api_per_1000`: what the API would take for the same; `against_api`: own over API;
@@ -79,8 +88,8 @@ class Priced(msgspec.Struct, frozen=True):
     per_hour: float
     load: Number
     load_is: str
-    input_tokens: float
-    output_tokens: float
+    input_tokens: float | None
+    output_tokens: float | None
     per_1000: Number
     per_million: Number
     input_share: Number
@@ -96,7 +105,8 @@ class Priced(msgspec.Struct, frozen=True):
 
 
 class CostExamination(msgspec.Struct, frozen=True):
-    """`useful`: share of the peak rate that went into useful tokens under the load, by ceiling."""
+    """`useful`: share of the peak rate that went into useful tokens under the load, by ceiling; `n_devices`: that share
+    the model, None where nobody says; ceilings, FLOPs and bytes of phases are of one of them."""
 
     model: str
     described: str
@@ -116,6 +126,7 @@ class CostExamination(msgspec.Struct, frozen=True):
     plan: dict[str, Any] = {}
     host: dict[str, Any] = {}
     versions: dict[str, Any] = {}
+    n_devices: int | None = 1
     schema: str = SCHEMA
 
 
@@ -152,24 +163,20 @@ def price(
     load: Estimate | Missing,
     load_is: str,
     *,
-    input_tokens: float,
-    output_tokens: float,
-    input_s: Estimate | Missing,
-    output_s: Estimate | Missing,
+    input_tokens: float | None,
+    output_tokens: float | None,
+    input_share: Estimate | Missing,
     api: list[float],
 ) -> Priced:
-    """`input_s`, `output_s`: device time of a request's prompt, and of its share of the steps that made its answer."""
+    """`input_share`: of the device's time, what goes to prompts."""
     method = "price per hour over requests per hour, at full use"
     per_request = product([(load, -1)], unit="$", method=method, scale=per_hour / S_PER_HOUR)
-    share = _share_of_input(input_s, output_s)
     per_1000 = _scaled(per_request, 1000.0, "$/1000 requests")
-    api_per_1000 = 1000 * (api[0] * input_tokens + api[1] * output_tokens) / 1e6 if api else None
-    against = None
-    if api_per_1000:
-        against = number_of(
-            product([(per_1000, 1)], unit="ratio", method=f"{method}, over the API's", scale=1 / api_per_1000)
-        )
-    rest = _scaled(share, -1.0, "ratio", plus=1.0)
+    both = None if input_tokens is None or output_tokens is None else input_tokens + output_tokens
+    api_per_1000 = None
+    if api and input_tokens is not None and output_tokens is not None:
+        api_per_1000 = 1000 * (api[0] * input_tokens + api[1] * output_tokens) / 1e6
+    whole, rest = exact(1.0, n=1, unit="ratio", method="all"), _scaled(input_share, -1.0, "ratio", plus=1.0)
     return Priced(
         per_hour,
         number_of(load),
@@ -177,23 +184,23 @@ def price(
         input_tokens,
         output_tokens,
         number_of(per_1000),
-        number_of(_scaled(per_request, 1e6 / max(input_tokens + output_tokens, 1.0), "$/M tokens")),
-        number_of(share),
-        number_of(_part(per_request, share, input_tokens)),
+        number_of(_part(per_request, whole, both)),
+        number_of(input_share),
+        number_of(_part(per_request, input_share, input_tokens)),
         number_of(_part(per_request, rest, output_tokens)),
         api,
         api_per_1000,
-        against,
+        number_of(_against(per_1000, api_per_1000)) if api else None,
     )
 
 
-def _share_of_input(input_s: Estimate | Missing, output_s: Estimate | Missing) -> Estimate | Missing:
-    """in / (in + out), from the ratio of both."""
-    ratio = product([(output_s, 1), (input_s, -1)], unit="ratio", method="device time of prompts over that of requests")
-    if isinstance(ratio, Missing):
-        return ratio
-    share, lo, hi = (1 / (1 + bound) for bound in (ratio.value, ratio.hi, ratio.lo))
-    return Estimate(share, lo, hi, ratio.level, ratio.n, "ratio", ratio.method)
+def _against(per_1000: Estimate | Missing, api_per_1000: float | None) -> Estimate | Missing:
+    if api_per_1000 is None:
+        return Missing(UNCOUNTED, 0, "ratio")
+    if api_per_1000 <= 0:
+        return Missing("the API takes nothing for it", 0, "ratio")
+    method = "price per hour over requests per hour, at full use, over the API's"
+    return product([(per_1000, 1)], unit="ratio", method=method, scale=1 / api_per_1000)
 
 
 def _scaled(number: Estimate | Missing, by: float, unit: str, *, plus: float = 0.0) -> Estimate | Missing:
@@ -203,10 +210,12 @@ def _scaled(number: Estimate | Missing, by: float, unit: str, *, plus: float = 0
     return Estimate(plus + by * number.value, lo, hi, number.level, number.n, unit, number.method)
 
 
-def _part(per_request: Estimate | Missing, share: Estimate | Missing, n_tokens: float) -> Estimate | Missing:
+def _part(per_request: Estimate | Missing, share: Estimate | Missing, n_tokens: float | None) -> Estimate | Missing:
+    if not n_tokens:
+        return Missing(UNCOUNTED, 0, "$/M tokens")
     method = "share of the device's time that such tokens take, of the price"
     factors = [(per_request, 1.0), (share, 1.0)]
-    return product(factors, unit="$/M tokens", method=method, scale=1e6 / max(n_tokens, 1.0))
+    return product(factors, unit="$/M tokens", method=method, scale=1e6 / n_tokens)
 
 
 def sheet(value: float | None, unit: str, where: str) -> Number:

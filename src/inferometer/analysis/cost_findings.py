@@ -12,6 +12,7 @@ from inferometer.stats import Estimate, Missing
 
 MEASURED, SHEET = "measured", "data sheet"
 POOR = 0.25  # of both ceilings: three good engines were measured at 53 to 83 % of theirs
+LEAST = {"bandwidth": 0.68, "peak rate": 0.59}  # of those three, on H100s: weights read in a step, prompts computed
 ALONE, TOGETHER, PREFILL = "decode alone", "decode together", "prefill"
 
 
@@ -26,15 +27,14 @@ def row_of(
     ceilings: Sequence[Ceiling], phases: Sequence[Phase], findings: Sequence[Finding], not_measured: Sequence[str]
 ) -> Row:
     """Its figure is the share that decoding together reaches of the bandwidth, or of the peak rate if that is more."""
-    shares = [(what, number) for what, number in _shares(ceilings, phases) if number.value is not None]
-    what, figure = max(
-        shares, key=lambda pair: pair[1].value or 0.0, default=("of its ceiling", number_of(Missing(_NONE, 0, "ratio")))
-    )
+    shares = _shares(ceilings, phases)
+    none = ("bandwidth", "of its ceiling", number_of(Missing(_NONE, 0, "ratio")))
+    what, headline, figure = max(shares, key=lambda share: share[2].value or 0.0, default=none)
     return Row(
         challenge="cost",
-        headline=what,
+        headline=headline,
         figure=figure,
-        bound=Bound(0.53, "ratio", "what the least of three engines on GPUs was measured at"),
+        bound=Bound(LEAST[what], "ratio", f"of the {what}, the least that three engines on GPUs were measured at"),
         findings=list(findings),
         not_measured=list(not_measured),
     )
@@ -43,17 +43,20 @@ def row_of(
 _NONE = "no ceiling is known"
 
 
-def _shares(ceilings: Sequence[Ceiling], phases: Sequence[Phase]) -> list[tuple[str, Number]]:
-    """Of decoding, as many together as were measured."""
-    told = []
-    phase = next((each for each in reversed(phases) if each.name != PREFILL), None)
+def _shares(ceilings: Sequence[Ceiling], phases: Sequence[Phase]) -> list[tuple[str, str, Number]]:
+    """Of decoding, as many together as could be told: of which ceiling, that in words, and how much of it."""
     kinds = [each.kind for each in ceilings]
     kind = MEASURED if MEASURED in kinds else (kinds[0] if kinds else "")
-    if phase is not None:
-        for what, by_kind in (("bandwidth", phase.mbu), ("peak rate", phase.mfu)):
-            if kind in by_kind:
-                told.append((f"of the {kind} {what} is used by decoding {phase.batch:.3g} together", by_kind[kind]))
-    return told
+    for phase in reversed([each for each in phases if each.name != PREFILL]):
+        by_what = (("bandwidth", phase.mbu.get(kind)), ("peak rate", phase.mfu.get(kind)))
+        told = [
+            (what, f"of the {kind} {what} is used by decoding {phase.batch:.3g} together", share)
+            for what, share in by_what
+            if share is not None and share.value is not None and phase.batch is not None
+        ]
+        if told:
+            return told
+    return []
 
 
 def _above(phase: Phase, ceiling: Ceiling) -> Finding | None:
@@ -68,7 +71,8 @@ def _above(phase: Phase, ceiling: Ceiling) -> Finding | None:
             claim=f"{what} of {phase.name} is {100 * (share.value or 0.0):.0f} % of the {ceiling.kind} ceiling, "
             "which cannot be",
             cause=f"that ceiling ({ceiling.where}, {ceiling.format}) is not this engine's: it computes in a number "
-            "format that the device is faster in, reads from a cache that is nearer, or serves another model",
+            "format that the device is faster in, reads from a cache that is nearer, lies on more devices, or serves "
+            "another model",
             shown_by="time of a step against what it must compute and read",
             figure=share,
             bound=Bound(1.0, "ratio", "the most that can be"),
@@ -105,7 +109,7 @@ def _more_at_a_time(gain: float | None, together: Phase | None) -> Remedy | None
     """None where it was tried, and brought nothing."""
     if gain is not None and gain <= 1:
         return None
-    if gain is None or together is None:
+    if gain is None or together is None or together.batch is None:
         expected = ""
     else:
         expected = f"{gain:.3g} times the tokens per second were measured with {together.batch:.3g} together"
@@ -114,9 +118,9 @@ def _more_at_a_time(gain: float | None, together: Phase | None) -> Remedy | None
 
 
 def _gain(alone: Phase, together: Phase | None) -> float | None:
-    if together is None or not alone.time.value or not together.time.value:
+    if together is None or together.batch is None or not alone.time.value or not together.seen.value:
         return None
-    return together.batch / together.time.value * alone.time.value
+    return together.batch / together.seen.value * alone.time.value
 
 
 def _dearer(priced: Priced | None) -> Finding | None:

@@ -67,6 +67,6 @@ def rows_of(found: Mapping[Challenge, Row], *, reason: str) -> list[Row]:
 
 
 def to_verify(rows: Sequence[Row]) -> Finding | None:
-    """The worst finding whose remedy is a setting that we can start the server with."""
-    found = (finding for row in rows for finding in row.findings if finding.remedy is not None)
+    """The worst finding that a run shows, and whose remedy is a setting that we can start the server with."""
+    found = (finding for row in rows for finding in row.findings if finding.trial is not None)
     return next((finding for finding in found if finding.remedy is not None and finding.remedy.settings), None)

@@ -8,7 +8,7 @@ Rule 2: everything here stands in a file as it is (msgspec), and is printed as i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -41,11 +41,32 @@ class Remedy(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+Fields: TypeAlias = dict[str, str | int]  # of an Experiment
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """The load at which a finding was made, and what a remedy has to move there: `statistic` of `metric`. `fields`: of
+    the load where they are not the examination's own, such as lengths; `latency_s`: that a request takes there, 0: not
+    known."""
+
+    metric: str
+    statistic: str
+    concurrency: int
+    fields: Fields = {}
+    latency_s: float = 0.0
+
+    @property
+    def load(self) -> str:
+        fields = (f"{name.replace('_', ' ')} {value}" for name, value in self.fields.items())
+        return ", ".join([f"{self.concurrency} in flight", *fields])
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One thing that is not as it should be. `code`: stable, for machines; `claim`: one line with the numbers.
 
     `level`: "wrong": answers are lost, cut or false; "bad": beyond its bound; "fair": worth knowing.
-    `cause`: what makes it so; `shown_by`: the gauge or probe that showed the cause.
+    `cause`: what makes it so; `shown_by`: the gauge or probe that showed the cause. `trial`: None where no run of a
+    load shows it: what a model answers, and how much it takes in, is examined anew.
     """
 
     code: str
@@ -57,6 +78,7 @@ class Finding(msgspec.Struct, frozen=True):
     figure: Number
     bound: Bound | None = None
     remedy: Remedy | None = None
+    trial: Trial | None = None
 
 
 class Row(msgspec.Struct, frozen=True):

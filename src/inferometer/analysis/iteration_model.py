@@ -6,7 +6,7 @@
 `a`: what every iteration costs: weights are read once, kernels started, the batch put together. `b`: of a token of a
 prompt. `c`: of a sequence: sampling, text, an event. `d`: of a token of context: its keys and values are read again.
 Rule 1: sequences are those that really decoded then, as the records have it, not those that were in flight.
-Rule 2: the error that is told is of loads that the fit had not seen.
+Rule 2: the error that is told is of loads that the fit had not seen, in no run.
 Source: methods as in docs/concepts/iteration-model.md.
 """
 
@@ -35,20 +35,22 @@ TERMS = ("floor", "prefill", "sequence", "context")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A run under one load, as what went on between the tokens of its answers. `spans`: of counted successes."""
+    """A run under one load, as what went on between the tokens of its answers. `spans`: of counted successes; `load`:
+    the same for runs that had the same load."""
 
     name: str
     spans: Spans
+    load: str
 
     @classmethod
-    def of(cls, name: str, trace: Trace) -> Load:
+    def of(cls, name: str, trace: Trace, *, load: str = "") -> Load:
         found = spans(trace)
         counted: Mask = (is_counted(trace.requests) & is_ok(trace.requests))[found.rows]
-        return cls(name, found.of(counted & (found.t_end_ns > found.t_start_ns)))
+        return cls(name, found.of(counted & (found.t_end_ns > found.t_start_ns)), load or name)
 
     def until(self, t_ns: int) -> Load:
         """What of it had ended by then."""
-        return Load(self.name, self.spans.of(self.spans.t_end_ns <= t_ns))
+        return Load(self.name, self.spans.of(self.spans.t_end_ns <= t_ns), self.load)
 
     @property
     def design(self) -> FloatArray:
@@ -133,7 +135,7 @@ def _fit(loads: Sequence[Load], rng: np.random.Generator, n_draws: int) -> Nonne
 
 def _errors(loads: Sequence[Load], i: int) -> FloatArray:
     """Of each request of load i: |predicted / measured - 1| of its time per output token. Shapes: [n_requests]."""
-    others = [load for j, load in enumerate(loads) if j != i]
+    others = [each for each in loads if each.load != loads[i].load]
     if sum(len(load.spans.rows) for load in others) < MIN_SPANS or not _cover(others, loads[i]):
         return np.zeros(0)
     law = _fit(others, np.random.default_rng(0), n_draws=1).coefficients

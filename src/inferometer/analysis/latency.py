@@ -35,7 +35,8 @@ RESOURCES: Mapping[str, str] = {
 
 
 class LoadRow(msgspec.Struct, frozen=True):
-    """A run of the examination. `begun_s`: of the examination; `n_output`: tokens of an answer, on average."""
+    """A run of the examination. `begun_s`: of the examination; `n_output`: tokens of an answer, on average. `inputs`:
+    lengths of its prompts, as for --input-tokens, "": those that are explained; `n_longest`: tokens of its longest."""
 
     name: str
     folder: str
@@ -49,6 +50,8 @@ class LoadRow(msgspec.Struct, frozen=True):
     ttft: Split | None
     tpot: Split | None
     waiting: Waiting
+    inputs: str = ""
+    n_longest: float = 0.0
 
 
 class Share(msgspec.Struct, frozen=True):

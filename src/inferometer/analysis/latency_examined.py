@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import structs
 
 from inferometer.analysis import latency, slowdown
 from inferometer.analysis.finding import Row, worst_first
 from inferometer.analysis.iteration_model import Fitted, Load, fit_model
 from inferometer.analysis.latency import LatencyExamination, LoadRow
-from inferometer.analysis.latency_findings import Relief, findings_of, is_unheard
+from inferometer.analysis.latency_findings import Relief, Standing, findings_of, is_unheard
 from inferometer.analysis.latency_parts import Alone, Split, http_alone_s, split_tpot, split_ttft
 from inferometer.analysis.number import number_of
 from inferometer.analysis.slowdown import Slowdown
-from inferometer.analysis.stalls import HoldUp, find_stalls, hold_up
+from inferometer.analysis.stalls import HoldUp, Stalls, find_stalls, hold_up
 from inferometer.analysis.waiting import waiting
 from inferometer.metrics.company import prompt_tokens
 from inferometer.metrics.latency import e2e
@@ -36,19 +37,26 @@ def again(name: str) -> str:
     return f"{name}, again"
 
 
+def first(name: str) -> str:
+    """Of the run of the same load that was the first."""
+    return name.removesuffix(", again")
+
+
 def in_flight(n: int) -> str:
     return f"{n} in flight"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A run of the examination, with all columns of its requests. `begun_s`: when, of the examination."""
+    """A run of the examination, with all columns of its requests. `begun_s`: when, of the examination. `inputs`:
+    lengths of its prompts, "": those that are explained."""
 
     name: str
     concurrency: int
     begun_s: float
     folder: str
     trace: Trace
+    inputs: str = ""
 
 
 def examined(
@@ -82,7 +90,7 @@ def examined(
     shares = []
     if operating is not None:
         shares = latency.shares_of(operating, is_unheard=is_unheard(operating, usual))
-    found = findings_of(operating, usual, stalls, known, slower, relief)
+    found = findings_of(operating, usual, _standing(runs, loads, slower, stalls), known, slower, relief)
     nothing = number_of(Missing("nothing was answered", 0, "s"))
     row = Row("latency", "", nothing, None, worst_first(found), missing)
     return LatencyExamination(
@@ -111,7 +119,7 @@ def mean_e2e(trace: Trace) -> Estimate | Missing:
 
 def _modelled(runs: Sequence[Measured]) -> tuple[Fitted | Missing, Slowdown | None]:
     """The law, and whether the machine became slower; then the law is of the time before."""
-    loads = [Load.of(run.name, run.trace) for run in runs]
+    loads = [Load.of(run.name, run.trace, load=first(run.name)) for run in runs]
     model = fit_model(loads)
     if isinstance(model, Missing):
         return model, None
@@ -142,6 +150,28 @@ def _slower(run: Measured, slower: Slowdown | None) -> float:
     return slower.factor.value or 1.0
 
 
+def _standing(
+    runs: Sequence[Measured], loads: Sequence[LoadRow], slower: Slowdown | None, stalls: Stalls
+) -> list[Standing]:
+    """Stalls at the lengths that are explained, and those with others: who never sends such prompts has none of these.
+
+    Even distances are told best from all runs together, whatever they sent.
+    """
+    together = [i for i, run in enumerate(runs) if run.inputs and run.concurrency > 1]
+    explained = [i for i, run in enumerate(runs) if not run.inputs]
+    standing = []
+    for mine in (explained, together):
+        if not mine:
+            continue
+        each = [find_stalls([runs[i].trace], [_slower(runs[i], slower)]) for i in mine]
+        found = find_stalls([runs[i].trace for i in mine], [_slower(runs[i], slower) for i in mine])
+        if not found.cause and stalls.cause == "period":
+            found = structs.replace(found, cause="period", period_s=stalls.period_s)
+        most = max(range(len(mine)), key=lambda j: each[j].lost)
+        standing.append(Standing(found, loads[mine[most]], is_explained=mine is explained))
+    return standing
+
+
 def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int | None) -> LoadRow:
     requests = run.trace.requests
     counted = requests[is_counted(requests) & is_ok(requests)]
@@ -163,4 +193,6 @@ def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int 
         ttft=ttft if isinstance(ttft, Split) else None,
         tpot=tpot if isinstance(tpot, Split) else None,
         waiting=waiting(run.trace, n_slots, outside.http_s),
+        inputs=run.inputs,
+        n_longest=float(prompt_tokens(counted).max(initial=0.0)),
     )

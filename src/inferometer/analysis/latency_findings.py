@@ -8,11 +8,12 @@ Rule 2: `relief` says how this engine is told to do otherwise; how much that wou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from inferometer.analysis.finding import Bound, Finding, Remedy
+from inferometer.analysis.finding import Bound, Fields, Finding, Level, Remedy, Trial
 from inferometer.analysis.latency import LoadRow
 from inferometer.analysis.latency_parts import Split
 from inferometer.analysis.number import Number
@@ -29,8 +30,21 @@ UNSEEN_SHARE, MIN_UNSEEN = 0.15, 0.5  # requests of those in flight that the ser
 WHOLE = 0.8  # of the time that a prompt takes: others had no token for as good as all of it
 MIN_LOST = 0.01  # share of the streams' time in stalls, below which nobody would notice
 
+# A prompt that is longer is computed in several pieces by engines that do so (vLLM and llama.cpp by default: 2,048
+# tokens between two of others; some start vLLM with more). Who computes it whole lets others wait as long as it takes.
+LONGEST_PIECE = 2_048
+
 Relief = Mapping[str, Remedy]  # by code of a finding
 _STALL = Bound(STALL_S, "s", "the laxest limit of MLPerf Inference on a token", "docs/concepts/latency.md")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Stalls of some runs, of which the load `most` has most. `is_explained`: with the lengths that are explained."""
+
+    stalls: Stalls
+    most: LoadRow
+    is_explained: bool
 
 
 def is_unheard(load: LoadRow, alone: LoadRow | None) -> bool:
@@ -67,16 +81,24 @@ def _by_records(load: LoadRow) -> bool:
 def findings_of(
     operating: LoadRow | None,
     alone: LoadRow | None,
-    stalls: Stalls | None,
+    standing: Sequence[Standing],
     held_up: HoldUp | None,
     slowdown: Slowdown | None,
     relief: Relief,
 ) -> list[Finding]:
+    """`standing`: the lengths that are explained first."""
     found: list[Finding] = []
     if operating is not None and operating.ttft is not None:
         found += [*_waiting(operating, alone, operating.ttft, relief), *_client(operating, operating.ttft, relief)]
-    if stalls is not None:
-        found += _stalls(stalls, held_up, relief)
+    stalled: list[Finding] = []
+    for each in standing:
+        known = {finding.code for finding in stalled}  # what is there anyway needs no other lengths to show
+        stalled += [
+            finding
+            for finding in _stalls(each, held_up, relief)
+            if finding.code not in known and not (known and finding.code == "stalls")
+        ]
+    found += stalled
     if slowdown is not None and slowdown.is_told:
         found += _slower(slowdown, relief)
     return found
@@ -90,8 +112,15 @@ def _finding(
     figure: Number,
     bound: Bound | None = None,
     remedy: Remedy | None = None,
+    trial: Trial | None = None,
+    level: Level = "bad",
 ) -> Finding:
-    return Finding(code, "latency", "bad", claim, cause, shown_by, figure, bound, remedy)
+    return Finding(code, "latency", level, claim, cause, shown_by, figure, bound, remedy, trial)
+
+
+def _trial(load: LoadRow, metric: str, statistic: str) -> Trial:
+    fields: Fields = {"input_tokens": load.inputs} if load.inputs else {}
+    return Trial(metric, statistic, load.concurrency, fields, load.e2e.value or 0.0)
 
 
 def _helped(relief: Relief, code: str, expected: str) -> Remedy | None:
@@ -126,7 +155,8 @@ def _waiting(load: LoadRow, alone: LoadRow | None, ttft: Split, relief: Relief) 
     share = percent(wait_s / (ttft.measured.value or wait_s))
     claim = f"{load.name}: a request waits {format_duration(wait_s)} {where}, {share} of its time to first token"
     expected = f"first tokens up to {format_duration(wait_s)} sooner"
-    yield _finding(code, claim, cause, sign, figure, remedy=_helped(relief, code, expected))
+    trial = _trial(load, "ttft_s", "p50")
+    yield _finding(code, claim, cause, sign, figure, remedy=_helped(relief, code, expected), trial=trial)
 
 
 def _is_queued(ttft: Split, waiting: Waiting) -> bool:
@@ -167,19 +197,26 @@ _CAUSES: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def _stalls(stalls: Stalls, held_up: HoldUp | None, relief: Relief) -> Iterator[Finding]:
-    """By what coincides with them; without that only that they are there."""
+def _stalls(standing: Standing, held_up: HoldUp | None, relief: Relief) -> Iterator[Finding]:
+    """By what coincides with them; without that only that they are there. They are bad where the lengths that are
+    explained have them; else worth knowing, unless nothing limits them: prompts of any length are computed whole."""
+    stalls, most = standing.stalls, standing.most
+    level: Level = "bad" if standing.is_explained else "fair"
     if stalls.lost < MIN_LOST or stalls.length.value is None:
         return
     length = format_duration(stalls.length.value)
     lost = percent(stalls.lost)
-    claim = f"streams stand still: {stalls.n_events} times for {length} (median), {lost} of their time"
+    where = "" if standing.is_explained else f", {most.concurrency} in flight"
+    where = f"with prompts of up to {most.n_longest:,.0f} tokens{where}"
+    claim = f"streams stand still {where}: {stalls.n_events} times for {length} (median), {lost} of their time"
     code, how, expected = "stalls", "", f"stalls of {length} gone"
     if stalls.cause in _CAUSES:
         code, cause, sign = _CAUSES[stalls.cause]
         told = next(one for one in stalls.coincidences if one.name == stalls.cause)
         sign += f" during {percent(told.share)} of them, and {percent(told.share_else)} of all other time"
         if stalls.cause == "prefill" and held_up is not None and held_up.length.value is not None:
+            if held_up.share >= WHOLE and held_up.n_tokens > LONGEST_PIECE:
+                level = "bad"
             how = " whole" if held_up.share >= WHOLE else " in large pieces"
             wait, usual = format_duration(held_up.length.value), format_duration(held_up.usual_s)
             sign += f"; beside prompts of {held_up.n_tokens:,} tokens and more a stream waits {wait}, usually {usual}"
@@ -193,7 +230,8 @@ def _stalls(stalls: Stalls, held_up: HoldUp | None, relief: Relief) -> Iterator[
         sign = "the instants of their tokens"
         who = "in most of them nobody got a token" if stalls.whole_engine >= WHOLE else "others went on meanwhile"
         cause = f"not known: no prompt, preemption or pause of the client coincides with them; {who}"
-    yield _finding(code, claim, cause, sign, stalls.length, bound=_STALL, remedy=_helped(relief, code, expected))
+    remedy, trial = _helped(relief, code, expected), _trial(most, "gap_max_s", "mean")
+    yield _finding(code, claim, cause, sign, stalls.length, _STALL, remedy, trial, level)
 
 
 def _slower(slowdown: Slowdown, relief: Relief) -> Iterator[Finding]:

@@ -54,7 +54,9 @@ class Round(msgspec.Struct, frozen=True):
 
 class Load(msgspec.Struct, frozen=True):
     """The long run under many. `held_*`: tokens in the cache as the client can tell; `kv_used`: the most that the
-    server's gauge showed; `per_request`: preemptions per request; `failed`: share of requests that failed."""
+    server's gauge showed; `per_request`: preemptions per request; `failed`: share of requests that failed. `latency_s`:
+    of a request, on average; `inputs`, `outputs`: the lengths that were sent, as for --input-tokens and
+    --output-tokens."""
 
     concurrency: int
     held_mean: Number
@@ -66,6 +68,9 @@ class Load(msgspec.Struct, frozen=True):
     preemptions: Number
     per_request: Number
     failed: Number
+    latency_s: float | None = None
+    inputs: str = ""
+    outputs: str = ""
 
 
 class Taken(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferometer.analysis.finding import Bound, Finding, Remedy, Row, worst_first
+from inferometer.analysis.finding import Bound, Fields, Finding, Remedy, Row, Trial, worst_first
 from inferometer.analysis.memory import WITHIN_RATIO, Cache, Load, Taken, n_in_room, used_share
 from inferometer.analysis.number import Number, number_of
 from inferometer.stats import Estimate
@@ -23,10 +23,10 @@ BOOKS_BYTES = 16 * 1024
 LEAK_HOURS = 7 * 24.0
 
 
-def findings_of(cache: Cache, load: Load, taken: Taken, *, sets_concurrency: bool) -> list[Finding]:
-    """Worst first. `sets_concurrency`: the engine can be started for a number of requests at a time."""
+def findings_of(cache: Cache, load: Load, taken: Taken) -> list[Finding]:
+    """Worst first."""
     found = [
-        _too_small(cache, load, sets_concurrency=sets_concurrency) or _waits_for_room(cache, load),
+        _too_small(cache, load) or _waits_for_room(cache, load),
         _dies_full(cache, load),
         _grows(cache, load, taken),
         _unlike(cache),
@@ -50,7 +50,7 @@ def row_of(cache: Cache, load: Load, findings: Sequence[Finding], not_measured: 
     )
 
 
-def _too_small(cache: Cache, load: Load, *, sets_concurrency: bool) -> Finding | None:
+def _too_small(cache: Cache, load: Load) -> Finding | None:
     """Running requests are put back for want of room: what they had computed is computed again."""
     rate, n = load.per_request.value, load.preemptions.value
     if rate is None or n is None or rate <= MAX_PREEMPTIONS:
@@ -65,7 +65,7 @@ def _too_small(cache: Cache, load: Load, *, sets_concurrency: bool) -> Finding |
         change = f"give the cache room for {needed:,} tokens, or serve at most {max(fits, 1):,} requests at a time"
         remedy = Remedy(
             change,
-            (f"max_concurrency={max(fits, 1)}",) if sets_concurrency else (),
+            (f"max_concurrency={max(fits, 1)}",),
             f"no preemptions: {n * size / 2:,.0f} tokens or so need not be computed again, and no answer pauses for it",
             "half of what a request holds in the end, for each that is put back",
         )
@@ -80,7 +80,16 @@ def _too_small(cache: Cache, load: Load, *, sets_concurrency: bool) -> Finding |
         figure=load.per_request,
         bound=Bound(MAX_PREEMPTIONS, "1/request", "preemptions per request that a sustained load may have"),
         remedy=remedy,
+        trial=_trial(load),
     )
+
+
+def _trial(load: Load) -> Trial:
+    """What is computed again is throughput that is missing."""
+    fields: Fields = {}
+    if load.inputs and load.outputs:
+        fields = {"input_tokens": load.inputs, "output_tokens": load.outputs}
+    return Trial("output_throughput_tokens_per_s", "value", load.concurrency, fields, load.latency_s or 0.0)
 
 
 def _waits_for_room(cache: Cache, load: Load) -> Finding | None:

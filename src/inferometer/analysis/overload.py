@@ -17,7 +17,7 @@ import numpy as np
 
 from inferometer.analysis.number import Number, number_of
 from inferometer.kinds import Outcome
-from inferometer.metrics.rows import elapsed_s, in_due_order, is_counted, is_failed, is_ok
+from inferometer.metrics.rows import Mask, elapsed_s, in_due_order, is_counted, is_failed, is_ok
 from inferometer.records import NEVER, Array, Trace
 from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, quantile_estimate, ratio_estimate
 from inferometer.units import NS_PER_S
@@ -39,8 +39,8 @@ class Overload(msgspec.Struct, frozen=True):
     it, by ok, shed, failed, unfinished. `kept`: throughput while overloaded over the plateau's. `before`: median time
     to first token before it, `worst`: 90th percentile of those in it. `refusal`: until one that is shed knows it.
     `recovery`: from the end of the surge until first tokens come as before; `least_recovery_s`: what working off the
-    queue at full speed must take. `unfair`: longest wait over what the queue ahead of it explains. `n_preempted`: by
-    the server's own count, None where it does not tell."""
+    queue at full speed must take. `n_in_flight`: when the surge ends. `unfair`: longest wait over what the queue ahead
+    of it explains. `n_preempted`: by the server's own count, None where it does not tell."""
 
     word: Word
     rate: float
@@ -56,6 +56,7 @@ class Overload(msgspec.Struct, frozen=True):
     unfair: Number
     says: str = ""
     n_preempted: float | None = None
+    n_in_flight: int = 0
     folder: str = ""
 
 
@@ -106,8 +107,9 @@ def overload_of(
         recovery=number_of(recovery_of(after, t_until_ns, band_s, len(quiet))),
         least_recovery_s=_least_s(rows, t_until_ns, plateau, rate),
         unfair=number_of(_unfair(rows, surge, plateau, band_s)),
-        says=_says(surge),
+        says=_says(surge, shed),
         n_preempted=_preempted(trace),
+        n_in_flight=int(_in_flight(rows, np.array([t_until_ns]))[0]),
         folder=folder,
     )
 
@@ -249,9 +251,10 @@ def _unfair(rows: Array, surge: Array, plateau: Number, band_s: float) -> Estima
     return quantile_estimate(ratios, 0.95, unit="ratio", of="requests that had to wait")
 
 
-def _says(surge: Array) -> str:
-    """What those that were not answered were told most often."""
-    errors = [str(error) for error in surge["error"] if error]
+def _says(surge: Array, shed: Mask) -> str:
+    """What those that failed were told most often; where none did, those that were turned away."""
+    failed = is_failed(surge) & ~shed
+    errors = [str(error) for error in surge["error"][failed if failed.any() else shed] if error]
     return max(set(errors), key=errors.count)[:200] if errors else ""
 
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from inferometer.analysis import curve
 from inferometer.analysis.curve import Law, Point
-from inferometer.analysis.finding import Bound, Finding, Level, Remedy
+from inferometer.analysis.finding import Bound, Finding, Level, Remedy, Trial
 from inferometer.analysis.number import Number, number_of
 from inferometer.analysis.overload import Overload, ratio_to
-from inferometer.analysis.scale import BOUND, Prefix, gains
+from inferometer.analysis.scale import BOUND, Context, Prefix, gains
 from inferometer.stats import Estimate, Missing, exact
 from inferometer.units import format_number
 
@@ -20,7 +21,9 @@ MOST_RECOVERY = 2.0  # times what working off the queue must take
 MOST_UNFAIR = 2.0  # times what the queue ahead of a request explains
 LEAST_DRIFT = 0.9  # of the throughput of one alone
 LEAST_REUSE = 0.9  # of the time to first token: a cache that saves less than a tenth of a prompt known by nine tenths
+SURELY_REUSED = 0.8  # of the shared part, that the server says it had
 _OURS = "own choice"
+_THROUGHPUT = ("output_throughput_tokens_per_s", "value")
 
 
 def findings_of(
@@ -35,6 +38,7 @@ def findings_of(
     *,
     sheds: bool = False,
     drift: Number | None = None,
+    context: Context | None = None,
 ) -> list[Finding]:
     """All of them, in the order of a growing load. `sheds`: what fails at the last load is turned away in words that a
     client understands. `drift`: of one request alone, the end over the beginning; an engine that was another one in
@@ -46,7 +50,7 @@ def findings_of(
         found += [*_falls(points, law, plateau, plateau_load), *_slots(points, plateau_load, running)]
     if overload is not None:
         found += [*_overloaded(overload, plateau, plateau_load), *_recovers(overload), *_unfair(overload)]
-    return found + (list(_prefix(prefix)) if prefix is not None else [])
+    return found + (list(_prefix(prefix, context)) if prefix is not None else [])
 
 
 def _finding(code: str, level: Level, claim: str, cause: str, shown_by: str, figure: Number, **more: object) -> Finding:
@@ -69,6 +73,10 @@ def _drifted(drift: Number) -> Iterator[Finding]:
             "find what slows it down first: explain latency", expected="a curve whose points belong together"
         ),
     )
+
+
+def _trial(point: Point) -> Trial:
+    return Trial(*_THROUGHPUT, int(point.load), latency_s=point.e2e_mean.value or 0.0)
 
 
 def _failures(points: Sequence[Point], *, sheds: bool) -> Iterator[Finding]:
@@ -95,12 +103,15 @@ def _failures(points: Sequence[Point], *, sheds: bool) -> Iterator[Finding]:
 
 
 def _alone(points: Sequence[Point], speedup: Number, running: float | None) -> Iterator[Finding]:
-    """More requests bring no more throughput, because it serves them one after the other."""
+    """More requests bring no more throughput, because it serves them one after the other: by its own count where it
+    tells, and one that serves several together has another reason; else by its first tokens."""
     figure = speedup.figure
     if not isinstance(figure, Estimate) or figure.hi >= LEAST_SPEEDUP or len(points) < 3:
         return
+    if running is not None and running > 1:
+        return
     waits = next((point for point in reversed(points) if point.resource), None)
-    is_queue = waits is not None and not waits.resource.startswith(("compute", "client", "the client"))
+    is_queue = running is not None and waits is not None and waits.resource.startswith("slots")
     if not is_queue and not _waits_in_turn(points):
         return
     slots = f"the server says that {running:g} ran at most" if running is not None else ""
@@ -113,11 +124,12 @@ def _alone(points: Sequence[Point], speedup: Number, running: float | None) -> I
         speedup,
         bound=Bound(LEAST_SPEEDUP, "times", "of one alone, that an engine which batches brings", _OURS),
         remedy=Remedy(
-            "let it serve several at a time (--parallel, --max-num-seqs)",
+            "let it serve several at a time (--parallel, --max-num-seqs), or start others beside it",
             ("max_concurrency=8",),
             "where weights are read once for all: nearly as many times the throughput as requests, at first",
             "docs/concepts/saturation.md",
         ),
+        trial=_trial(points[-1]),
     )
 
 
@@ -158,6 +170,7 @@ def _falls(points: Sequence[Point], law: Law | None, plateau: Number, plateau_lo
             f"{format_number(1 / kept.value)} times the throughput at {last.load:g} in flight",
             "the best of the loads measured",
         ),
+        trial=_trial(last),
     )
 
 
@@ -166,10 +179,10 @@ def _slots(points: Sequence[Point], plateau_load: float, running: float | None) 
     last = points[-1] if points else None
     if last is None or running is None or not last.resource.startswith("slots") or running >= last.load:
         return
-    steps = [(b, gain) for b, gain in zip(points[1:], gains(points), strict=True) if b.load <= running]
-    if not steps or steps[-1][1] < curve.MIN_GAIN:
+    steps = [(a, b, gain) for (a, b), gain in zip(pairwise(points), gains(points), strict=True) if b.load <= running]
+    if not steps or steps[-1][2] < curve.MIN_GAIN:
         return
-    gain = steps[-1][1]
+    before, after, gain = steps[-1]
     figure = number_of(exact(running, n=len(points), unit="requests", method="largest of its gauge over all loads"))
     yield _finding(
         "slots",
@@ -182,8 +195,9 @@ def _slots(points: Sequence[Point], plateau_load: float, running: float | None) 
             f"let it serve {2 * int(running)} at a time",
             (f"max_concurrency={2 * int(running)}",),
             f"up to {100 * gain:.0f} % more throughput, if doubling goes on as the last one went",
-            f"gain from {steps[-1][0].load / 2:g} to {steps[-1][0].load:g} in flight",
+            f"gain per doubling from {before.load:g} to {after.load:g} in flight",
         ),
+        trial=_trial(last),
     )
 
 
@@ -212,6 +226,7 @@ def _overloaded(overload: Overload, plateau: Number, load: float) -> Iterator[Fi
                 f"{format_number(1 / (overload.kept.value or 1))} times the throughput under overload",
                 "throughput at that load, as measured",
             ),
+            trial=_as_crowded(overload, plateau),
         )
     if overload.word == "fails":
         yield _finding(
@@ -241,6 +256,14 @@ def _overloaded(overload: Overload, plateau: Number, load: float) -> Iterator[Fi
                 expected=_shorter(plateau, limit, overload),
             ),
         )
+
+
+def _as_crowded(overload: Overload, plateau: Number) -> Trial | None:
+    """As many in flight as the surge brought, kept there: a surge goes on growing until it ends."""
+    throughput = (plateau.value or 0.0) * (overload.kept.value or 0.0)
+    if not overload.n_in_flight or not throughput:
+        return None
+    return Trial(*_THROUGHPUT, overload.n_in_flight, latency_s=overload.n_in_flight / throughput)
 
 
 def _shorter(plateau: Number, limit: int, overload: Overload) -> str:
@@ -292,11 +315,13 @@ def _unfair(overload: Overload) -> Iterator[Finding]:
 # --- equal beginnings ----------------------------------------------------------------------------------------------
 
 
-def _prefix(prefix: Prefix) -> Iterator[Finding]:
-    figure = prefix.ttft.figure
+def _prefix(prefix: Prefix, context: Context | None) -> Iterator[Finding]:
+    """Unless the server says that it does use them again, or there is next to nothing to save."""
+    figure, share = prefix.ttft.figure, prefix.n_shared / prefix.n_tokens
     if not isinstance(figure, Estimate) or figure.lo < LEAST_REUSE:
         return
-    share = prefix.n_shared / prefix.n_tokens
+    if (prefix.cached.value or 0.0) >= SURELY_REUSED * share or _to_save(share, context) < 2 * (1 - LEAST_REUSE):
+        return
     yield _finding(
         "prefix_not_reused",
         "fair",
@@ -307,9 +332,23 @@ def _prefix(prefix: Prefix) -> Iterator[Finding]:
         prefix.ttft,
         bound=Bound(LEAST_REUSE, "ratio", "of the time to first token, with nine tenths known", _OURS),
         remedy=Remedy(
-            "switch its prefix cache on", ("prefix_cache=on",), f"up to {100 * share:.0f} % of the time to first token"
+            "switch its prefix cache on, or give it room",
+            ("prefix_cache=on",),
+            f"up to {100 * share:.0f} % of the time to first token",
+        ),
+        trial=Trial(
+            "ttft_s", "p50", 1, fields={"input_tokens": str(prefix.n_tokens), "shared_prefix": prefix.n_shared}
         ),
     )
+
+
+def _to_save(share: float, context: Context | None) -> float:
+    """How much of the time to first token is spent on `share` of a long prompt, at the least: by how much longer it is
+    than that of a short one, as a prompt's own time grows with its length; 1 where that is not known."""
+    longer = context.ttft.lo if context is not None else None
+    if context is None or longer is None:
+        return 1.0
+    return share * (1 - 1 / max(longer, 1.0)) * context.n_long / (context.n_long - context.n_short)
 
 
 def _share(number: Number) -> str:

@@ -94,6 +94,8 @@ def headline_of(window: Window, effective: Effective | None) -> tuple[str, Numbe
         figure = Estimate(float(longest), float(longest), upper, LEVEL, window.n_requests, "tokens", "halving")
     told = window.advertised
     bound = (
-        None if told is None else Bound(float(told), "tokens", "the context that the server tells", "its own routes")
+        None
+        if told is None
+        else Bound(float(told), "tokens", "the longest prompt that the server tells", "its own routes")
     )
     return "longest prompt that is taken whole", number_of(figure), bound

@@ -111,7 +111,7 @@ def _lost_parts(window: Window, reach: Sequence[Part]) -> list[Finding]:
 def _advertised(window: Window) -> Bound | None:
     if window.advertised is None:
         return None
-    return Bound(float(window.advertised), "tokens", "the context that the server tells", "its own routes")
+    return Bound(float(window.advertised), "tokens", "the longest prompt that the server tells", "its own routes")
 
 
 def _less_than_advertised(window: Window) -> list[Finding]:
@@ -124,13 +124,13 @@ def _less_than_advertised(window: Window) -> list[Finding]:
             code="less_than_advertised",
             challenge="limits",
             level="bad",
-            claim=f"{longest:,} tokens are the longest prompt, and the server tells a context of {told:,}",
+            claim=f"{longest:,} tokens are the longest prompt that is taken, and the server tells {told:,}",
             cause="the limit that is enforced is another one than the server tells",
             shown_by=f"{longest:,} tokens were taken, {beyond.n_sent if beyond else longest + 1:,} refused"
             + (f": {beyond.said}" if beyond is not None and beyond.said else ""),
             figure=_tokens(longest, window.n_requests, "longest prompt taken whole; halving"),
             bound=_advertised(window),
-            remedy=Remedy("plan with the limit that is enforced, or raise it", settings=(f"context={told}",)),
+            remedy=Remedy("plan with the limit that is enforced, or raise it"),
         )
     ]
 

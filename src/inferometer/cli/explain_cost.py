@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from inferometer.cli import flags
-from inferometer.cli.explain_memory import RUNNING, Concurrency, EngineOption, Kv, ModelAsked, ModelFile, Tp
+from inferometer.cli.explain_memory import RUNNING, Concurrency, EngineOption, Kv, ModelAsked, ModelFile
 from inferometer.cli.options import Format, FormatOption, width
 from inferometer.errors import UsageError
 from inferometer.units import parse_price_per_hour
@@ -25,6 +25,10 @@ Context = Annotated[
 Weights = Annotated[str | None, typer.Option(metavar="FORMAT", help="bf16, fp8, int4, q4_k_m ... Default: its own.")]
 Output = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Tokens of an answer, for the price. Default 256.")
+]
+Tp = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Devices that share each layer, at a URL too. Default 1."),
 ]
 Price = Annotated[
     str | None,
@@ -58,7 +62,7 @@ def cost(
     output: Output = None,
     weights: Weights = None,
     kv: Kv = None,
-    tp: Tp = 1,
+    tp: Tp = None,
     price: Price = None,
     engine: EngineOption = None,
     model_asked: flags.Model = None,
@@ -93,8 +97,10 @@ def cost(
     if is_url or engine is not None or typer_context.obj:
         from inferometer.cli import footing
 
-        static = {"--context": context, "--output": output, "--weights": weights, "--tp": tp if tp != 1 else None}
+        static = {"--context": context, "--output": output, "--weights": weights}
         footing.refuse("a running engine has its own", static)
+        if engine is not None and tp is not None:
+            raise UsageError("--tp is of a server that runs already", "start it with --set tensor_parallel=N")
         asked = model_asked or (None if is_url else model)
         given = footing.fields_of(model if is_url else None, engine, asked, running)
         given["command"] = typer_context.obj or None
@@ -103,6 +109,7 @@ def cost(
                 given,
                 model_file,
                 device,
+                tp,
                 kv,
                 concurrency,
                 price,
@@ -120,7 +127,7 @@ def cost(
             "on which device?", "name one: --device H200; or an engine to measure: a URL, or --engine embedded"
         )
     per_hour = None if price is None else parse_price_per_hour(price)
-    _least(model, device, context, output or _OUTPUT_TOKENS, weights, kv, tp, per_hour, format)
+    _least(model, device, context, output or _OUTPUT_TOKENS, weights, kv, tp or 1, per_hour, format)
 
 
 def _least(

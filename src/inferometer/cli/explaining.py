@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inferometer.analysis import accuracy, cost, explanation, latency, memory, scale, token_limits
 from inferometer.analysis.finding import CHALLENGES, Challenge
-from inferometer.analysis.verification import trial_of
 from inferometer.cli import examining, footing, probing
 from inferometer.cli.live import make_observer
 from inferometer.cli.options import Format
@@ -37,15 +38,15 @@ N_SLOTS = 16  # of an engine that must be told how many it serves at a time, and
 
 
 def parts_of(config: Experiment) -> tuple[Part, ...]:
-    """One entry a challenge: its share of the time, the file of its result, and how it is examined. In this order:
+    """One entry a challenge: share of the time, seconds at least, the file of its result, how it is examined. In order:
     what asks about a single request comes before what overloads the server."""
     return (
-        Part("limits", 0.25, token_limits.FILE, lambda at, s: limits_of.examine(at, s, seed=config.plan_seed)),
-        Part("accuracy", 0.25, accuracy.FILE, lambda at, s: accuracies.examine(at, _questions(config, s))),
-        Part("latency", 0.17, latency.FILE, latencies.examine),
-        Part("cost", 0.08, cost.FILE, lambda at, s: costs.examine(at, costs.CostWish(budget_s=s))),
-        Part("memory", 0.08, memory.FILE, lambda at, s: memories.examine(at, memories.MemoryWish(budget_s=s))),
-        Part("scale", 0.17, scale.FILE, scaling.examine),
+        Part("limits", 0.25, 15, token_limits.FILE, lambda at, s: limits_of.examine(at, s, seed=config.plan_seed)),
+        Part("accuracy", 0.25, 15, accuracy.FILE, lambda at, s: accuracies.examine(at, _questions(config, s))),
+        Part("latency", 0.17, 25, latency.FILE, latencies.examine),
+        Part("cost", 0.08, 30, cost.FILE, lambda at, s: costs.examine(at, costs.CostWish(budget_s=s))),
+        Part("memory", 0.08, 30, memory.FILE, lambda at, s: memories.examine(at, memories.MemoryWish(budget_s=s))),
+        Part("scale", 0.17, 25, scale.FILE, scaling.examine),
     )
 
 
@@ -80,12 +81,13 @@ def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -
             "--verify starts the server anew with other settings, which is not ours to do with this one",
             "name the engine: --engine NAME --model MODEL, or leave --verify out",
         )
+    parts = [part for part in parts_of(config) if part.challenge in wish.only]
+    _refuse_too_short(wish.budget_s, parts)
     config = by_name(config)
     observer = make_observer(is_quiet=is_quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with bench(config, observer, what="explain", greatest=greatest_of(config), budget_s=wish.budget_s) as at:
-            parts = [part for part in parts_of(config) if part.challenge in wish.only]
             going = Explaining(at, parts)
             going.go()
             known = known_of(at) if wish.verifies else None
@@ -102,6 +104,17 @@ def explain(config: Experiment, wish: Wish, format: Format, *, is_quiet: bool) -
     if going.cause is not None:
         raise going.cause
     return code
+
+
+def _refuse_too_short(budget_s: float, parts: Sequence[Part]) -> None:
+    """Raises: UsageError if not every row can have the least that it needs."""
+    needed_s = sum(part.least_s for part in parts)
+    if budget_s < needed_s:
+        rows = "1 row" if len(parts) == 1 else f"{len(parts)} rows"
+        raise UsageError(
+            f"--budget {format_span(budget_s)} is no time for {rows}, which need {format_span(needed_s)} at the least",
+            f"give --budget {math.ceil(needed_s / 60)}m or more" + ("" if len(parts) == 1 else ", or fewer by --only"),
+        )
 
 
 def by_name(config: Experiment) -> Experiment:
@@ -135,14 +148,15 @@ def known_of(at: Bench) -> Known:
 def _verify(going: Explaining, known: Known, config: Experiment, *, is_quiet: bool) -> None:
     """The worst finding that has settings; the result is written with it."""
     finding = explanation.to_verify(going.result().rows)
-    if finding is None:
+    if finding is None or finding.trial is None:
+        if not is_quiet:
+            print("verified  nothing: no finding has a setting that a run under load could try", file=sys.stderr)
         return
     folder: Path = going.bench.folder
-    trial = trial_of(finding, going.results)
     observers = Observers(is_quiet, 2 * N_ROUNDS)
     t_start_s = going.bench.used_s()
     try:
-        going.verified.append(verify(finding, trial, known, config, folder, observers))
+        going.verified.append(verify(finding, finding.trial, known, config, folder, observers))
     finally:
         observers.close()
     going.write()

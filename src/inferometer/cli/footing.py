@@ -79,6 +79,7 @@ def cost(
     given: Mapping[str, Any],
     model_file: str | None,
     device: str | None,
+    n_devices: int | None,
     kv: str | None,
     concurrency: int | None,
     price: str | None,
@@ -97,6 +98,7 @@ def cost(
     wish = costs.CostWish(
         _description(model_file),
         None if device is None else find(device, devices())[0],
+        n_devices,
         None if kv is None else kv_format(kv),
         concurrency,
         None if price is None else parse_price_per_hour(price),

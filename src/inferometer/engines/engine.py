@@ -121,6 +121,7 @@ class Identity:
     evidence: tuple[str, ...]
     version: str = ""
     context_tokens: int | None = None  # of one request: prompt and output together
+    prompt_tokens: int | None = None  # of a prompt, where it has a limit of its own
     n_slots: int | None = None  # requests served at a time, where the server says so
     notes: tuple[str, ...] = ()  # what cannot be known of this one
 

@@ -53,7 +53,8 @@ class Knob:
 
     words: added to its command; off_words: the same for a switch that is off. env: variables to set.
     option: a dotted key of the engine's file of options. values: the engine's own names of values, where they differ;
-    whatever else is given is passed on as it is. note: where it means something else than the knob's own line says.
+    whatever else is given is passed on as it is. usual: its value where nothing is said, as for --set; "": not known,
+    or it depends. note: where it means something else than the knob's own line says.
     """
 
     words: tuple[str, ...] = ()
@@ -61,6 +62,7 @@ class Knob:
     env: Mapping[str, str] = field(default_factory=dict)
     option: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
+    usual: str = ""
     note: str = ""
 
 

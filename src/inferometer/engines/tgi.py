@@ -58,6 +58,7 @@ def _recognise(answers: Mapping[str, Any]) -> Identity | None:
         evidence=tuple(evidence),
         version=version if isinstance(version, str) else "",
         context_tokens=whole_number(info.get("max_total_tokens")),
+        prompt_tokens=whole_number(info.get(input_name)) if input_name else None,
     )
 
 

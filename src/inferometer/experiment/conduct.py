@@ -26,6 +26,7 @@ from inferometer.engines.registry import dialects, engines
 from inferometer.errors import BY_USER, InferometerError, RunError
 from inferometer.experiment import caches, scraping
 from inferometer.experiment.manifest import begun, ended, known
+from inferometer.experiment.pace import Pace
 from inferometer.experiment.sending import headers_of, payloads_of, target_of
 from inferometer.experiment.sizing import (
     n_requests_of,
@@ -122,17 +123,18 @@ def run(config: Experiment, observer: Observer, *, is_staggered: bool = True) ->
 
 
 @contextmanager
-def serving(config: Experiment, folder: Path, observer: Observer) -> Iterator[Subject]:
+def serving(config: Experiment, folder: Path, observer: Observer, pace: Pace | None = None) -> Iterator[Subject]:
     """The server of many runs, started once if it is ours to start, with its log in `folder`.
 
-    `config`: the greatest load that will come. Raises: UsageError, EngineError.
+    `config`: the greatest load that will come; `pace`: of this same server when it ran before.
+    Raises: UsageError, EngineError.
     """
-    start = check(config)
+    start, pace = check(config), pace or Pace()
     if config.url is not None and not config.command:
-        yield Subject(config.url, config.model, serves_many=True)
+        yield Subject(config.url, config.model, serves_many=True, pace=pace)
         return
     with started(config, shape_of(config), folder, observer, start) as subject:
-        yield replace(subject, serves_many=True)
+        yield replace(subject, serves_many=True, pace=pace)
 
 
 def run_against(
@@ -149,7 +151,7 @@ def run_against(
     with _noting_failure(config, run_):
         prepared = _prepare(config, subject, observer, is_staggered=is_staggered, facts=facts)
         _drive(config, prepared, run_, observer)
-    run_.write_tables()
+    subject.pace.learn(config, run_.write_tables().requests)
     return run_
 
 
@@ -171,13 +173,15 @@ def access_of(config: Experiment) -> dict[str, Any]:
 def _prepare(
     config: Experiment, subject: Subject, observer: Observer, *, is_staggered: bool, facts: ServerFacts | None = None
 ) -> Prepared:
-    """Ask the server, time one request where that is needed, and make the plan."""
+    """Ask the server, time one request where that is needed and not known, and make the plan."""
     shape, schedule = shape_of(config), schedule_of(config)
     seed, words_nonce = seeds_of(config)
     facts = _as_asked(facts or facts_of(subject, config), config)
     observer.say(f"engine    {facts.title}, model {facts.model}, {facts.api} API at {facts.url}")
     is_staggered = is_staggered and config.mode == "closed"
-    alone_s = time_alone(config, shape, facts) if is_staggered or schedule.n_planned is None else 0.0
+    taken_s = 0.0  # by a request, at the least
+    if is_staggered or schedule.n_planned is None:
+        taken_s = subject.pace.at_least_s(config) or time_alone(config, shape, facts)
     with counting(facts, tokenizer=config.tokenizer, **access_of(config)) as counter:
         server = planning.Server(
             counter=counter,
@@ -186,19 +190,19 @@ def _prepare(
             takes_messages=dialects()[facts.api].is_chat,
             takes_text=dialects()[facts.api].takes_text,
         )
-        n_requests = n_requests_of(schedule, alone_s)
+        n_requests = n_requests_of(schedule, taken_s)
         plan = planning.make(shape, schedule, server, n_requests=n_requests, seed=seed, words_nonce=words_nonce)
     observer.say(f"plan      {schedule.law}; {config.input_tokens} tokens in, {config.output_tokens} out")
-    n_workers = n_workers_of(config, shape, alone_s, subject)
+    n_workers = n_workers_of(config, shape, taken_s, subject)
     if n_workers > 1:
         observer.say(f"workers   {n_workers} processes send and receive")
-    stagger_s = stagger_s_of(config, alone_s) if is_staggered else 0.0
+    stagger_s = stagger_s_of(config, taken_s) if is_staggered else 0.0
     engine = next(engine for engine in engines() if engine.name == facts.engine)
     with Control(facts.url, headers=config.headers(), is_insecure=config.insecure) as control:
         beside = scraping.found(engine, control, config.scrape_every_s, is_local=subject.is_local)
         departure = Departure(NOT_OURS if subject.server is None else SHARED if subject.serves_many else NOT_READ)
         if subject.server is not None and config.scrape_every_s and not subject.serves_many:
-            speed = shape.outputs.mean / alone_s if alone_s else None
+            speed = shape.outputs.mean / taken_s if taken_s else None
             departure = leave(control, engine, facts, dialects(), tokens_per_s=speed)
         state = caches.settled(  # last, for whatever was asked until now may lie in them
             partial(empty, control, engine, facts.n_slots),

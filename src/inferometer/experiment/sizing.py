@@ -64,9 +64,9 @@ def seeds_of(config: Experiment) -> tuple[int, int]:
     return config.plan_seed, 0 if config.seed is not None else secrets.randbits(32)
 
 
-def n_requests_of(schedule: Schedule, alone_s: float) -> int:
-    """All that is planned, and for stages that time ends more than the server can answer: every slot at the speed of
-    one alone, and half as many again."""
+def n_requests_of(schedule: Schedule, taken_s: float) -> int:
+    """All that is planned, and for stages that time ends more than the server can answer: as if every request took no
+    more than `taken_s`, the least that one does, and half as many again."""
     n_planned = n_pool = 0
     for stages in schedule.trials:
         for stage in stages:
@@ -74,18 +74,18 @@ def n_requests_of(schedule: Schedule, alone_s: float) -> int:
                 n_planned += stage.n_planned
             else:
                 n_slots = stage.concurrency or 1
-                n_pool += math.ceil(1.5 * (stage.duration_ns or 0) / NS_PER_S * n_slots / alone_s) + 2 * n_slots
+                n_pool += math.ceil(1.5 * (stage.duration_ns or 0) / NS_PER_S * n_slots / taken_s) + 2 * n_slots
                 n_pool += stage.n_warmup
     return n_planned + (min(MAX_POOL, n_pool + MIN_POOL) if n_pool else 0)
 
 
-def stagger_s_of(config: Experiment, alone_s: float) -> float:
+def stagger_s_of(config: Experiment, taken_s: float) -> float:
     """How far apart the slots open: over one request's time, and well within the warm-up. Without one, together."""
     warmup = config.warmup or Warmup()
     concurrency = config.concurrency or 1
     if warmup.duration_s:
-        return min(alone_s, 0.5 * warmup.duration_s) / concurrency
-    return 0.8 * alone_s / concurrency if warmup.n_requests >= concurrency else 0.0
+        return min(taken_s, 0.5 * warmup.duration_s) / concurrency
+    return 0.8 * taken_s / concurrency if warmup.n_requests >= concurrency else 0.0
 
 
 def n_reserve_of(config: Experiment) -> int:

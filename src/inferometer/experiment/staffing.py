@@ -23,24 +23,24 @@ def check_workers(config: Experiment) -> None:
         raise UsageError("--workers above 1 needs Linux or macOS", "leave --workers out")
 
 
-def n_workers_of(config: Experiment, shape: Shape, alone_s: float, subject: Subject) -> int:
+def n_workers_of(config: Experiment, shape: Shape, taken_s: float, subject: Subject) -> int:
     """As many as asked for, else as the load asks for and the machine has room for; never more than can have work.
 
-    `alone_s`: what one request takes alone, 0 where that was not measured.
+    `taken_s`: what one request takes at the least, 0 where that is not known.
     """
     n_useful = config.concurrency if config.mode == "closed" else config.requests
-    n_wanted = config.workers or _n_worth_it(config, shape, alone_s, subject)
+    n_wanted = config.workers or _n_worth_it(config, shape, taken_s, subject)
     return max(1, min(n_wanted, n_useful or n_wanted))
 
 
-def _n_worth_it(config: Experiment, shape: Shape, alone_s: float, subject: Subject) -> int:
+def _n_worth_it(config: Experiment, shape: Shape, taken_s: float, subject: Subject) -> int:
     """One, where nothing tells how fast it will be."""
     if not hasattr(os, "fork"):
         return 1
     if config.mode == "open":
         sends_per_s = config.rate or 0.0
     else:
-        sends_per_s = (config.concurrency or 0) / alone_s if alone_s else 0.0
+        sends_per_s = (config.concurrency or 0) / taken_s if taken_s else 0.0
     chunks_per_s = sends_per_s * (shape.outputs.mean if config.is_streamed else 1)
     n_asked_for = math.ceil(max(chunks_per_s / CHUNKS_PER_S, sends_per_s / SENDS_PER_S))
     return max(1, min(n_asked_for, _n_spare(subject)))

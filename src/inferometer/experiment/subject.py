@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from inferometer.drive.progress import Observer
 from inferometer.embedded import models
 from inferometer.embedded.server import command as embedded_command
 from inferometer.errors import UsageError
+from inferometer.experiment.pace import Pace
 from inferometer.experiment.sizing import shape_of
 from inferometer.experiment.starting import Load, Start, launch_of, launched, prepare
 from inferometer.host.control import port_of
@@ -36,7 +37,7 @@ N_OPEN_CONNECTIONS = 256  # that the embedded engine has threads for in open loo
 class Subject:
     """The server that is measured. `model`: the one to ask for, None: the server's only one. `server` is there if we
     started it; `client_cores` if some were kept for us; `start` if it was named as an engine; `serves_many`: several
-    runs, so its caches may know an earlier one's prompts."""
+    runs, so its caches may know an earlier one's prompts; `pace`: of its requests, as these runs saw it."""
 
     url: str
     model: str | None
@@ -44,6 +45,7 @@ class Subject:
     client_cores: tuple[int, ...] = ()
     start: Start | None = None
     serves_many: bool = False
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def is_local(self) -> bool:

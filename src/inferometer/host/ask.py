@@ -42,9 +42,9 @@ class ServerFacts:
     `is_length_forced`: an answer had the length asked for, where it would have been short. `counts_by`: who counts
     prompts: "server", "usage" or "nothing". `counts_outputs_by`: who counts answers: "usage" (or their events),
     "length" (nobody, but lengths are as asked) or "nothing". `n_template_tokens`: tokens before the user's words, the
-    same in every request. `n_slots`: requests served at a time. `sample_ids`: token ids of a few words, for a dialect
-    that takes nothing but ids. `notes`: remarks for the report, one line each; `evidence`: why we think it is this
-    engine.
+    same in every request. `prompt_tokens`: of a prompt, where it has a limit of its own. `n_slots`: requests served at
+    a time. `sample_ids`: token ids of a few words, for a dialect that takes nothing but ids. `notes`: remarks for the
+    report, one line each; `evidence`: why we think it is this engine.
     """
 
     url: str
@@ -58,6 +58,7 @@ class ServerFacts:
     count_extras: Mapping[str, Any]
     length_extras: tuple[str, ...] = ()
     context_tokens: int | None = None
+    prompt_tokens: int | None = None
     n_slots: int | None = None
     n_template_tokens: int | None = None
     is_length_forced: bool = False
@@ -69,6 +70,11 @@ class ServerFacts:
     counts_outputs_by: str = "nothing"
     notes: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+
+    def longest_prompt(self, n_output: int = 0) -> int | None:
+        """Tokens of the longest prompt that it says it takes, with room for such an answer; None: it does not say."""
+        room = None if self.context_tokens is None else self.context_tokens - n_output
+        return min((n for n in (self.prompt_tokens, room) if n is not None), default=None)
 
 
 def ask(
@@ -232,6 +238,7 @@ def _examine(
         count_extras=speech.count_extras,
         length_extras=tuple(name for name in speech.length_extras if name in best.extras),
         context_tokens=identity.context_tokens,
+        prompt_tokens=identity.prompt_tokens,
         n_slots=identity.n_slots,
         n_template_tokens=n_template,
         is_length_forced=is_forced,

@@ -10,7 +10,14 @@ from inferometer.errors import UsageError
 from inferometer.model import fit, flops, memory, roofline
 from inferometer.model.architecture import Architecture, Parameters
 from inferometer.model.devices import Device
-from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS, WeightFormat, weight_format, weights_bytes
+from inferometer.model.formats import (
+    KV_FORMATS,
+    WEIGHT_FORMATS,
+    WeightFormat,
+    multiplied_in,
+    weight_format,
+    weights_bytes,
+)
 from inferometer.model.memory import Place
 from inferometer.model.roofline import Ceilings, Law, Served, Step
 from inferometer.model.stored import Stored
@@ -74,7 +81,7 @@ def cost_picture(architecture: Architecture, stored: Stored | None, device: Devi
     weights = weights_of(architecture, stored, parameters, wish.weights)
     kv_format = wish.kv_format or (architecture.dtype if architecture.dtype in KV_FORMATS else "bf16")
     served = Served(architecture, parameters, weights, kv_format, wish.degree)
-    roof = roofline.ceilings(device, weights.name)
+    roof = roofline.ceilings(device, weights)
     n_tokens = wish.n_tokens or min(architecture.context_tokens or 2048, 2048)
     n_fit = _n_fit(served, device, n_tokens)
     one = roofline.step(served, roof, 1, n_tokens)
@@ -101,12 +108,20 @@ def cost_picture(architecture: Architecture, stored: Stored | None, device: Devi
 def weights_of(
     architecture: Architecture, stored: Stored | None, parameters: Parameters, wished: str | None
 ) -> WeightFormat:
-    """The one asked for, the average of what lies in the file, or what the config declares."""
+    """The one asked for, the average of what lies in the file, or what the config declares.
+
+    What lies in a file is multiplied as the config declares, else as most of its bytes are: packed weights of several
+    formats have the same type.
+    """
     if wished is not None:
         return weight_format(wished)
-    if stored is not None:
-        return WeightFormat("as stored", Fraction(8 * stored.n_bytes, parameters.total), "all")
-    return WEIGHT_FORMATS[architecture.stored_as or architecture.dtype]
+    declared = WEIGHT_FORMATS[architecture.stored_as or architecture.dtype]
+    if stored is None:
+        return declared
+    is_told = bool(architecture.stored_as) or not stored.types
+    multiplied = declared.multiplied if is_told else multiplied_in(max(stored.types, key=lambda t: stored.types[t]))
+    bits = Fraction(8 * stored.n_bytes, parameters.total)
+    return WeightFormat("as stored", bits, "all", multiplied=multiplied)
 
 
 def _n_fit(served: Served, device: Device, n_tokens: int) -> int | None:

@@ -5,8 +5,9 @@
     attention(s) = 2 heads (width of a key + width of a value) s, in every layer
 
 The look-up table multiplies nothing, unless it is the head too (tied). A layer with a window sees min(s, window). A
-latent is attended to as it lies (absorbed): 2 heads (latent + rank) s. Layers with a state are left out of the
-attention: theirs does not grow with s, and is small beside the matrices.
+latent is attended to as it lies (absorbed) in decoding: 2 heads (latent + rank) s; of a prompt with whole heads, which
+is less. Layers with a state are left out of the attention: theirs does not grow with s, and is small beside the
+matrices.
 """
 
 from __future__ import annotations
@@ -34,12 +35,23 @@ def prefill_flops(architecture: Architecture, parameters: Parameters, n_tokens: 
     """Of a prompt: every token looks back over those before it, and the head is needed for the last one only."""
     head = parameters.head or parameters.embedding
     matrices = 2 * (matrix_parameters(parameters) - head) * n_tokens + 2 * head
-    return matrices + sum(_per_position(part) * _seen_in_all(part, n_tokens) for part in architecture.attention)
+    return matrices + sum(
+        _per_position_of_prompt(part) * _seen_in_all(part, n_tokens) for part in architecture.attention
+    )
 
 
 def _per_position(part: Attention) -> int:
     if part.latent is not None:
         return 2 * part.n_layers * part.n_heads * (part.latent.n_elements + part.latent.rank)
+    return _with_whole_heads(part)
+
+
+def _per_position_of_prompt(part: Attention) -> int:
+    """Engines make keys and values of the latent's tokens once, and every token of the prompt uses them."""
+    return min(_per_position(part), _with_whole_heads(part))
+
+
+def _with_whole_heads(part: Attention) -> int:
     return 2 * part.n_layers * part.n_heads * (part.key_dim + part.value_dim)
 
 

@@ -17,24 +17,29 @@ from inferometer.errors import UsageError
 from inferometer.model.architecture import Parameters
 
 Touched = Literal["all", "matrices", "experts"]
+Multiplied = Literal["bf16", "fp8", "fp4", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
     """`touched`: what is kept in `bits`, the rest being in 16: engines' formats leave embeddings, head and norms alone,
-    and MXFP4 checkpoints all but the experts. A GGUF file type mixes formats: its bits are an average over all."""
+    and MXFP4 checkpoints all but the experts. A GGUF file type mixes formats: its bits are an average over all.
+
+    `multiplied`: the fastest format in which engines multiply such weights: 4 bits of GPTQ and AWQ are unpacked to
+    bf16, GGUF's blocks are multiplied as 8-bit integers by llama.cpp."""
 
     name: str
     bits: Fraction
     touched: Touched
     note: str = ""
+    multiplied: Multiplied = "bf16"
 
 
 _AVERAGE = "average of Llama-3.1-8B's file; small models with a big vocabulary weigh more"
 
 
 def _gguf(name: str, bits: str) -> WeightFormat:
-    return WeightFormat(name, Fraction(bits), "all", _AVERAGE)
+    return WeightFormat(name, Fraction(bits), "all", _AVERAGE, "int8")
 
 
 WEIGHT_FORMATS = {
@@ -43,11 +48,13 @@ WEIGHT_FORMATS = {
         WeightFormat("fp32", Fraction(32), "all"),
         WeightFormat("bf16", Fraction(16), "all"),
         WeightFormat("fp16", Fraction(16), "all"),
-        WeightFormat("fp8", Fraction(8), "matrices"),
-        WeightFormat("fp8-block", 8 + Fraction(32, 128 * 128), "matrices", "one FP32 scale per 128 x 128"),
-        WeightFormat("int8", Fraction(8), "matrices"),
-        WeightFormat("nvfp4", Fraction("4.5"), "matrices", "16 elements and an FP8 scale"),
-        WeightFormat("mxfp4", Fraction("4.25"), "experts", "32 elements and an 8-bit scale; all but the experts BF16"),
+        WeightFormat("fp8", Fraction(8), "matrices", multiplied="fp8"),
+        WeightFormat("fp8-block", 8 + Fraction(32, 128 * 128), "matrices", "one FP32 scale per 128 x 128", "fp8"),
+        WeightFormat("int8", Fraction(8), "matrices", multiplied="int8"),
+        WeightFormat("nvfp4", Fraction("4.5"), "matrices", "16 elements and an FP8 scale", "fp4"),
+        WeightFormat(
+            "mxfp4", Fraction("4.25"), "experts", "32 elements and an 8-bit scale; all but the experts BF16", "fp4"
+        ),
         WeightFormat("int4", Fraction("4.15625"), "matrices", "groups of 128, FP16 scale, 4-bit zero point"),
         _gguf("q8_0", "8.5008"),
         _gguf("q6_k", "6.5633"),
@@ -125,6 +132,15 @@ BLOCK_TYPES = {
         (40, "NVFP4", 64, 36),
     )
 }
+
+
+_MULTIPLIED: dict[str, Multiplied] = {"F8_E4M3": "fp8", "F8_E5M2": "fp8", "MXFP4": "fp4", "NVFP4": "fp4", "I8": "int8"}
+_BLOCKS = {block.name for block in BLOCK_TYPES.values() if block.n_elements > 1}
+
+
+def multiplied_in(type: str) -> Multiplied:
+    """Of a tensor type, as safetensors and GGUF files call them."""
+    return _MULTIPLIED.get(type, "int8" if type in _BLOCKS else "bf16")
 
 
 def weight_format(name: str) -> WeightFormat:

@@ -97,18 +97,25 @@ def _attention(keys: Keys, family: str, layers: Sequence[int], doubts: list[str]
         latent = Latent(rank, keys.number("rope.dimension_count"))
     elif rank is not None:
         doubts.append("the file is older than llama.cpp's latent cache: counted with whole heads, as it will be kept")
+    key_dim, value_dim = (_width(keys, f"attention.{which}_length", latent) for which in ("key", "value"))
     return tuple(
         Attention(
             n,
             n_heads,
             n_kv_heads,
-            keys.maybe("attention.key_length") or keys.number("embedding_length") // n_heads,
-            keys.maybe("attention.value_length") or keys.number("embedding_length") // n_heads,
+            key_dim or keys.number("embedding_length") // n_heads,
+            value_dim or keys.number("embedding_length") // n_heads,
             its_window,
             latent,
         )
         for (n_heads, n_kv_heads, its_window), n in found.items()
     )
+
+
+def _width(keys: Keys, key: str, latent: Latent | None) -> int | None:
+    """Of a head's key or value. Of a latent, that key is what is kept of a token: its heads have another."""
+    of_heads = keys.maybe(f"{key}_mla") if latent is not None else None
+    return of_heads or keys.maybe(key)
 
 
 def _of_layer(keys: Keys, key: str, layer: int) -> int:

@@ -3,8 +3,7 @@
 bandwidth, whichever is longer. Communication and the engine's own work come on top.
 
 Rule 1: rates are dense peaks of the data sheet (vendors like to print twice that, for 2:4 sparse matrices), of the
-number format in which matrices are multiplied: weights of 4 bits in blocks are multiplied as bf16, unless the device
-has that format.
+number format in which matrices are multiplied (formats.py): that of weights of 4 bits is hardly ever 4 bits.
 Rule 2: these are ceilings. An engine that seems to beat one is measured wrong, or the ceiling is not its own.
 """
 
@@ -32,14 +31,12 @@ class Ceilings:
         return None if self.flops_per_s is None else self.flops_per_s / self.bytes_per_s
 
 
-def ceilings(device: Device, weights: str) -> Ceilings:
-    """For weights of this format. FP8 is multiplied as such where the device can; so are the 4-bit floating formats."""
-    rates = {"fp8": device.fp8_tflops, "fp4": device.fp4_tflops}
-    wanted = {"fp8": "fp8", "fp8-block": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}.get(weights, "bf16")
-    if rates.get(wanted) is None:
-        wanted = "bf16"
-    rate = device.bf16_tflops if wanted == "bf16" else rates[wanted]
-    return Ceilings(device.bandwidth_gb_per_s * 1e9, None if rate is None else rate * 1e12, wanted)
+def ceilings(device: Device, weights: WeightFormat) -> Ceilings:
+    """For weights of this format, multiplied as engines do where the device can, else as bf16."""
+    rates = {"fp8": device.fp8_tflops, "fp4": device.fp4_tflops, "int8": device.int8_tops}
+    fast = rates.get(weights.multiplied)
+    rate, computed_in = (device.bf16_tflops, "bf16") if fast is None else (fast, weights.multiplied)
+    return Ceilings(device.bandwidth_gb_per_s * 1e9, None if rate is None else rate * 1e12, computed_in)
 
 
 @dataclass(frozen=True, slots=True)

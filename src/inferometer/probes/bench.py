@@ -148,13 +148,15 @@ class Bench:
         concurrency: int = 1,
         body_fields: Mapping[str, Any] | None = None,
         forces_length: bool = False,
+        is_read: bool = True,
         **changes: Any,
     ) -> Asked:
-        """Ask all of them, so many at a time. `body_fields`: more to ask for, such as log-probabilities.
+        """Ask all of them, so many at a time. `body_fields`: more to ask for, such as log-probabilities; `is_read`:
+        whether anybody looks at what was said, and not just at how it came; else the texts are empty.
 
-        Raises: as `take`; UsageError if no content may be kept, for then nobody can read the answers.
+        Raises: as `take`; UsageError if they are to be read and no content may be kept.
         """
-        if not self.config.keeps_content:
+        if is_read and not self.config.keeps_content:
             raise UsageError("answers cannot be judged where no content may be kept", "leave out --no-content")
         path = self.folder / QUESTIONS / f"{self.points.n_taken + 1:03}-{word}.jsonl"
         path.parent.mkdir(exist_ok=True)
@@ -176,7 +178,7 @@ class Bench:
                 **changes,
             ),
         )
-        return Asked(run, answers_of(run))
+        return Asked(run, answers_of(run, is_read=is_read))
 
     def probe(
         self,
@@ -219,9 +221,12 @@ class Bench:
         return run
 
 
-def answers_of(run: Run) -> tuple[Answered, ...]:
-    """What a run of questions was answered, in their order. Raises: RunError if content was not kept."""
-    texts = run.texts()
+def answers_of(run: Run, *, is_read: bool = True) -> tuple[Answered, ...]:
+    """What a run of questions was answered, in their order; without texts unless they `is_read`.
+
+    Raises: RunError if content was not kept.
+    """
+    texts = run.texts() if is_read else {}
     return tuple(_answered(row, texts.get(int(row["id"]), "")) for row in run.trace().requests)
 
 

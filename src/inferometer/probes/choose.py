@@ -33,6 +33,7 @@ from inferometer.config import Experiment, Warmup
 from inferometer.drive.progress import Observer
 from inferometer.errors import EngineError, InferometerError, RunError, UsageError
 from inferometer.experiment.answers import greedy_answers
+from inferometer.experiment.pace import Pace
 from inferometer.experiment.subject import Subject
 from inferometer.host.ask import ServerFacts
 from inferometer.metrics.slo_presets import Objective
@@ -104,6 +105,7 @@ class _Going:
     contest: Elimination = field(init=False)
     # Of each, runs by cell, to see whether they are comparable: those elsewhere, and of those here the first.
     seen: dict[int, dict[Cell, list[Member]]] = field(default_factory=dict)
+    paces: dict[int, Pace] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     stopped: str = ""
@@ -160,7 +162,8 @@ class _Going:
         folder.mkdir(parents=True)
         greatest = self._loaded(config, longest_of(self.order.workloads, config), max(self.order.loads))
         quiet = Quietly(self.observer)
-        with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, quiet) as subject:
+        pace = self.paces.setdefault(k, Pace())
+        with experiment.serving(replace(greatest, out=str(folder / POINTS)), folder, quiet, pace) as subject:
             facts = experiment.facts_of(subject, config)
             answers = greedy_answers(facts, config) if number <= N_ASKED_ROUNDS else ()
             memory_bytes: float | None = None

@@ -53,7 +53,8 @@ def _model(found: CostExamination, width: int) -> list[str]:
         return []
     told = [f"read from {found.described}"]
     if found.weights_bytes is not None:
-        told.append(f"a step reads {format_bytes(found.weights_bytes)} of weights ({found.weights_format})")
+        over = f" over {found.n_devices} devices" if (found.n_devices or 1) > 1 else ""
+        told.append(f"a step reads {format_bytes(found.weights_bytes)} of weights ({found.weights_format}){over}")
     return filled("model", told, width=width, indent=INDENT)
 
 
@@ -77,8 +78,10 @@ def _table(found: CostExamination) -> list[str]:
     if not found.phases:
         return []
     rows = [["", *(phase.name for phase in found.phases)]]
-    rows.append(["sequences together", *(f"{phase.batch:.3g}" for phase in found.phases)])
-    rows.append(["time of a token or step", *(_time(phase) for phase in found.phases)])
+    rows.append(["sequences together", *(_together(phase) for phase in found.phases)])
+    rows.append(["time of a token or step", *(_time(phase.time) for phase in found.phases)])
+    if any(phase.step is not None for phase in found.phases):
+        rows.append(["with others' prompts", *(_time(phase.step) for phase in found.phases)])
     rows.append(
         ["FLOP", *(f"{format_number(phase.flops / 1e9)} G" if phase.flops else UNKNOWN for phase in found.phases)]
     )
@@ -89,8 +92,14 @@ def _table(found: CostExamination) -> list[str]:
     return columns(rows, "<" + ">" * len(found.phases))
 
 
-def _time(phase: Phase) -> str:
-    time = phase.time.figure
+def _together(phase: Phase) -> str:
+    return UNKNOWN if phase.batch is None else f"{phase.batch:.3g}"
+
+
+def _time(number: Number | None) -> str:
+    if number is None or number.value is None:
+        return UNKNOWN
+    time = number.figure
     scale = scale_of([time])
     return figure_text(time, Scale(scale.factor, scale.unit.removesuffix("/token")))
 
@@ -125,12 +134,10 @@ def _price(priced: Priced | None, width: int) -> list[str]:
     if isinstance(load, Missing) or isinstance(per_1000, Missing):
         reason = load.reason if isinstance(load, Missing) else "no price"
         return wrapped("price", f"not told: {reason}", width=width, indent=INDENT)
-    told = [
-        f"${figure_text(per_1000, _DOLLARS)} per 1,000 requests of {priced.input_tokens:,.0f} + "
-        f"{priced.output_tokens:,.0f} tokens",
-        f"${figure_text(priced.per_million.figure, _DOLLARS)} per million tokens of both kinds",
-        f"at ${priced.per_hour:g} an hour without an idle second: divide by the share of time in use",
-    ]
+    told = [f"${figure_text(per_1000, _DOLLARS)} per 1,000 requests", *_of_tokens(priced)]
+    if priced.input_tokens is not None and priced.output_tokens is not None:
+        told[0] += f" of {priced.input_tokens:,.0f} + {priced.output_tokens:,.0f} tokens"
+    told.append(f"at ${priced.per_hour:g} an hour without an idle second: divide by the share of time in use")
     lines = filled("price", told, width=width, indent=INDENT)
     lines += filled("", [f"{figure_text(load)} requests: {priced.load_is}"], width=width, indent=INDENT)
     if isinstance(priced.input_share.figure, Estimate):
@@ -140,28 +147,45 @@ def _price(priced: Priced | None, width: int) -> list[str]:
             f"${figure_text(priced.per_million_output.figure, _DOLLARS)} per million output tokens: together the price",
         ]
         lines += filled("", told, width=width, indent=INDENT)
-    if priced.api_per_1000 is not None and priced.against_api is not None:
-        ratio = priced.against_api.figure
-        told = [
-            f"${format_number(priced.api_per_1000)} per 1,000 at ${priced.api[0]:g} and ${priced.api[1]:g} per million",
-            f"own price {figure_text(ratio, PERCENT)} of that",
-        ]
-        if isinstance(ratio, Estimate):
-            told.append(
-                f"no more than the API's from {100 * ratio.value:.3g} % of the time in use on"
-                if ratio.value < 1
-                else "more than the API's however much it is used"
-            )
-        lines += filled("API", told, width=width, indent=INDENT)
+    if priced.against_api is not None:
+        lines += _of_api(priced, priced.against_api.figure, width)
     return lines
+
+
+def _of_tokens(priced: Priced) -> list[str]:
+    per_million = priced.per_million.figure
+    if isinstance(per_million, Missing):
+        return [f"no price of tokens: {per_million.reason}"]
+    return [f"${figure_text(per_million, _DOLLARS)} per million tokens of both kinds"]
+
+
+def _of_api(priced: Priced, ratio: Estimate | Missing, width: int) -> list[str]:
+    if isinstance(ratio, Missing):
+        return wrapped("API", f"not compared: {ratio.reason}", width=width, indent=INDENT)
+    told = [
+        f"${format_number(priced.api_per_1000 or 0.0)} per 1,000 at ${priced.api[0]:g} and ${priced.api[1]:g} per "
+        "million",
+        f"own price {figure_text(ratio, PERCENT)} of that",
+        f"no more than the API's from {100 * ratio.value:.3g} % of the time in use on"
+        if ratio.value < 1
+        else "more than the API's however much it is used",
+    ]
+    return filled("API", told, width=width, indent=INDENT)
 
 
 def _caveats(found: CostExamination, width: int) -> list[str]:
     told = []
+    if (found.n_devices or 1) > 1:
+        told.append(f"ceilings, FLOP and bytes are of one of {found.n_devices} devices")
+    formats = {each.kind: each.format for each in found.ceilings}
+    if formats.get("measured") == "bf16" and (computed_in := formats.get("data sheet", "bf16")) != "bf16":
+        told.append(f"computing was measured in bf16; these weights are multiplied faster, in {computed_in}")
     if any(each.kind == "measured" and each.format == "fp32" for each in found.ceilings):
         told.append("computing was measured in fp32 with numpy; weights in 8 or 4 bits may be multiplied faster")
-    if any(phase.batch > 1 for phase in found.phases):
-        told.append("a step of many has others' prompts in it; together: how many were decoding, of those in flight")
+    if any(phase.step is not None and phase.time.value is not None for phase in found.phases):
+        told.append("what others' prompts take of a step, at the pace that they have alone, is taken off its time")
+    if any((phase.batch or 1) > 1 for phase in found.phases):
+        told.append("together: how many were decoding, of those in flight")
     return [
         line for i, text in enumerate(told) for line in wrapped("" if i else "mind", text, width=width, indent=INDENT)
     ]

@@ -42,7 +42,7 @@ LAUNCH = Launch(
         "max_concurrency": Knob(("--parallel", "{value}"), note="slots"),
         "context": Knob(("--ctx-size", "{total_context}"), note="of each slot; --ctx-size is of all together"),
         "kv_dtype": Knob(("--cache-type-k", "{value}", "--cache-type-v", "{value}"), values=_CACHE_TYPES),
-        "prefix_cache": Knob(("--cache-prompt",), ("--no-cache-prompt",)),
+        "prefix_cache": Knob(("--cache-prompt",), ("--no-cache-prompt",), usual="on"),
         "seed": Knob(("--seed", "{value}")),
         "threads": Knob(("--threads", "{value}", "--threads-batch", "{value}")),
     },

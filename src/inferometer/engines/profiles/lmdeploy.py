@@ -26,7 +26,7 @@ LAUNCH = Launch(
         "dtype": Knob(("--dtype", "{value}")),
         "quantization": Knob(("--model-format", "{value}")),
         "kv_dtype": Knob(("--quant-policy", "{value}"), values=_QUANT_POLICY),
-        "prefix_cache": Knob(("--enable-prefix-caching",), (), note="off unless asked for"),
+        "prefix_cache": Knob(("--enable-prefix-caching",), (), usual="off", note="off unless asked for"),
         "tensor_parallel": Knob(("--tp", "{value}")),
     },
     absent={

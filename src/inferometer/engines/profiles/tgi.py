@@ -42,7 +42,7 @@ LAUNCH = Launch(
         "dtype": Knob(("--dtype", "{value}")),
         "quantization": Knob(("--quantize", "{value}")),
         "kv_dtype": Knob(("--kv-cache-dtype", "{value}"), values={"fp8": "fp8_e4m3fn"}),
-        "prefix_cache": Knob(env={"PREFIX_CACHING": "{value}"}, values={"on": "1", "off": "0"}),
+        "prefix_cache": Knob(env={"PREFIX_CACHING": "{value}"}, values={"on": "1", "off": "0"}, usual="on"),
         "tensor_parallel": Knob(("--num-shard", "{value}")),
     },
     absent={

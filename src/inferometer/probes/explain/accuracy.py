@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from inferometer.analysis.accuracy import (
+    MOST_BROKEN,
     AccuracyExamination,
     Against,
     Change,
     Mark,
     change,
     only_changed_in_second,
-    share_right,
+    right_of_whole,
 )
 from inferometer.analysis.accuracy_findings import INVENTED, Evidence, findings_of
 from inferometer.analysis.agreement import Agreement, Said, agreement
@@ -45,7 +46,7 @@ from inferometer.tasks import Task, plain
 from inferometer.tasks.own import OwnQuestion
 
 BUDGET_S = 240.0
-N_ITEMS, LEAST_ITEMS, MOST_ITEMS = 60, 10, 5_000  # of each task
+N_ITEMS, MOST_ITEMS = 60, 5_000  # of each task
 CONCURRENCY = 8
 ANSWER_TOKENS = 64
 STARTED_INPUT = 1_024  # prompt tokens that a server which we start has room for
@@ -55,7 +56,6 @@ N_SAMPLED, _N_SAMPLES, TEMPERATURE = 30, 5, 1.0
 _OVERHEAD_S = 1.5  # of a run, beside its requests
 _SHARE_OF_QUESTIONS = 0.6  # of the budget; the rest is for free prompts and samples
 _AT_ONCE = 2.0  # how many times as fast questions are taken to be answered under load, to be on the safe side
-_MANY_CUT = 0.2  # of the answers, ended by their length: more than that, and a thinking model may be asked
 
 OpenBench = Callable[[Path], AbstractContextManager[Bench]]
 
@@ -91,7 +91,7 @@ def examine(bench: Bench, wish: Wish) -> AccuracyExamination:
         going.free_prompts()
         going.samples()
         going.other()
-    except Stopped as ended:
+    except (Stopped, EngineError) as ended:
         if not going.alone:
             raise
         going.stopped = str(ended)
@@ -158,7 +158,7 @@ class _Going:
             told = failed[0].error or failed[0].outcome.name.lower()
             self.not_measured.append(f"{len(failed)} of {len(self.answered)} answers alone: none came whole ({told})")
         n_cut = sum(answer.finish == "length" for answer in self.answered)
-        if n_cut > _MANY_CUT * len(self.answered):
+        if n_cut > MOST_BROKEN * len(self.answered):
             self.not_measured.append(
                 f"what {n_cut} of {len(self.answered)} answers come to: they were cut at {self.wish.answer_tokens} "
                 "tokens; give --answer-tokens"
@@ -183,9 +183,15 @@ class _Going:
         per_question_s = self.per_question_s * (n_alone + 1 / _AT_ONCE)
         room_s = _SHARE_OF_QUESTIONS * self.left_s() - (n_alone + 1) * _OVERHEAD_S
         n_kinds = len({question.task for question in everything})
-        n = max(LEAST_ITEMS * n_kinds, int(room_s / per_question_s))
-        if n >= len(everything):
-            return len(everything)
+        n = min(len(everything), int(room_s / per_question_s))
+        if n == len(everything):
+            return n
+        if n < n_kinds:
+            needed_s = (n_kinds * per_question_s + (n_alone + 1) * _OVERHEAD_S) / _SHARE_OF_QUESTIONS
+            raise EngineError(
+                f"one question takes {self.per_question_s:.2g} s, so {n_kinds} of them need {needed_s:.0f} s",
+                "give a larger --budget, or shorter --answer-tokens",
+            )
         n -= n % n_kinds
         self.not_measured.append(
             f"{len(everything) - n} of {len(everything)} questions: one takes {self.per_question_s:.2g} s; "
@@ -198,8 +204,8 @@ class _Going:
 
     def _marks(self, answered: Asked) -> list[Mark]:
         """One for each question; a run that ended early, with nothing but failures, did not ask them all."""
-        said = [(answer.text, answer.is_ok) for answer in answered.answers]
-        return marks(self.asked, said + [("", False)] * (len(self.asked) - len(said)))
+        said = [(answer.text, answer.is_ok, answer.finish == "length") for answer in answered.answers]
+        return marks(self.asked, said + [("", False, False)] * (len(self.asked) - len(said)))
 
     def _say(self, how: str, found: Sequence[Mark]) -> None:
         self.bench.say(f"{how.ljust(10)}{sum(mark.is_right for mark in found)} of {len(found)} answers right")
@@ -332,8 +338,8 @@ class _Going:
         read = [mark for mark, question in zip(self.alone, self.asked, strict=True) if question.is_told]
         return Evidence(
             concurrency=self.wish.concurrency,
-            understood=share_right(read),
-            right=share_right(self.alone),
+            understood=right_of_whole(read),
+            right=right_of_whole(self.alone),
             again=again,
             load=load,
             n_load_only=n_load,
@@ -348,8 +354,10 @@ class _Going:
         judged = [
             question.judged(mark.text)
             for question, mark in zip(self.asked, self.alone, strict=True)
-            if question.is_grounded and mark.is_ok
+            if question.is_grounded and mark.is_whole
         ]
+        if right_of_whole(self.alone).value is None:
+            return None
         source = "your own questions" if self.wish.own else "made-up facts"
         return hallucination(source, judged) if judged else None
 

@@ -18,42 +18,42 @@ import msgspec
 import numpy as np
 
 from inferometer.analysis.cost import (
+    UNCOUNTED,
     Ceiling,
     CostExamination,
     Phase,
     Priced,
     Used,
-    batch_of,
     price,
     share_of,
-    sheet,
     with_shares,
 )
-from inferometer.analysis.cost_findings import ALONE, MEASURED, PREFILL, SHEET, TOGETHER, findings_of, row_of
+from inferometer.analysis.cost_findings import ALONE, PREFILL, TOGETHER, findings_of, row_of
+from inferometer.analysis.cost_steps import new_prompt_tokens, prompt_tokens_in_a_step, share_of_prompts
 from inferometer.analysis.energy import energy
 from inferometer.analysis.memory_findings import no_number
 from inferometer.analysis.number import Number, number_of
 from inferometer.clock import utc_now
-from inferometer.errors import UsageError
 from inferometer.experiment.subject import engine_pids
 from inferometer.host import ceilings, hardware
-from inferometer.host.ceilings import NoCeilings, Rates
-from inferometer.host.description import Description, devices
+from inferometer.host.ceilings import NoCeilings
+from inferometer.host.description import Description
 from inferometer.host.idle_power import idle_power_w
 from inferometer.metrics.rows import is_counted, is_ok, told
 from inferometer.metrics.slo_presets import Objective
 from inferometer.metrics.summary import Summary, summarize
-from inferometer.model import flops, roofline
 from inferometer.model.cost import weights_of
-from inferometer.model.devices import Device, find
-from inferometer.model.formats import KV_FORMATS
-from inferometer.model.roofline import Ceilings, Served
+from inferometer.model.devices import Device
+from inferometer.model.formats import KV_FORMATS, WEIGHT_FORMATS
+from inferometer.model.roofline import Served
 from inferometer.probes import limit as limits
 from inferometer.probes.bench import Bench
+from inferometer.probes.explain import cost_phases as phases
+from inferometer.probes.explain.cost_ceilings import each_of, of_card, of_rates, of_sheet
 from inferometer.probes.explain.described import Described, answers_of, described
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
-from inferometer.stats import Estimate, Missing, difference, exact, product, quantile_estimate
+from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, product
 
 BUDGET_S, SEARCH_BUDGET_S = 180.0, 600.0  # the second where the load within limits is to be found, too
 STARTED = 8  # requests together, where nobody says how many
@@ -67,11 +67,12 @@ _NOT_RUN = "the load was not carried out"
 
 @dataclass(frozen=True, slots=True)
 class CostWish:
-    """`device`: of the table; `price_per_hour`: of all that the engine runs on; `api`: dollars per million input and
-    output tokens; `objective`: limits, for the load that is priced."""
+    """`device`: of the table; `n_devices`: that share the model, as a person says; `price_per_hour`: of all that the
+    engine runs on; `api`: dollars per million input and output tokens; `objective`: limits, for the load priced."""
 
     description: Description | None = None
     device: Device | None = None
+    n_devices: int | None = None
     kv_format: str | None = None
     concurrency: int | None = None
     price_per_hour: float | None = None
@@ -100,14 +101,22 @@ class _Taken:
     def per_run(self, metric: str) -> Estimate | Missing:
         return self.summary.metrics[metric]["value"]
 
-    def tokens(self, name: str, *, less: str | None = None) -> float:
-        """Mean of a count over the answers that tell it, 0 if none does."""
-        rows = self.trace.requests[is_counted(self.trace.requests) & is_ok(self.trace.requests)]
-        counts = told(rows, name)
-        if less is not None:
-            counts = counts - np.nan_to_num(told(rows, less))
-        counts = counts[~np.isnan(counts)]
-        return float(counts.mean()) if len(counts) else 0.0
+    @property
+    def counted(self) -> phases.Counted:
+        requests = self.trace.requests
+        return phases.Counted(
+            self._told(told(requests, "n_prompt_tokens")),
+            self._told(new_prompt_tokens(self.trace)),
+            self._told(told(requests, "n_output_tokens")),
+            prompt_tokens_in_a_step(self.trace),
+            self.mean("tpot_s"),
+            self.mean("ttft_sent_s"),
+        )
+
+    def _told(self, counts: FloatArray) -> float | None:
+        """Mean of a count over the answers that tell it."""
+        counts = counts[is_counted(self.trace.requests) & is_ok(self.trace.requests) & ~np.isnan(counts)]
+        return float(counts.mean()) if len(counts) else None
 
 
 @dataclass(slots=True)
@@ -117,6 +126,8 @@ class _Going:
     bench: Bench
     wish: CostWish
     described: Described = field(default_factory=lambda: Described(None, "it was not looked at"))
+    cards: list[str] = field(default_factory=list)
+    n_devices: int | None = 1
     served: Served | None = None
     ceilings: list[Ceiling] = field(default_factory=list)
     runs: dict[str, _Taken] = field(default_factory=dict)
@@ -137,9 +148,10 @@ class _Going:
         bench, wish = self.bench, self.wish
         self.t_start_s, self.n_before = bench.used_s(), bench.n_requests
         self.described = described(bench, answers_of(bench), wish.description)
+        self._look_for_devices()
         self.served = self._served()
         self._measure_ceilings()
-        if bench.points.subject.is_local:
+        if self.is_local:
             self.idle_w, self.no_sensor = idle_power_w()
         else:
             self.no_sensor = "the server is not on this machine"
@@ -172,10 +184,28 @@ class _Going:
         found = limits.on_points(self.bench.points, objective, budget_s=max(_SEARCH_LEAST_S, self._left_s()))
         self.load = found.limit.figure
         self.load_is = f"the highest rate at which {100 * objective.attainment:g} % meet {objective.limits.text}"
-        if isinstance(self.load, Missing) and found.stopped:
-            self.load = Missing(f"{found.stopped}; a larger --budget may tell", self.load.n, "1/s")
+        self.not_measured += [f"the load within limits: {note}" for note in found.notes]
 
     # the model and its ceilings
+
+    @property
+    def is_local(self) -> bool:
+        return self.bench.points.subject.is_local
+
+    @property
+    def on_cores(self) -> bool:
+        """Whether it computes on this machine's processor, as far as anybody says."""
+        device = self.wish.device
+        return self.is_local and not self.cards and (device is None or device.kind in ("cpu", "unified"))
+
+    def _look_for_devices(self) -> None:
+        if self.is_local:
+            self.cards = [card.name for card in hardware.look().devices if card.kind == "cuda"]
+        told, start = self.wish.n_devices, self.bench.points.subject.start
+        if told is not None and self.on_cores:
+            self.not_measured.append("shares of --tp devices: it has none here, its cores are taken as one")
+            told = None
+        self.n_devices = phases.n_devices_of(told, {} if start is None else start.settings, len(self.cards))
 
     def _served(self) -> Served | None:
         its = self.described.it
@@ -188,27 +218,34 @@ class _Going:
             return None
         weights = weights_of(its.architecture, its.stored, parameters, None)
         cache = self.wish.kv_format or self.bench.engine.cache_format or its.architecture.dtype
-        return Served(its.architecture, parameters, weights, cache if cache in KV_FORMATS else "fp16")
+        cache = cache if cache in KV_FORMATS else "fp16"
+        return Served(its.architecture, parameters, weights, cache, self.n_devices or 1)
 
     def _measure_ceilings(self) -> None:
-        subject = self.bench.points.subject
-        cards = [card for card in hardware.look().devices if card.kind == "cuda"] if subject.is_local else []
-        device = self.wish.device or (_of_card(cards[0].name) if cards else None)
+        n = self.n_devices
+        if n is None:
+            say = "--tp N" if self.bench.points.subject.start is None else "--set tensor_parallel=N"
+            self.not_measured.append(f"shares of ceilings: on how many of {len(self.cards)} GPUs it computes: {say}")
+            return
+        device = self.wish.device or (of_card(self.cards[0]) if self.cards else None)
         if device is not None:
-            weights = self.served.weights.name if self.served is not None else "bf16"
-            self.ceilings.append(_sheet_ceiling(device, weights))
+            weights = self.served.weights if self.served is not None else WEIGHT_FORMATS["bf16"]
+            is_said = self.wish.n_devices is not None or self.is_local
+            where = each_of(n, device.name) if is_said else f"{device.name}, taken as the only one: else say --tp N"
+            self.ceilings.append(of_sheet(device, weights, where))
         else:
             self.not_measured.append("shares of a data sheet: the device is not known: name it by --device")
-        if not subject.is_local:
-            self.not_measured.append("ceilings of the device itself: the server is not on this machine")
+        if not self.is_local or not (self.cards or self.on_cores):
+            why = "only processors and NVIDIA GPUs are measured" if self.is_local else "it is not on this machine"
+            self.not_measured.append(f"ceilings of the device itself: {why}")
             return
         self.bench.say("ceilings  what its cores can compute and read at most")
         try:
-            rates = ceilings.measure_gpu() if cards else ceilings.measure(self._cores(), self._near_bytes())
+            rates = ceilings.measure_gpu() if self.cards else ceilings.measure(self._cores(), self._near_bytes())
         except NoCeilings as error:
             self.not_measured.append(f"ceilings of the device itself: {error}")
             return
-        self.ceilings.append(_measured_ceiling(rates))
+        self.ceilings.append(of_rates(rates, each_of(n, rates.where)))
 
     def _cores(self) -> list[int]:
         """Those that the engine may use, as many as it was told to compute on."""
@@ -230,10 +267,10 @@ class _Going:
 
     def result(self, stopped: str) -> CostExamination:
         bench, its = self.bench, self.described.it
-        phases = [with_shares(phase, self.ceilings) for phase in self._phases()]
-        used, priced = self._energy(), self._priced(phases)
-        self._note_missing(phases, used)
-        row = row_of(self.ceilings, phases, findings_of(self.ceilings, phases, priced), self.not_measured)
+        found = [with_shares(phase, self.ceilings) for phase in self._phases()]
+        used, priced = self._energy(), self._priced(found)
+        self._note_missing(found, used)
+        row = row_of(self.ceilings, found, findings_of(self.ceilings, found, priced), self.not_measured)
         seconds = bench.used_s() - self.t_start_s
         summary = self.runs["together"].summary if "together" in self.runs else None
         return CostExamination(
@@ -242,8 +279,9 @@ class _Going:
             not_described=self.described.why_not,
             weights_format=self.served.weights.name if self.served is not None else "",
             weights_bytes=None if self.served is None else float(self.served.weights_bytes),
+            n_devices=self.n_devices,
             ceilings=self.ceilings,
-            phases=phases,
+            phases=found,
             useful=self._useful(),
             energy=used,
             priced=priced,
@@ -259,9 +297,10 @@ class _Going:
 
     def _phases(self) -> list[Phase]:
         found = [self._prefill()] if {"short", "long"} <= set(self.runs) else []
+        a_token = _time_of(found, PREFILL)
         for word, name, n in (("alone", ALONE, 1), ("together", TOGETHER, self.n_together)):
             if word in self.runs:
-                found.append(self._decoding(self.runs[word], name, n))
+                found.append(phases.decoding(self.served, name, n, self.runs[word].counted, a_token))
         return found
 
     def _prefill(self) -> Phase:
@@ -270,50 +309,21 @@ class _Going:
         pair = [(run.mean("server_prefill_s"), run.mean("ttft_sent_s")) for run in (short, long)]
         is_told = all(isinstance(own, Estimate) for own, _ in pair)
         times = [own if is_told else seen for own, seen in pair]
-        n = [run.tokens("n_prompt_tokens", less="n_cached_tokens") for run in (short, long)]
         more = difference(times[1], times[0], method="of long prompts less that of short ones")
         source = "prefill time that the server tells" if is_told else "time to first token"
-        method = f"{source}: long prompts less short ones, per token more"
-        time: Estimate | Missing = Missing("the prompts were not longer", 0, "s/token")
-        if n[1] > n[0]:
-            time = product([(more, 1)], unit="s/token", method=method, scale=1 / (n[1] - n[0]))
-        done = 0.0
-        if self.served is not None and n[1] > n[0]:
-            of = [flops.prefill_flops(self.served.architecture, self.served.parameters, max(round(x), 1)) for x in n]
-            done = (of[1] - of[0]) / (n[1] - n[0])
-        return Phase(PREFILL, number_of(time), done, 0.0, 1.0, n[1], 1)
-
-    def _decoding(self, run: _Taken, name: str, n_in_flight: int) -> Phase:
-        tpot, ttft = run.mean("tpot_s"), run.mean("ttft_sent_s")
-        n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
-        batch = float(n_in_flight)
-        if n_in_flight > 1 and isinstance(tpot, Estimate) and isinstance(ttft, Estimate) and n_output > 1:
-            batch = max(batch_of(n_in_flight, n_output, tpot.value, ttft.value), 1.0)
-        context = n_prompt + n_output / 2
-        done = read = 0.0
-        if self.served is not None and context >= 1:
-            whole = max(round(batch), 1)
-            step = roofline.step(self.served, Ceilings(1.0, None, ""), whole, round(context))
-            done, read = step.n_flops * batch / whole, step.weights_bytes + step.cache_bytes * batch / whole
-        return Phase(name, number_of(tpot), done, read, batch, context, n_in_flight)
+        return phases.prefill(self.served, more, (short.counted.n_new, long.counted.n_new), source)
 
     def _useful(self) -> dict[str, Number]:
         """Of the peak rate: FLOPs of the tokens that were computed under the load, over its time."""
         if "together" not in self.runs or self.served is None:
             return {}
         run = self.runs["together"]
+        done = phases.useful_flops(self.served, run.counted)
+        if done is None:
+            return {}
         rate = run.per_run("request_throughput_per_s")
-        n_prompt = max(round(run.tokens("n_prompt_tokens", less="n_cached_tokens")), 1)
-        n_output = run.tokens("n_output_tokens")
-        its = self.served
-        one = flops.matrix_flops(its.parameters) + flops.attention_flops(
-            its.architecture, round(n_prompt + n_output / 2)
-        )
-        per_request = flops.prefill_flops(its.architecture, its.parameters, n_prompt) + (n_output - 1) * one
         seconds = product([(rate, -1)], unit="s", method="time per request")
-        return {
-            each.kind: share_of(per_request, seconds, each.flops.figure, what="useful FLOPs") for each in self.ceilings
-        }
+        return {each.kind: share_of(done, seconds, each.flops.figure, what="useful FLOPs") for each in self.ceilings}
 
     def _energy(self) -> Used:
         if "together" not in self.runs:
@@ -326,68 +336,36 @@ class _Going:
         per_token, per_request = number_of(found.per_output_token), number_of(found.per_request)
         return Used(per_token, per_request, number_of(found.power), number_of(idle), found.sensor)
 
-    def _priced(self, phases: Sequence[Phase]) -> Priced | None:
+    def _priced(self, found: Sequence[Phase]) -> Priced | None:
         wish, run = self.wish, self.runs.get("together")
         if wish.price_per_hour is None or run is None:
             return None
-        by_name = {phase.name: phase for phase in phases}
-        n_prompt, n_output = run.tokens("n_prompt_tokens"), run.tokens("n_output_tokens")
-        prefill, together = by_name.get(PREFILL), by_name[TOGETHER]
-        none = Missing("what a prompt token takes was not measured", 0, "s")
+        counted = run.counted
+        share: Estimate | Missing = Missing(UNCOUNTED, 0, "ratio")
+        if counted.n_new is not None:
+            rate = run.per_run("request_throughput_per_s")
+            share = share_of_prompts(_time_of(found, PREFILL), rate, counted.n_new)
         return price(
             wish.price_per_hour,
             self.load,
             self.load_is,
-            input_tokens=n_prompt,
-            output_tokens=n_output,
-            input_s=none
-            if prefill is None
-            else product([(prefill.time.figure, 1)], unit="s", method="prompt", scale=max(n_prompt, 1e-9)),
-            output_s=product(
-                [(together.time.figure, 1)], unit="s", method="answer", scale=max(n_output, 1e-9) / together.batch
-            ),
+            input_tokens=counted.n_prompt,
+            output_tokens=counted.n_output,
+            input_share=share,
             api=list(wish.api or ()),
         )
 
-    def _note_missing(self, phases: Sequence[Phase], used: Used) -> None:
+    def _note_missing(self, found: Sequence[Phase], used: Used) -> None:
         if self.served is None:
             self.not_measured.append(f"FLOPs and bytes of its tokens: {self.described.why_not}")
+        if any(phase.batch is None for phase in found):
+            self.not_measured.append(f"work of a step, and prices of tokens: {UNCOUNTED}")
         if not used.sensor:
             self.not_measured.append(f"energy: {used.per_output_token.missing}")
-        told = [f"{phase.name}: {phase.time.missing}" for phase in phases if phase.time.value is None]
+        told = [f"{phase.name}: {phase.time.missing}" for phase in found if phase.time.value is None]
         self.not_measured += told
 
 
-def _of_card(name: str) -> Device | None:
-    """The row of the table for a card as its driver calls it: `NVIDIA H200`."""
-    try:
-        return find(name.replace("NVIDIA", "").strip(), devices())[0]
-    except UsageError:
-        return None
-
-
-def _sheet_ceiling(device: Device, weights: str) -> Ceiling:
-    roof = roofline.ceilings(device, weights)
-    return Ceiling(
-        SHEET,
-        device.name,
-        roof.computed_in,
-        sheet(roof.flops_per_s, "FLOP/s", device.name),
-        sheet(roof.bytes_per_s, "B/s", device.name),
-    )
-
-
-def _measured_ceiling(rates: Rates) -> Ceiling:
-    def median(values: Sequence[float], unit: str) -> Number:
-        return number_of(quantile_estimate(np.sort(values), 0.5, unit=unit, of="repeats"))
-
-    near = rates.read_near_bytes_per_s
-    return Ceiling(
-        MEASURED,
-        rates.where,
-        rates.format,
-        median(rates.flops_per_s, "FLOP/s"),
-        median(rates.read_bytes_per_s, "B/s"),
-        median(near, "B/s") if near else None,
-        rates.near_bytes,
-    )
+def _time_of(found: Sequence[Phase], name: str) -> Estimate | Missing:
+    none = Missing("what a prompt token takes was not measured", 0, "s/token")
+    return next((phase.time.figure for phase in found if phase.name == name), none)

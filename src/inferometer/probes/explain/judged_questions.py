@@ -120,19 +120,19 @@ def commonest(task: Task) -> str:
     )
 
 
-def marks(questions: Sequence[JudgedQuestion], said: Sequence[tuple[str, bool]]) -> list[Mark]:
-    """Shapes: said, (text, whether it came whole) by question."""
+def marks(questions: Sequence[JudgedQuestion], said: Sequence[tuple[str, bool, bool]]) -> list[Mark]:
+    """Shapes: said, (text, whether it came, whether it was cut) by question."""
     owners: dict[str, set[int]] = {}
     for i, question in enumerate(questions):
         for answer in question.answers if question.task != Task.ARITHMETIC else ():  # sums are too often equal
             owners.setdefault(plain(answer), set()).add(i)
     found = []
-    for i, (question, (text, is_ok)) in enumerate(zip(questions, said, strict=True)):
+    for i, (question, (text, is_ok, is_cut)) in enumerate(zip(questions, said, strict=True)):
         is_right_ = is_ok and question.is_right(text)
         of_another = not is_right_ and bool(owners.get(plain(text), set()) - {i})
         # A name of the text that was read is another question's answer by chance.
         of_another &= plain(text) not in question.text.casefold()
-        found.append(Mark(question.task, text, is_right_, is_ok, of_another))
+        found.append(Mark(question.task, text, is_right_, is_ok, of_another, is_cut))
     return found
 
 

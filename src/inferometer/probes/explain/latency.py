@@ -2,8 +2,9 @@
 """`explain latency`: prompts of chosen lengths alone, then together, long ones among them, then one load for long.
 
     alone: short, usual, long   what a prompt costs, and a request that nobody is beside
-    N in flight                 the load that is explained, for as long as the budget has time
     N/2 in flight; mixed        fewer at a time; lengths from short to long, so that prompts meet streams
+    N in flight                 the load that is explained, for as long as the budget has time
+    these two, again            before and after, so that a machine that drifts is in all of them
     alone, again                is it still as fast as at the beginning?
 
 Rule: every step has its share of the budget, and what there was no time for is told.
@@ -28,6 +29,7 @@ from inferometer.metrics.rows import is_counted, is_ok
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Bench
 from inferometer.probes.explain.latency_relief import relief_of
+from inferometer.probes.explain.offered import offered
 from inferometer.probes.points import Stopped
 from inferometer.records import Trace
 from inferometer.stats import Estimate, Missing
@@ -85,35 +87,39 @@ class _Going:
     def _alone(self, n_input: int, n_output: int, alone_s: float) -> str:
         """A short, the usual and a long prompt. Returns: lengths from short to long."""
         short = max(1, min(_SHORT, n_input // 4))
-        self._take("alone, short", 1, alone_s, input_tokens=str(short))
+        self._take("alone, short", 1, alone_s, str(short))
         self._take(ALONE, 1, alone_s)
         longest = self._longest(n_input, n_output)
         if longest > 2 * n_input:
-            self._take("alone, long", 1, alone_s, input_tokens=str(longest))
+            self._take("alone, long", 1, alone_s, str(longest))
         else:
             longest = n_input
             self.not_measured.append(f"prompts longer than {n_input:,} tokens: the context or the time has no room")
         return f"uniform:{short}-{longest}"
 
     def _together(self, lengths: str, alone_s: float, together_s: float) -> None:
-        """The load that is explained, for as long as there is time; then fewer, and lengths that are mixed."""
+        """The load that is explained, for as long as there is time; fewer, and lengths that are mixed, around it."""
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
-        n_more = 1 + (half > 1) + bool(lengths)
-        rest_s = (
-            self.left_s() - alone_s - (n_more - 1) * together_s - (n_more + 2) * (self._warmup_s(2) + self.overhead_s)
-        )
+        others = [(in_flight(half), half, "")] if half > 1 else []
+        others += [(f"{in_flight(mixed)}, mixed", mixed, lengths)] if lengths else []
+        n_times = 2 if together_s / 2 >= _LEAST_S else 1
+        for name, concurrency, inputs in others:
+            self._take(name, concurrency, together_s / n_times, inputs)
+        n_more = (n_times - 1) * len(others)
+        rest_s = self.left_s() - alone_s - n_more * (together_s / n_times)
+        rest_s -= (n_more + 2) * (self._warmup_s(2) + self.overhead_s)
         self._take(in_flight(self.concurrency), self.concurrency, max(together_s, rest_s))
-        if half > 1:
-            self._take(in_flight(half), half, together_s)
-        if lengths:
-            self._take(f"{in_flight(mixed)}, mixed", mixed, together_s, input_tokens=lengths)
+        for name, concurrency, inputs in others if n_times > 1 else []:
+            self._take(again(name), concurrency, together_s / n_times, inputs)
 
-    def _take(self, name: str, concurrency: int, window_s: float, **changes: Any) -> None:
+    def _take(self, name: str, concurrency: int, window_s: float, inputs: str = "") -> None:
+        """`inputs`: lengths of the prompts, "": those that are explained."""
         bench = self.bench
         begun_s = bench.used_s() - self.t_start_s
         word = name.replace(" in flight", "").replace(", ", "-").replace(" ", "-")
         word = word if word.startswith("alone") else f"c{word}"
         warmup_s = min(window_s / 2, self._warmup_s(concurrency))
+        changes: dict[str, Any] = {"input_tokens": inputs} if inputs else {}
         if bench.config.scrape_every_s:
             changes["scrape_every_s"] = min(bench.config.scrape_every_s, _READ_EVERY_S)
         run = bench.take(word, concurrency=concurrency, window_s=window_s, warmup_s=warmup_s, **changes)
@@ -121,7 +127,7 @@ class _Going:
         self.overhead_s = bench.used_s() - self.t_start_s - begun_s - window_s - warmup_s
         if self.facts is None or name == in_flight(self.concurrency):
             self.facts = summarize(trace)
-        self.taken.append(Measured(name, concurrency, begun_s, str(run.path.relative_to(bench.folder)), trace))
+        self.taken.append(Measured(name, concurrency, begun_s, str(run.path.relative_to(bench.folder)), trace, inputs))
         bench.say(f"{'load'.ljust(10)}{name}: {_said(trace)}")
 
     def _warmup_s(self, concurrency: int) -> float:
@@ -135,8 +141,8 @@ class _Going:
 
     def _longest(self, n_input: int, n_output: int) -> int:
         """Tokens of a long prompt: as fits, and does not take too long."""
-        context = self.bench.facts.context_tokens
-        most = n_input * TIMES_LONGER if context is None else context - n_output - SPARE_TOKENS
+        room = self.bench.facts.longest_prompt(n_output)
+        most = n_input * TIMES_LONGER if room is None else room - SPARE_TOKENS
         found = [_first_tokens(one.trace) for one in self.taken]
         if any(one is None for one in found):
             return most
@@ -177,7 +183,12 @@ def examine(bench: Bench, budget_s: float = BUDGET_S, concurrency: int | None = 
         relief=relief_of(bench.engine, concurrency),
         not_measured=going.not_measured,
     )
-    row = structs.replace(found.row, seconds=budget_s - going.left_s(), n_requests=bench.n_requests - going.n_before)
+    row = structs.replace(
+        found.row,
+        findings=offered(found.row.findings, bench),
+        seconds=budget_s - going.left_s(),
+        n_requests=bench.n_requests - going.n_before,
+    )
     return structs.replace(
         found,
         row=row,

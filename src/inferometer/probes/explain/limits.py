@@ -94,6 +94,9 @@ class _Going:
         lengths = _lengths(_most(longest))
         if self.most.speed:
             lengths = self.measure_speed(lengths)
+        if not self.bench.config.keeps_content:
+            self.not_measured.append("which parts reach the model, and whether answers are right: no content is kept")
+            return
         self.find_parts(longest)
         if self.most.rounds:
             self.judge(lengths)
@@ -104,8 +107,8 @@ class _Going:
 
     def find_window(self) -> int | None:
         made = filler(self.count)
-        prober = Prober(self.bench, made, _SEARCH * self.budget_s)
-        self.window = prober.window(self.bench.facts.context_tokens)
+        prober = Prober(self.bench, made, _SEARCH * self.budget_s, self.left_s)
+        self.window = prober.window(self.bench.facts.longest_prompt())
         longest = self.window.longest
         if not self.window.is_exact:
             self.not_measured.append(f"the limit to the token: {self.window.why}")
@@ -115,7 +118,7 @@ class _Going:
             far = prober.far(FAR * max(longest, self.window.advertised or 0))
             self.far = _in_words(far) if far is not None else ""
         self.overflow = prober.overflow(longest)
-        self.outputs = prober.outputs(max(longest, self.window.advertised or 0), _OUTPUT * self.budget_s)
+        self.outputs = prober.outputs(max(longest, self.bench.facts.context_tokens or 0), _OUTPUT * self.budget_s)
         last = self.outputs[-1]
         if last.what == "ended":
             self.not_measured.append(

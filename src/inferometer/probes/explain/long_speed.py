@@ -33,7 +33,7 @@ class Timed(NamedTuple):
 def timed(bench: Bench, word: str, prompts: Sequence[str], size: int) -> Timed:
     """Ask them one after another; `size`: tokens that they aim at. Raises: as `Bench.ask`."""
     made = [Question(prompt, _OUTPUT_TOKENS) for prompt in prompts]
-    found = bench.ask(word, made, forces_length=True, scrape_every_s=_SCRAPE_EVERY_S)
+    found = bench.ask(word, made, forces_length=True, is_read=False, scrape_every_s=_SCRAPE_EVERY_S)
     answered = [one for one in found.answers if one.is_ok and one.ttft_s is not None]
     ttft = np.sort([one.ttft_s or 0.0 for one in answered])
     speed = Speed(

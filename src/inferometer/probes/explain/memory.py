@@ -45,6 +45,7 @@ from inferometer.model.formats import KV_FORMATS
 from inferometer.plan.lengths import parse_lengths
 from inferometer.probes.bench import Bench, Question
 from inferometer.probes.explain.described import Described, answers_of, described, log_of
+from inferometer.probes.explain.offered import offered
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
 from inferometer.run_folder import Run
@@ -107,6 +108,7 @@ class _Going:
     after_bytes: float | None = None
     rounds: list[Round] = field(default_factory=list)
     request_s: float = 0.0
+    lengths: tuple[str, str] = ("", "")  # of the last run
     n_preempted: float | None = None
     long: Trace | None = None
     summary: Summary | None = None
@@ -162,13 +164,13 @@ class _Going:
         """How long a request takes among as many as will be in flight, so that shorter ones are sent if it is long."""
         _, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens)
         questions = [Question(f"Request {i} of many.", _TRIED_TOKENS) for i in range(self.n_many)]
-        asked = self.bench.ask("tried", questions, concurrency=self.n_many, forces_length=True)
+        asked = self.bench.ask("tried", questions, concurrency=self.n_many, forces_length=True, is_read=False)
         spent_s = [answer.e2e_s for answer in asked.answers if answer.e2e_s is not None]
         self.request_s = max(spent_s, default=0.0) * parse_lengths(outputs).mean / _TRIED_TOKENS
 
     def _take(self, word: str, concurrency: int, window_s: float) -> Run:
         shrunk = min(1.0, window_s / (_LATENCIES * self.request_s)) if self.request_s else 1.0
-        inputs, outputs = lengths_of(self.bench.config, self.bench.facts.context_tokens, shrunk)
+        inputs, outputs = self.lengths = lengths_of(self.bench.config, self.bench.facts.context_tokens, shrunk)
         return self.bench.take(
             word,
             concurrency=concurrency,
@@ -216,8 +218,7 @@ class _Going:
     def result(self, stopped: str) -> MemoryExamination:
         cache, load, taken = self._cache(), self._load(), self._taken()
         gain = number_of(gain_of(self.rounds))
-        knobs = self.bench.engine.launch.knobs if self.bench.engine.launch is not None else {}
-        findings = findings_of(cache, load, taken, sets_concurrency="max_concurrency" in knobs)
+        findings = offered(findings_of(cache, load, taken), self.bench)
         row = row_of(cache, load, findings, self._not_measured(cache, load, taken, gain))
         seconds = self.bench.used_s() - self.t_start_s
         summary, its = self.summary, self.described.it
@@ -324,6 +325,9 @@ class _Going:
             preemptions=number_of(preempted),
             per_request=number_of(per_request),
             failed=number_of(wilson(summary.counts["failed"], summary.counts["planned"], of="requests")),
+            latency_s=number_of(summary.metrics["e2e_s"]["mean"]).value,
+            inputs=self.lengths[0],
+            outputs=self.lengths[1],
         )
 
     def _taken(self) -> Taken:

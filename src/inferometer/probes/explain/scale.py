@@ -22,13 +22,14 @@ from inferometer.analysis.scale_findings import findings_of
 from inferometer.clock import utc_now
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.probes.bench import Bench
+from inferometer.probes.explain.offered import offered
 from inferometer.probes.points import MOST_ELSEWHERE, MOST_STARTED, Stopped
 from inferometer.run_folder import Run
 from inferometer.stats import Estimate, Missing
 from inferometer.stats.usl import MIN_LOADS, MIN_SPAN
 
 BUDGET_S = 180.0
-_CLIMB, _SURGE, _LENGTHS = 0.5, 0.3, 0.2  # shares of the budget
+_CLIMB = 0.5  # share of the budget
 _OVERHEAD_S = 1.0  # of a run, beside its window and warm-up: the plan made, the tables written; then as measured
 _SETTLED = 1.2  # latencies that a load is given before it is measured
 _OVERDRAFT = 0.15  # share of the budget that the climb may take from what follows, for one load more
@@ -208,8 +209,9 @@ class _Going:
     def _n_long(self, n_short: float) -> int:
         """Tokens of a long prompt: so many times the usual, if it and its answer fit."""
         shape = experiment.shape_of(self.bench.config)
-        most = (self.bench.facts.context_tokens or 1 << 30) - int(max(shape.outputs.mean, _LONG_OUTPUT)) - 32
-        return min(round(_TIMES_LONGER * n_short), most)
+        most = self.bench.facts.longest_prompt(int(max(shape.outputs.mean, _LONG_OUTPUT)))
+        wanted = round(_TIMES_LONGER * n_short)
+        return wanted if most is None else min(wanted, most - 32)
 
     def _long(self, word: str, n_long: int, load: int, window_s: float, **fields: Any) -> Run:
         usual = next((point.e2e_mean.value for point in self.points if point.load == load), None)
@@ -259,9 +261,20 @@ def _result(
     speedup = scaling.speedup_of(points, plateau)
     law = curve.law_of(points)
     known = None if isinstance(law, Missing) else law
-    found = findings_of(
-        points, known, speedup, plateau, load, going.running, overload, prefix, sheds=going.sheds, drift=going.drift
+    findings = findings_of(
+        points,
+        known,
+        speedup,
+        plateau,
+        load,
+        going.running,
+        overload,
+        prefix,
+        sheds=going.sheds,
+        drift=going.drift,
+        context=context,
     )
+    found = offered(findings, going.bench)
     seconds = going.budget_s - going.left_s()
     row = scaling.row_of(
         plateau,

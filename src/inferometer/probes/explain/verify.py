@@ -2,6 +2,7 @@
 """`--verify`: the server as it was examined against the same with a remedy's settings, started anew, in turns.
 
 Rule 1: what is compared is one figure under one load, chosen before the first round; so there is nothing to pick from.
+That load is the one at which the fault was found, never one at which the remedy looks best: see finding.Trial.
 Rule 2: each turn is a start of its own: what differs from start to start is in the interval.
 Rule 3: that it cannot be told, or that the server does not start like that, is an answer.
 """
@@ -12,15 +13,15 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from inferometer.analysis.compare import TooFew, compare
-from inferometer.analysis.explanation import Verified
-from inferometer.analysis.finding import Finding
+from inferometer.analysis.explanation import Verdict, Verified
+from inferometer.analysis.finding import Finding, Trial
 from inferometer.analysis.number import Number, number_of
 from inferometer.analysis.side import Member, Quantity, Side
-from inferometer.analysis.verification import Trial, verdict_of
 from inferometer.config import Experiment, Warmup
 from inferometer.drive.progress import Observer
 from inferometer.errors import EngineError, RunError, UsageError
@@ -30,8 +31,10 @@ from inferometer.stats.trials import n_to_resolve
 
 FOLDER = "verify"
 N_ROUNDS = n_to_resolve(1, is_paired=False)  # as few as can decide one comparison
-WINDOW_S, WARMUP_S = 6.0, 2.0
+WINDOW_S, WARMUP_S = 6.0, 2.0  # at least
+LATENCIES = 5  # of a request, that a window holds: three are needed, and with the remedy it may take longer
 _SPARE = 3  # rounds that may be measured again, if one was spoiled
+_VERDICTS: dict[str, Verdict] = {"better": "helped", "worse": "hurt", "same": "changed nothing"}
 _NOTHING = number_of(Missing("was not measured", 0, "ratio"))
 
 
@@ -46,7 +49,7 @@ class Known:
 
 def verify(
     finding: Finding,
-    trial: Trial | None,
+    trial: Trial,
     known: Known,
     config: Experiment,
     folder: Path,
@@ -54,9 +57,6 @@ def verify(
 ) -> Verified:
     """Raises: Cancelled if the user stopped it."""
     settings = finding.remedy.settings if finding.remedy is not None else ()
-    if trial is None:
-        reason = "no run of a load shows this; examine it again with these settings"
-        return _untold(finding, settings, reason)
     before = replace(
         config,
         engine=known.engine,
@@ -66,15 +66,15 @@ def verify(
         rate=None,
         requests=None,
         concurrency=trial.concurrency,
-        for_s=WINDOW_S,
-        warmup=Warmup(duration_s=WARMUP_S),
-        **trial.fields,
+        for_s=max(WINDOW_S, LATENCIES * trial.latency_s),
+        warmup=Warmup(duration_s=max(WARMUP_S, trial.latency_s)),
+        **cast(dict[str, Any], trial.fields),
     )
     after = replace(before, settings=with_settings(known.settings, settings))
     try:
         sides = _measured((before, after), folder / FOLDER, observer_of)
     except (EngineError, RunError, UsageError) as error:
-        return _untold(finding, settings, str(error), trial)
+        return _untold(finding, settings, trial, str(error))
     return _compared(finding, settings, trial, sides, folder)
 
 
@@ -111,21 +111,22 @@ def _measured(
 def _compared(
     finding: Finding, settings: tuple[str, ...], trial: Trial, sides: tuple[Side, Side], folder: Path
 ) -> Verified:
-    found = compare(sides, [trial.quantity], rng=np.random.default_rng(0))
+    quantity = Quantity(trial.metric, trial.statistic)
+    found = compare(sides, [quantity], rng=np.random.default_rng(0))
     if isinstance(found, TooFew):
         reason = f"{min(found.n_trials)} rounds came out well, {found.n_needed} are needed"
-        return _untold(finding, settings, reason, trial)
+        return _untold(finding, settings, trial, reason)
     (row,) = found.rows
     return Verified(
         code=finding.code,
         challenge=finding.challenge,
         settings=settings,
-        quantity=trial.quantity.name,
+        quantity=quantity.name,
         load=trial.load,
         before=number_of(row.a),
         after=number_of(row.b),
         ratio=number_of(row.ratio),
-        verdict=verdict_of(row),
+        verdict=_VERDICTS.get(row.verdict, "undecided"),
         n_rounds=sides[0].n_trials,
         n_to_settle=row.n_to_settle if row.verdict == "undecided" else None,
         problem=row.ratio.reason if isinstance(row.ratio, Missing) else "",
@@ -133,15 +134,14 @@ def _compared(
     )
 
 
-def _untold(finding: Finding, settings: tuple[str, ...], reason: str, trial: Trial | None = None) -> Verified:
-    quantity: Quantity | None = trial.quantity if trial is not None else None
+def _untold(finding: Finding, settings: tuple[str, ...], trial: Trial, reason: str) -> Verified:
     nothing: Number = _NOTHING
     return Verified(
         code=finding.code,
         challenge=finding.challenge,
         settings=settings,
-        quantity=quantity.name if quantity is not None else "",
-        load=trial.load if trial is not None else "",
+        quantity=Quantity(trial.metric, trial.statistic).name,
+        load=trial.load,
         before=nothing,
         after=nothing,
         ratio=nothing,

@@ -2,7 +2,8 @@
 """`explain TARGET`: one examination after the other on the same bench, each with its share of the time.
 
 Rule 1: a challenge is one entry of the table of parts; nothing else here knows any of them.
-Rule 2: what one examination leaves of its time goes to those after it; what fails is a row that says why.
+Rule 2: what one examination leaves of its time goes to those after it; one that fails, or has less time than it needs
+    for anything, is a row that says why, and the others go on.
 Rule 3: the result is written after every row: what was found is not lost with the last one.
 """
 
@@ -35,10 +36,12 @@ class Examination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One challenge: `examine(bench, seconds)`, the file of its result, and its share of the time among all parts."""
+    """One challenge: `examine(bench, seconds)`, the file of its result, its share of the time among all parts, and the
+    seconds below which it has nothing to say."""
 
     challenge: Challenge
     share: float
+    least_s: float
     file: str
     examine: Callable[[Bench, float], Any]
 
@@ -53,24 +56,37 @@ class Explaining:
     results: dict[Challenge, Any] = field(default_factory=dict)
     verified: list[Verified] = field(default_factory=list)
     cause: InferometerError | None = None
+    seconds: float = 0.0  # that the examinations took; what is verified afterwards takes its own
 
     def go(self) -> None:
         """Examine one after the other; the server's end, or the user, ends it with what is there: `cause`."""
         self.cause = carried_out(self._examine_all)
+        self.seconds = self.bench.used_s()
         self.write()
 
     def _examine_all(self) -> None:
         for i, part in enumerate(self.parts):
             left_s = self.bench.left_s()
-            share_s = left_s * part.share / sum(each.share for each in self.parts[i:])
-            if share_s <= 0:
-                self.rows[part.challenge] = explanation.not_examined(part.challenge, "the budget was used up")
+            if left_s < part.least_s:
+                why = f"it needs {part.least_s:.0f} s, and {max(0.0, left_s):.0f} s of the budget were left"
+                self.rows[part.challenge] = explanation.not_examined(part.challenge, why)
                 continue
+            share_s = left_s * part.share / sum(each.share for each in self.parts[i:])
             try:
-                self._examine(part, share_s)
+                self._examine(part, max(share_s, part.least_s))
             except (EngineError, RunError, UsageError) as error:  # of this examination alone: the others go on
                 self.rows[part.challenge] = explanation.not_examined(part.challenge, str(error))
+            except Stopped as ended:
+                if isinstance(ended.cause, Cancelled) or self._is_server_gone():
+                    raise
+                self.rows[part.challenge] = explanation.not_examined(part.challenge, str(ended))
+            self.seconds = self.bench.used_s()
             self.write()
+
+    def _is_server_gone(self) -> bool:
+        """Whether one that is ours has ended; of another's, every examination may find out for itself."""
+        server = self.bench.points.subject.server
+        return server is not None and not server.is_running
 
     def _examine(self, part: Part, seconds: float) -> None:
         self.bench.say(f"{part.challenge:9} for {seconds:.0f} s")
@@ -94,7 +110,7 @@ class Explaining:
             rows=explanation.rows_of(rows, reason=stopped or "it was not come to"),
             folders={challenge: challenge for challenge in self.results},
             budget_s=self.bench.budget_s,
-            seconds=self.bench.used_s(),
+            seconds=self.seconds,
             n_requests=self.bench.n_requests,
             created=utc_now().isoformat(timespec="seconds"),
             engine={"name": facts.engine, "title": facts.title, "version": facts.version, "model": facts.model},

@@ -7,6 +7,7 @@ Rule 1: every request here asks for what it needs to be told, and no token more:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inferometer.analysis.token_limits import Output
@@ -20,25 +21,27 @@ FAR = 4  # times the limit: a prompt far beyond it
 _OVER, _UNDER = 64, 32  # tokens of an answer that is asked for, and for which there is room
 _SHORT = 32  # tokens of the prompt before a long answer
 _MOST_REFUSALS = 3
+_LEAST_TIMEOUT_S = 20.0  # of a request, however little time is left
 _MUCH = 10  # times longer than in proportion to its length may a prompt take before it is called lost
 _EMPTY = "the answer holds no token"
 
 
 @dataclass(slots=True)
 class Prober:
-    """Sends prompts of filler. `slowest_s`: a prompt expected to take longer is not sent."""
+    """Sends prompts of filler. `search_s`: for the search of the longest that is taken; `left_s`: of all the time."""
 
     bench: Bench
     filler: Filler
-    slowest_s: float
+    search_s: float
+    left_s: Callable[[], float]
     per_token_s: float = 0.0
     trials: list[Trial] = field(default_factory=list)
 
     def window(self, advertised: int | None) -> Window:
         """The longest prompt that is taken whole."""
-        why = ""
+        why, until_s = "", self.left_s() - self.search_s
         while (size := next_size(advertised, self.trials, grain=self.filler.grain)) is not None:
-            if size * self.per_token_s > self.slowest_s:
+            if self.trials and size * self.per_token_s > self.left_s() - until_s:
                 why = f"a prompt of {size:,} tokens would take about {size * self.per_token_s:.0f} s"
                 break
             trial = self._try(size)
@@ -56,7 +59,7 @@ class Prober:
 
     def _try(self, n_tokens: int) -> Trial | None:
         text, n_sent = self.filler.prompt(n_tokens)
-        timeout_s = max(TIMEOUT_S, self.slowest_s)
+        timeout_s = self._timeout_s()
         t_start_s = self.bench.used_s()
         try:
             seen = self.bench.probe(text, 1, forces_length=True, timeout_s=timeout_s)
@@ -72,6 +75,10 @@ class Prober:
         self.bench.say(f"limit     {n_sent:,} tokens: {trial.what}" + (f" ({trial.said})" if trial.said else ""))
         return trial
 
+    def _timeout_s(self) -> float:
+        """As long as there is time, and not for ever: a server that has answered before is not loading its model."""
+        return max(_LEAST_TIMEOUT_S, min(TIMEOUT_S, self.left_s()))
+
     def _short_s(self, timeout_s: float) -> float | None:
         """Seconds that a short prompt takes now; None if it is not answered: the server is down, or hangs."""
         text, _ = self.filler.prompt(_SHORT)
@@ -86,9 +93,8 @@ class Prober:
         """An answer of so many tokens, if it can be had."""
         text, n_prompt = self.filler.prompt(n_prompt)
         is_forced = self.bench.facts.is_length_forced
-        timeout_s = max(TIMEOUT_S, self.bench.left_s())
         try:
-            seen = self.bench.probe(text, n_asked, forces_length=True, timeout_s=timeout_s)
+            seen = self.bench.probe(text, n_asked, forces_length=True, timeout_s=self._timeout_s())
         except EngineError as error:
             return Output(n_prompt, n_asked, "lost", said=str(error), is_forced=is_forced)
         if seen.error:
