@@ -18,7 +18,7 @@ from inferometer.analysis.latency import LoadRow
 from inferometer.analysis.latency_parts import Split
 from inferometer.analysis.number import Number
 from inferometer.analysis.slowdown import MIN_STEP, Slowdown
-from inferometer.analysis.stalls import HoldUp, Stalls
+from inferometer.analysis.stalls import MIN_EVENTS, HoldUp, Stalls
 from inferometer.analysis.waiting import Waiting
 from inferometer.metrics.pauses import STALL_S
 from inferometer.metrics.reason import percent
@@ -202,7 +202,7 @@ def _stalls(standing: Standing, held_up: HoldUp | None, relief: Relief) -> Itera
     explained have them; else worth knowing, unless nothing limits them: prompts of any length are computed whole."""
     stalls, most = standing.stalls, standing.most
     level: Level = "bad" if standing.is_explained else "fair"
-    if stalls.lost < MIN_LOST or stalls.length.value is None:
+    if stalls.lost < MIN_LOST or stalls.n_events < MIN_EVENTS or stalls.length.value is None:
         return
     length = format_duration(stalls.length.value)
     lost = percent(stalls.lost)
