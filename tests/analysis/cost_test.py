@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from inferometer.analysis.cost import Ceiling, Phase, batch_of, price, share_of, sheet, with_shares
+from inferometer.analysis.cost import Ceiling, Phase, batch_of, load_within, price, share_of, sheet, with_shares
 from inferometer.analysis.cost_findings import (
     ALONE,
     MEASURED,
@@ -16,6 +16,7 @@ from inferometer.analysis.cost_findings import (
     findings_of,
     row_of,
 )
+from inferometer.analysis.limit import LimitSearch, LoadRow
 from inferometer.analysis.number import number_of
 from inferometer.stats import Estimate, Missing
 
@@ -161,3 +162,18 @@ def test_where_many_together_cannot_be_told_the_row_is_of_one_alone():
 
 def test_without_work_there_is_no_share():
     assert share_of(0.0, known(1.0), known(1.0), what="FLOPs").value is None
+
+
+def test_a_search_without_time_for_the_limit_prices_the_rate_that_it_saw_to_hold():
+    """3.6 dollars an hour at 2 requests a second: 0.5 for 1,000 requests, or less."""
+    none = number_of(Missing("needs long looks", 0, "1/s"))
+    rows = [LoadRow(1.0, 1, 50, 1.0, "holds"), LoadRow(2.0, 2, 120, 0.98, "holds"), LoadRow(4.0, 1, 40, 0.1, "fails")]
+    fields = dict.fromkeys(LimitSearch.__struct_fields__)
+    found = LimitSearch(**fields | {"limit": none, "attainment": 0.9, "slo": "ttft<1s", "holds": 2.0, "loads": rows})
+    load, words = load_within(found)
+    assert (load.value, load.n) == (2.0, 120)
+    assert "at most" in words
+    assert price(3.6, load, words, **PRICED, api=[]).per_1000.value == pytest.approx(0.5)
+    limit = msgspec.structs.replace(found, limit=number_of(known(3.0, 0.1, "1/s")))
+    assert load_within(limit)[0].value == 3.0
+    assert load_within(msgspec.structs.replace(found, holds=None))[0].reason == "needs long looks"

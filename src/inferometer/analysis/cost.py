@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from inferometer.analysis.finding import Row
+from inferometer.analysis.limit import LimitSearch
 from inferometer.analysis.number import Number, number_of
 from inferometer.stats import Estimate, Missing, exact, product
 
@@ -156,6 +157,18 @@ def batch_of(n_in_flight: int, n_output: float, tpot_s: float, ttft_s: float) ->
     """Sequences that were really decoding, of so many in flight: the others waited, or had their prompt computed."""
     decoding_s = (n_output - 1) * tpot_s
     return n_in_flight * decoding_s / (ttft_s + decoding_s)
+
+
+def load_within(found: LimitSearch) -> tuple[Estimate | Missing, str]:
+    """The load that is priced, and what it is: the limit, or where the search had no time for that, the highest rate
+    that it saw to hold. More may hold, so a price of that is one at most."""
+    meet = f"{100 * found.attainment:g} % meet {found.slo}"
+    limit = found.limit.figure
+    if isinstance(limit, Estimate) or found.holds is None:
+        return limit, f"the highest rate at which {meet}"
+    n = sum(row.n for row in found.loads if row.load == found.holds)
+    shown = exact(found.holds, n=n, unit="1/s", method="shown to hold; the limit was not found")
+    return shown, f"a rate at which {meet}; there was no time to find the highest, so the price is one at most"
 
 
 def price(

@@ -24,6 +24,7 @@ from inferometer.analysis.cost import (
     Phase,
     Priced,
     Used,
+    load_within,
     price,
     share_of,
     with_shares,
@@ -182,8 +183,7 @@ class _Going:
         if objective is None:
             return
         found = limits.on_points(self.bench.points, objective, budget_s=max(_SEARCH_LEAST_S, self._left_s()))
-        self.load = found.limit.figure
-        self.load_is = f"the highest rate at which {100 * objective.attainment:g} % meet {objective.limits.text}"
+        self.load, self.load_is = load_within(found)
         self.not_measured += [f"the load within limits: {note}" for note in found.notes]
 
     # the model and its ceilings
