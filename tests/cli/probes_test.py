@@ -82,7 +82,7 @@ def test_a_sweep_that_was_kept_is_told_in_every_format(shell, refused):
     done = shell("report", "sweep", "--format", "html", "--out", "page.html")
     assert (done.exit_code, done.stdout) == (0, "")
     assert (shell.folder / "page.html").read_text().startswith("<!doctype html>")
-    refused(shell("report", "sweep", "--slo", "ttft<1s"), 2, "for the report of a run", "folder of one point")
+    refused(shell("report", "sweep", "--slo", "ttft<1s"), 2, "for the report of a run", "folder of one of its runs")
 
 
 def sweep_of_two():

@@ -51,7 +51,7 @@ def report(
     if kind is not None:
         for name, value in (("--slo", slo), ("--as", as_)):
             if value is not None:
-                raise UsageError(f"{name} is for the report of a run", "give it the folder of one")
+                raise UsageError(f"{name} is for the report of a run", "give it the folder of one of its runs")
     if kind == COMPARISON:
         from inferometer.cli import turns
 

@@ -120,7 +120,7 @@ class _Going:
             self._take,
             self.order.budget_s,
             np.random.default_rng(self.order.seed),
-            after_turn=self._write,
+            after_turn=self._keep_turn,
         )
 
     def go(self) -> InferometerError | None:
@@ -141,8 +141,7 @@ class _Going:
     # --- a turn ----------------------------------------------------------------------------------------------------
 
     def _take(self, k: int, number: int) -> Turn:
-        name = self.entries[k].name
-        folder = self.folder / TURNS / f"{number:02}-{k + 1}-{_slug(name)}"
+        folder = self.folder / TURNS / f"{number:02}-{k + 1}-{_slug(self.entries[k].name)}"
         clock = Clock()
         t_start_ns = clock.now_ns()
         points: list[Point] = []
@@ -152,9 +151,7 @@ class _Going:
         except (EngineError, UsageError) as error:
             turn = replace(turn, points=tuple(points), failed=str(error))
         self._refuse_unlike()
-        turn = replace(turn, seconds=(clock.now_ns() - t_start_ns) / NS_PER_S)
-        self.observer.say(f"round {number:<3} {name}: {_told(turn, self.order)}")
-        return turn
+        return replace(turn, seconds=(clock.now_ns() - t_start_ns) / NS_PER_S)
 
     def _measured(self, k: int, number: int, folder: Path, points: list[Point]) -> Turn:
         """`points`: filled as they come, for who has to do with what there is. Raises: EngineError, UsageError."""
@@ -355,6 +352,13 @@ class _Going:
                 name = self.entries[reference or 0].name
                 contest.turns = [turn for turn in contest.turns if turn.candidate != k]
                 contest.turns.append(Turn(k, 0, (), failed=f"it cannot be compared with {name}: {told}"))
+
+    def _keep_turn(self) -> None:
+        """Told once it is written: whoever stops after that has it."""
+        self._write()
+        turn = self.contest.turns[-1]
+        name = self.entries[turn.candidate].name
+        self.observer.say(f"round {turn.round:<3} {name}: {_told(turn, self.order)}")
 
     def _write(self) -> None:
         write_result(self.folder / FILE, self.result())
