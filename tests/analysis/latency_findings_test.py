@@ -21,7 +21,7 @@ def load(name, n, n_longest, inputs=""):
     return LoadRow(name, name, n, 128.0, 48.0, 3.0, 157, 0, number(0.3), None, None, NOWHERE, inputs, n_longest)
 
 
-USUAL, MIXED = load("8 in flight", 8, 128.0), load("4 in flight, mixed", 4, 1_481.0, "uniform:16-1481")
+USUAL, MIXED = load("8 in flight", 8, 128.0), load("4 in flight, mixed", 4, 7_990.0, "uniform:16-7990")
 
 
 def stalls(lost=0.08, cause="prefill", period_s=None, n_events=6):
@@ -43,6 +43,9 @@ NONE = stalls(lost=0.0)
 
 def test_stalls_at_the_lengths_that_are_explained_are_bad():
     assert found(stalls(), NONE) == [("prefill_stalls", "bad")]
+    standing = [Standing(stalls(), USUAL, is_explained=True)]
+    (finding,) = findings_of(None, None, standing, held_up(0.9, 4_000), None, {})
+    assert "4,000" not in finding.shown_by, "what long prompts do is no cause of what short ones have"
     assert found(NONE, NONE) == []
     assert found(stalls(cause="", n_events=2), NONE) == [], "two may be anybody's doing"
 
@@ -51,8 +54,8 @@ def test_stalls_that_only_longer_prompts_bring_are_worth_knowing_with_their_load
     standing = [Standing(NONE, USUAL, is_explained=True), Standing(stalls(), MIXED, is_explained=False)]
     (finding,) = findings_of(None, None, standing, held_up(0.6, 1_481), None, {})
     assert (finding.code, finding.level) == ("prefill_stalls", "fair")
-    assert "with prompts of up to 1,481 tokens, 4 in flight: 6 times" in finding.claim
-    assert finding.trial == Trial("gap_max_s", "mean", 4, {"input_tokens": "uniform:16-1481"}, 0.3)
+    assert "with prompts of up to 7,990 tokens, 4 in flight: 6 times" in finding.claim
+    assert finding.trial == Trial("gap_max_s", "mean", 4, {"input_tokens": "uniform:16-7990"}, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ def test_an_engine_that_stalls_while_prompts_are_computed(shell):
         "alone, short",
         "alone",
         "alone, long",
-        "4 in flight",
         "2 in flight",
         "4 in flight, mixed",
+        "4 in flight",
         "alone, again",
     ]
     assert found["stalls"]["cause"] == "prefill"

@@ -214,7 +214,8 @@ def _stalls(standing: Standing, held_up: HoldUp | None, relief: Relief) -> Itera
         code, cause, sign = _CAUSES[stalls.cause]
         told = next(one for one in stalls.coincidences if one.name == stalls.cause)
         sign += f" during {percent(told.share)} of them, and {percent(told.share_else)} of all other time"
-        if stalls.cause == "prefill" and held_up is not None and held_up.length.value is not None:
+        is_known = held_up is not None and held_up.n_tokens <= most.n_longest  # else it is told of other prompts
+        if stalls.cause == "prefill" and is_known and held_up is not None and held_up.length.value is not None:
             if held_up.share >= WHOLE and held_up.n_tokens > LONGEST_PIECE:
                 level = "bad"
             how = " whole" if held_up.share >= WHOLE else " in large pieces"
