@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from inferometer.analysis.agreement import Said, Token, agreement, part, survival
+from inferometer.analysis.agreement import Said, Token, agreement, part, survival, without_end
 
 
 def token(text, p=0.9, other="x", p_other=0.05):
@@ -27,6 +27,13 @@ def test_an_answer_that_ends_earlier_parts_at_its_end_unless_it_was_cut():
     assert part(said("a", "b"), said("a", "b", "c"), by_token=True).index == 2
     assert part(said("a", "b", is_cut=True), said("a", "b", "c"), by_token=True).index is None
     assert part(said("a", "b"), said("a", "b"), by_token=True).n_compared == 3, "the end is a place like another"
+
+
+def test_an_end_that_an_engine_tells_as_a_token_is_no_place_of_its_own():
+    with_end = said(" blue", " sky", "<|end|>").tokens
+    assert without_end(with_end, "blue sky") == with_end[:2]
+    assert without_end(with_end[:2], "blue sky") == with_end[:2]
+    assert without_end(with_end, "blue s") == with_end, "what is not the text is not judged"
 
 
 def test_texts_alone_are_compared_by_characters():

@@ -52,6 +52,13 @@ class Said:
         return units if self.is_cut else [*units, _END]
 
 
+def without_end(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
+    """The tokens of an answer that ended by itself. Some engines tell the end as one more, whose text is in no answer;
+    against one that does not, every answer would part at its end."""
+    spoken = "".join(token.text for token in tokens[:-1])
+    return tuple(tokens[:-1]) if len(tokens) > 1 and spoken.strip() == text.strip() else tuple(tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Parting:
     """Two answers to one prompt. `index`: where they part, None if they do not; `n_compared`: places looked at.

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inferometer.analysis.agreement import Said, Token
+from inferometer.analysis.agreement import Said, Token, without_end
 from inferometer.engines.likelihoods import ASKED
-from inferometer.probes.bench import Bench, Question
+from inferometer.probes.bench import Answered, Bench, Question
 
 NOTHING = Said("", is_cut=False)  # what is not answered
 
@@ -34,8 +34,11 @@ def spoken(
     found = bench.ask(word, questions, concurrency=concurrency, body_fields=fields)
     told = found.run.likelihoods() if fields else {}
     ids = [int(number) for number in found.run.trace().requests["id"]]
-    said = [
-        Said(answer.text, answer.finish == "length", tuple(Token(*each) for each in told.get(number, ())))
-        for answer, number in zip(found.answers, ids, strict=True)
-    ]
+    said = [_said(answer, told.get(number, ())) for answer, number in zip(found.answers, ids, strict=True)]
     return said + [NOTHING] * (len(questions) - len(said))
+
+
+def _said(answer: Answered, told: Sequence[Any]) -> Said:
+    tokens = tuple(Token(*each) for each in told)
+    is_cut = answer.finish == "length"
+    return Said(answer.text, is_cut, tokens if is_cut else without_end(tokens, answer.text))
