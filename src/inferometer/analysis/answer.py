@@ -82,7 +82,7 @@ def _open(choice: Choice) -> list[str]:
     elif "elsewhere" in (best.kind, *(one.kind for one in others)):
         told.append("More runs of what was measured elsewhere may settle it.")
     else:
-        told.append("Nothing that can be planned for would settle it.")
+        told.append("Rounds differ too much, or candidates too little, to say how many more would settle it.")
     worse = _by_ratio(choice, "worse")
     if worse:
         told.append(f"{_names(worse)} {'is' if len(worse) == 1 else 'are'} worse ({_ahead(worse[0].ratio)}).")
