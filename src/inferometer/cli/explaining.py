@@ -44,8 +44,8 @@ def parts_of(config: Experiment) -> tuple[Part, ...]:
         Part("limits", 0.25, 15, token_limits.FILE, lambda at, s: limits_of.examine(at, s, seed=config.plan_seed)),
         Part("accuracy", 0.25, 15, accuracy.FILE, lambda at, s: accuracies.examine(at, _questions(config, s))),
         Part("latency", 0.17, 25, latency.FILE, latencies.examine),
-        Part("cost", 0.08, 30, cost.FILE, lambda at, s: costs.examine(at, costs.CostWish(budget_s=s))),
-        Part("memory", 0.08, 30, memory.FILE, lambda at, s: memories.examine(at, memories.MemoryWish(budget_s=s))),
+        Part("cost", 0.08, 45, cost.FILE, lambda at, s: costs.examine(at, costs.CostWish(budget_s=s))),
+        Part("memory", 0.08, 45, memory.FILE, lambda at, s: memories.examine(at, memories.MemoryWish(budget_s=s))),
         Part("scale", 0.17, 25, scale.FILE, scaling.examine),
     )
 

@@ -36,8 +36,8 @@ class Examination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One challenge: `examine(bench, seconds)`, the file of its result, its share of the time among all parts, and the
-    seconds below which it has nothing to say."""
+    """One challenge: `examine(bench, seconds)`, the file of its result, the seconds below which it has nothing to say,
+    and its share of what is left beyond those of all parts."""
 
     challenge: Challenge
     share: float
@@ -71,9 +71,11 @@ class Explaining:
                 why = f"it needs {part.least_s:.0f} s, and {max(0.0, left_s):.0f} s of the budget were left"
                 self.rows[part.challenge] = explanation.not_examined(part.challenge, why)
                 continue
-            share_s = left_s * part.share / sum(each.share for each in self.parts[i:])
+            to_come = self.parts[i:]
+            spare_s = max(0.0, left_s - sum(each.least_s for each in to_come))
+            share_s = part.least_s + spare_s * part.share / sum(each.share for each in to_come)
             try:
-                self._examine(part, max(share_s, part.least_s))
+                self._examine(part, share_s)
             except (EngineError, RunError, UsageError) as error:  # of this examination alone: the others go on
                 self.rows[part.challenge] = explanation.not_examined(part.challenge, str(error))
             except Stopped as ended:
