@@ -33,6 +33,13 @@ def test_what_was_seen_under_as_much_or_less_is_the_least_that_it_takes():
     assert [pace.at_least_s(of(n)) for n in (1, 4, 8, 16)] == pytest.approx([0.05, 0.05, 0.6, 0.6])
 
 
+def test_a_run_while_the_machine_was_slow_is_no_bound():
+    pace = Pace()
+    for taken_s in (0.9, 0.5, 0.7):
+        pace.learn(of(4), answered(taken_s))
+    assert pace.at_least_s(of(4)) == pytest.approx(0.5)
+
+
 def test_other_lengths_are_another_pace():
     pace = Pace()
     pace.learn(of(1), answered(0.05))

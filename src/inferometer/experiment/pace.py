@@ -21,7 +21,8 @@ _FEWEST = 5  # answers, for a mean
 
 @dataclass(slots=True)
 class Pace:
-    """By what was asked: mean seconds of a request by the number in flight."""
+    """By what was asked: mean seconds of a request by the number in flight, the least of all runs: one while the machine
+    was slow must not leave the next without prompts."""
 
     _seen: dict[_Asked, dict[int, float]] = field(default_factory=dict)
 
@@ -32,7 +33,8 @@ class Pace:
             return
         rows = requests[is_good]
         taken_s = float((rows["t_last_content_ns"] - rows["t_sent_ns"]).mean() / NS_PER_S)
-        self._seen.setdefault(_asked(config), {})[config.concurrency] = taken_s
+        seen = self._seen.setdefault(_asked(config), {})
+        seen[config.concurrency] = min(taken_s, seen.get(config.concurrency, taken_s))
 
     def at_least_s(self, config: Experiment) -> float | None:
         """What a request of this load takes at the least; None if nothing as light was seen with these lengths."""
