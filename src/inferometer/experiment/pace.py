@@ -21,8 +21,8 @@ _FEWEST = 5  # answers, for a mean
 
 @dataclass(slots=True)
 class Pace:
-    """By what was asked: mean seconds of a request by the number in flight, the least of all runs: one while the machine
-    was slow must not leave the next without prompts."""
+    """By what was asked: mean seconds of a request by the number in flight, the least of all runs: one while the
+    machine was slow must not leave the next without prompts."""
 
     _seen: dict[_Asked, dict[int, float]] = field(default_factory=dict)
 
