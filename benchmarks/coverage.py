@@ -10,6 +10,7 @@ docs/evidence/intervals.md. The interval of a comparison is in comparisons.py, t
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,12 +18,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from inferometer.metrics.estimates import N_SLICES
+from inferometer.metrics.stalls import share as share_of_run
 from inferometer.stats import (
     Estimate,
     FloatArray,
     Missing,
     clopper_pearson,
-    effective_n,
+    effective_n_of_quantiles,
     effective_n_of_share,
     mean_estimate,
     over_trials,
@@ -123,8 +125,8 @@ class Row:
 def of_request(values: FloatArray, q: float) -> Estimate | Missing:
     """A percentile over the requests of one run."""
     ordered = np.sort(values)
-    below = (values <= quantile(ordered, q)).astype(np.float64)
-    return quantile_estimate(ordered, q, unit="s", n_eff=effective_n(below))
+    (worth,) = effective_n_of_quantiles(values, ordered, [q])
+    return quantile_estimate(ordered, q, unit="s", n_eff=worth)
 
 
 def of_chunks(values: FloatArray, q: float) -> Estimate | Missing:
@@ -185,8 +187,7 @@ def rates(n_samples: int) -> Iterator[Row]:
             True,
         )
     for n in (200, 1_000):
-        hits = (ar1(0.8)(rng, (n_samples, n)) < ndtri(0.9)).astype(np.float64)
-        found = (wilson(int(h.sum()), n, n_eff=effective_n(h)) for h in hits)
+        found = (share_of_run(hits, of="requests") for hits in ar1(0.8)(rng, (n_samples, n)) < ndtri(0.9))
         yield Row("share (Wilson)", "90 %, neighbours correlate by 0.8", f"{n:,}", 0.9, found)
 
 
@@ -239,24 +240,25 @@ def scalability(n_samples: int) -> Iterator[Row]:
 def line(row: Row) -> str:
     """`| p99 over requests | ... |`."""
     found = list(row.found)
-    told = [each for each in found if isinstance(each, Estimate)]
+    told = [each for each in found if isinstance(each, Estimate) and (math.isfinite(each.lo) or math.isfinite(each.hi))]
     holds = sum(each.lo <= row.truth * (1 + 1e-12) and row.truth * (1 - 1e-12) <= each.hi for each in told)
     both_ends = sum(each.is_bounded for each in told)
-    share = clopper_pearson(holds, len(told))
-    if isinstance(share, Missing):
-        return f"| {row.estimator} | {row.law} | {row.n} | never told | 0 % |  |"
+    held, misled = clopper_pearson(holds, len(told)), clopper_pearson(len(told) - holds, len(found))
+    head = f"| {row.estimator} | {row.law} | {row.n} | {100 * len(told) / len(found):.0f} % "
+    if isinstance(held, Missing) or isinstance(misled, Missing):
+        return head + "| - | 0 % | 0 % |  |"
     most = MOST_RANKS if row.is_ranks else MOST
-    word = "**short**" if share.hi < LEAST else "wide" if share.lo > most else ""
-    text = f"{100 * share.value:.1f} % [{100 * share.lo:.1f}, {100 * share.hi:.1f}]"
-    return f"| {row.estimator} | {row.law} | {row.n} | {text} | {100 * both_ends / len(found):.0f} % | {word} |"
+    word = "**short**" if misled.lo > 1 - LEAST else "wide" if held.lo > most else ""
+    text = f"{100 * held.value:.1f} % [{100 * held.lo:.1f}, {100 * held.hi:.1f}]"
+    return head + f"| {text} | {100 * both_ends / len(found):.0f} % | {100 * misled.value:.1f} % | {word} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=2_000)
     n_samples = parser.parse_args().samples
-    print("| interval of | series | n | holds the truth | has both ends | |")
-    print("|---|---|---|---|---|---|")
+    print("| interval of | series | n | printed | of these hold the truth | both ends | printed and wrong | |")
+    print("|---|---|---|---|---|---|---|---|")
     for rows in (latencies, rates, trials, trends, scalability):
         for row in rows(n_samples):
             print(line(row), flush=True)

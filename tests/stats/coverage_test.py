@@ -14,10 +14,9 @@ from scipy.special import ndtri
 from inferometer.stats import (
     bootstrap,
     clopper_pearson,
-    effective_n,
+    effective_n_of_quantiles,
     mean_estimate,
     over_trials,
-    quantile,
     quantile_estimate,
     ratio_estimate,
     wilson,
@@ -36,13 +35,16 @@ def quantile_coverage(series, q):
     hits = []
     for values in np.exp(SIGMA * series):
         ordered = np.sort(values)
-        n_eff = effective_n((values <= quantile(ordered, q)).astype(float))
+        (n_eff,) = effective_n_of_quantiles(values, ordered, [q])
         hits.append(holds(quantile_estimate(ordered, q, unit="s", n_eff=n_eff), truth))
     return np.mean(hits)
 
 
-def mean_coverage(series):
-    return np.mean([holds(mean_estimate(np.exp(SIGMA * s), unit="s"), np.exp(SIGMA**2 / 2)) for s in series])
+def mean_coverage(series, least_told=0.9):
+    """Share of the intervals of means, where there are any, that hold the truth."""
+    told = [each for s in series if (each := mean_estimate(np.exp(SIGMA * s), unit="s")).is_bounded]
+    assert len(told) >= least_told * len(series)
+    return np.mean([holds(each, np.exp(SIGMA**2 / 2)) for each in told])
 
 
 @pytest.mark.parametrize("q", [0.5, 0.9, 0.99])
@@ -60,7 +62,29 @@ def test_rank_intervals_of_dependent_values_cover(rng, ar1, q):
 
 def test_intervals_of_means_cover(rng, ar1):
     assert mean_coverage(rng.normal(size=(300, 100))) >= 0.90
-    assert mean_coverage(ar1(rng, 0.8, 600, 300)) >= 0.89
+    assert mean_coverage(ar1(rng, 0.8, 1200, 300)) >= 0.89
+
+
+def test_values_too_few_to_show_how_they_depend_have_no_interval_of_their_mean(rng, ar1):
+    found = [mean_estimate(np.exp(SIGMA * s), unit="s", of="requests") for s in ar1(rng, 0.8, 200, 100)]
+    assert not any(each.is_bounded for each in found)
+    assert "they depend on each other: an interval needs" in found[0].method
+
+
+def test_the_tail_of_a_queue_is_not_taken_for_better_known_than_it_is(rng):
+    """Waits at one server at 70 % load: what lies beyond p99 comes in a few busy times."""
+    wait, waits = np.zeros(200), np.empty((200, 1000))
+    for i in range(-400, 1000):
+        wait = np.maximum(0.0, wait + rng.exponential(0.7, 200) - rng.exponential(1.0, 200))
+        if i >= 0:
+            waits[:, i] = wait
+    truth = np.log(0.7 / 0.01) * 0.7 / 0.3  # P(W > t) = rho exp(-t (1 - rho) / s)
+    hits = []
+    for values in waits:
+        ordered = np.sort(values)
+        (n_eff,) = effective_n_of_quantiles(values, ordered, [0.99])
+        hits.append(holds(quantile_estimate(ordered, 0.99, unit="s", n_eff=n_eff), truth))
+    assert np.mean(hits) >= 0.88
 
 
 def test_a_rate_over_slices_of_a_poisson_stream_covers(rng):
@@ -104,6 +128,7 @@ def test_rank_intervals_of_independent_values_cover_as_promised(rng, q, n):
 )
 def test_intervals_of_dependent_series_cover_when_the_series_is_long_against_its_memory(rng, ar1, phi, n, least):
     series = ar1(rng, phi, n, 1500)
-    assert mean_coverage(series) >= least
+    if n > 100 * (1 + phi) / (1 - phi) + 100:
+        assert mean_coverage(series) >= least
     for q in (0.5, 0.9):
         assert quantile_coverage(series, q) >= least

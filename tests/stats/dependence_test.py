@@ -9,12 +9,13 @@ import pytest
 from inferometer.stats import (
     autocorrelation,
     autocorrelation_time,
+    careful_n,
     effective_n,
     effective_n_of_share,
     lag1,
     ratio_variance,
 )
-from inferometer.stats.dependence import N_LONG
+from inferometer.stats.dependence import MAX_BATCH_TIME, N_LONG, batch_time, merged_until_independent, ranks
 
 
 def test_autocorrelation_is_its_definition(rng):
@@ -70,17 +71,39 @@ def test_time_does_not_depend_on_scale_or_origin(rng, ar1):
     assert autocorrelation_time(1e-3 * series + 5) == pytest.approx(autocorrelation_time(series))
 
 
-def test_the_share_of_independent_values_is_worth_their_number(rng):
+CAREFUL = 0.75  # of 16 batches: t instead of z, and the bias of a correlation of neighbours put back
+
+
+def test_the_share_of_independent_values_is_worth_their_number_counted_carefully(rng):
     counts = np.full(32, 1000.0)
     worth = [effective_n_of_share(rng.binomial(1000, 0.9, 32).astype(float), counts) for _ in range(200)]
-    assert np.median(worth) == pytest.approx(32_000, rel=0.15)
+    assert np.median(worth) == pytest.approx(CAREFUL * 32_000, rel=0.15)
 
 
 def test_the_share_of_values_that_come_in_blocks_is_worth_the_number_of_blocks(rng):
     # 32 slices of 50 blocks of 20 equal values each
     counts = np.full(32, 1000.0)
     worth = [effective_n_of_share(20.0 * rng.binomial(50, 0.5, 32), counts) for _ in range(200)]
-    assert np.median(worth) == pytest.approx(1600, rel=0.2)
+    assert np.median(worth) == pytest.approx(CAREFUL * 1600, rel=0.2)
+
+
+def test_values_whose_number_was_estimated_count_for_less_than_it():
+    assert careful_n(500.0, 500) == 500
+    assert careful_n(400.0, 500) == pytest.approx(400 * (1.9600 / 2.0086) ** 2, rel=1e-3)  # t with 50 degrees
+    assert careful_n(4.0, 500) == pytest.approx(4 * (1.9600 / 12.706) ** 2, rel=1e-3)
+
+
+def test_equal_values_share_a_rank():
+    assert ranks(np.array([3.0, 1.0, 3.0, np.inf])).tolist() == [2.5, 1.0, 2.5, 4.0]
+
+
+def test_batches_that_correlate_widen_and_ones_that_alternate_do_not_cancel(rng, ar1):
+    counts = np.ones(16)
+    (correlated,) = ar1(rng, 0.95, 16, 1)
+    assert 1 < batch_time(correlated, counts) <= MAX_BATCH_TIME
+    alternating = np.array([1.0, -1.0] * 16)
+    assert len(merged_until_independent(alternating, np.ones(32))[0]) == 32
+    assert batch_time(alternating, np.ones(32)) == 1
 
 
 def test_slices_of_equal_share_cannot_be_told_from_independent_values():

@@ -33,7 +33,7 @@ from inferometer.metrics.latency import tpot, ttft
 from inferometer.metrics.pauses import STALL_OVER_MEDIAN, STALL_S
 from inferometer.metrics.rows import Mask, elapsed_s, in_due_order, is_counted, is_ok
 from inferometer.records import Array, Trace
-from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, effective_n, mean_estimate
+from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, mean_estimate
 from inferometer.units import NS_PER_S
 
 OUR_CLOCK, SERVER_CLOCK = "by our clock", "by the server's clock"
@@ -233,7 +233,7 @@ def _split(
 
 
 def _mean(values: FloatArray, unit: str) -> Estimate:
-    found = mean_estimate(values, unit=unit, n_eff=effective_n(values), of="requests")
+    found = mean_estimate(values, unit=unit, of="requests")
     assert isinstance(found, Estimate)  # there is at least one
     return found
 

@@ -28,7 +28,7 @@ from inferometer.stats import (
     Estimate,
     FloatArray,
     Missing,
-    effective_n,
+    effective_n_of_quantiles,
     effective_n_of_share,
     mean_estimate,
     n_needed,
@@ -99,8 +99,8 @@ class _Ordered:
 def _ordered(series: FloatArray) -> _Ordered:
     values = np.sort(series)
     carried = {name: q for name, q in QUANTILES.items() if len(series) >= n_needed(q)}
-    below = {name: series <= quantile(values, q) for name, q in carried.items()}
-    return _Ordered(values, {name: effective_n(hits.astype(np.float64)) for name, hits in below.items()})
+    worth = effective_n_of_quantiles(series, values, list(carried.values()))
+    return _Ordered(values, dict(zip(carried, worth, strict=True)))
 
 
 def _quantiles(ordered: _Ordered, unit: str, of: str) -> Statistics:

@@ -26,6 +26,7 @@ from inferometer.stats import (
     FloatArray,
     Missing,
     effective_n,
+    effective_n_of_quantiles,
     mean_estimate,
     mser5,
     n_needed,
@@ -227,8 +228,8 @@ def _moved_by_ramp(trial: Trial, fn: Callable[[Trace], FloatArray]) -> str:
     for statistic, q in QUANTILES.items():
         if len(settled) < n_needed(q):
             continue
-        below = (series <= quantile(settled, q)).astype(np.float64)
-        after = quantile_estimate(settled, q, unit="s", n_eff=effective_n(below))
+        (worth,) = effective_n_of_quantiles(series, settled, [q])
+        after = quantile_estimate(settled, q, unit="s", n_eff=worth)
         if not isinstance(after, Estimate):
             continue
         before, hi = quantile(everything, q), after.hi

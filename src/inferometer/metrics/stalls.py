@@ -11,12 +11,12 @@ from inferometer.kinds import Outcome
 from inferometer.metrics.registry import metric
 from inferometer.metrics.rows import UNFINISHED, Mask
 from inferometer.metrics.trial import Trial
-from inferometer.stats import LEVEL, Estimate, Missing, effective_n, ratio_estimate, wilson
+from inferometer.stats import LEVEL, Estimate, Missing, careful_n, effective_n, ratio_estimate, wilson
 
 
 def share(hits: Mask, *, of: str) -> Estimate | Missing:
     """Share of True in a series in the order of due instants; neighbours may depend on each other."""
-    n_eff = effective_n(hits.astype(np.float64)) if len(hits) else 0.0
+    n_eff = careful_n(effective_n(hits.astype(np.float64)), len(hits)) if len(hits) else 0.0
     return wilson(int(hits.sum()), len(hits), n_eff=n_eff, of=of)
 
 

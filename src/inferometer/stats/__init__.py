@@ -10,6 +10,7 @@ from inferometer.stats.dependence import (
     FloatArray,
     autocorrelation,
     autocorrelation_time,
+    careful_n,
     effective_n,
     effective_n_of_share,
     lag1,
@@ -17,7 +18,7 @@ from inferometer.stats.dependence import (
 )
 from inferometer.stats.estimate import LEVEL, Estimate, Missing, exact, t_critical, z_critical
 from inferometer.stats.means import batch_means, mean_estimate, over_trials, ratio_estimate
-from inferometer.stats.quantiles import n_needed, quantile, quantile_estimate, rank_interval
+from inferometer.stats.quantiles import effective_n_of_quantiles, n_needed, quantile, quantile_estimate, rank_interval
 from inferometer.stats.shares import clopper_pearson, wilson
 from inferometer.stats.steady import Cut, mser5, trend
 
@@ -31,9 +32,11 @@ __all__ = [
     "autocorrelation_time",
     "batch_means",
     "bootstrap",
+    "careful_n",
     "clopper_pearson",
     "difference",
     "effective_n",
+    "effective_n_of_quantiles",
     "effective_n_of_share",
     "exact",
     "lag1",

@@ -7,28 +7,55 @@ import math
 
 import numpy as np
 
-from inferometer.stats.dependence import MIN_BATCHES, FloatArray, effective_n, merged_until_independent, ratio_variance
+from inferometer.stats.dependence import (
+    MIN_BATCHES,
+    FloatArray,
+    batch_time,
+    effective_n,
+    lag1,
+    merged_until_independent,
+    ranks,
+    ratio_variance,
+)
 from inferometer.stats.estimate import LEVEL, Estimate, Missing, t_critical
+
+ENOUGH_TIMES = 100.0  # as many values as that times what neighbours tell of dependence: below, most of it stays unseen
+DOUBT_OF_MEAN = 10.0  # values worth n: t with n over this degrees of freedom; both numbers by simulation (benchmarks)
 
 
 def mean_estimate(
     values: FloatArray, *, unit: str, n_eff: float | None = None, of: str = "values", level: float = LEVEL
 ) -> Estimate | Missing:
-    """Mean with a t interval. `n_eff`: effective sample size of dependent values, by default that of `values` in order.
+    """Mean with a t interval. `n_eff`: how many independent values they are worth, where that is known; by default it
+    is estimated from their order.
 
-    Shapes: values float64[n], finite. Fewer than 2 effective values carry no interval.
+    Shapes: values float64[n], finite. Fewer than 2 effective values carry no interval, and neither do values whose
+    dependence is too strong for so few to show it whole: fewer than ENOUGH_TIMES times what their ranks, as an AR(1)
+    series, say of it.
     """
     n = len(values)
     if n == 0:
         return Missing(f"needs 1 of {of}, has 0", 0, unit)
     mean = float(values.mean())
-    worth = min(float(n), effective_n(values) if n_eff is None else n_eff)
+    worth, dof, enough = _worth(values) if n_eff is None else (min(float(n), n_eff), min(float(n), n_eff) - 1, 0.0)
     method = f"mean over {of}; t interval" + ("" if worth > n - 0.5 else f", dependent: worth {worth:,.0f} of {n:,}")
-    if worth < 2:
-        method = f"mean over {of}; too few for an interval"
-        return Estimate(mean, -math.inf, math.inf, level, n, unit, method)
-    half = t_critical(worth - 1, level) * float(values.std()) / math.sqrt(worth - 1)
+    if worth < 2 or n < enough:
+        why = "too few for an interval" if worth < 2 else f"they depend on each other: an interval needs {enough:,.0f}"
+        return Estimate(mean, -math.inf, math.inf, level, n, unit, f"mean over {of}; {why}")
+    half = t_critical(max(dof, 1.0), level) * float(values.std()) / math.sqrt(worth - 1)
     return Estimate(mean, mean - half, mean + half, level, n, unit, method)
+
+
+def _worth(values: FloatArray) -> tuple[float, float, float]:
+    """How many independent values these are worth, degrees of freedom of an interval for their mean, and how many
+    values that needs."""
+    n, ordered = len(values), ranks(values)
+    worth = min(effective_n(values), effective_n(ordered))
+    if worth >= n:
+        return float(n), n - 1.0, 0.0
+    correlation = lag1(ordered)
+    time = (1 + correlation) / (1 - correlation) if 2 / math.sqrt(n) < correlation < 1 else 1.0
+    return worth, worth / DOUBT_OF_MEAN, ENOUGH_TIMES * time if time > 1 else 0.0
 
 
 def over_trials(
@@ -73,10 +100,11 @@ def ratio_estimate(
 ) -> Estimate | Missing:
     """sum(sums) / sum(counts) with a t interval over consecutive batches, e.g. tokens per second over slices of time.
 
-    Shapes: sums, counts float64[n_batches], in the order of time. While neighbours correlate by more than 0.2, two
-    batches become one. `n`: how many values went in; `of`, `batches`: what they and the batches are, for `method`.
-    `event`: what a single event adds to `sums`, where none at all is possible: batches that are all 0 do not differ;
-    a rate of up to -ln((1 - level) / 2) events per total of `counts` shows none often enough.
+    Shapes: sums, counts float64[n_batches], in the order of time. While there are more than 16, or neighbours correlate
+    by more than 0.2, two batches become one; what correlation is left widens the interval. `n`: how many values went
+    in; `of`, `batches`: what they and the batches are, for `method`. `event`: what a single event adds to `sums`, where
+    none at all is possible: batches that are all 0 do not differ; a rate of up to -ln((1 - level) / 2) events per total
+    of `counts` shows none often enough.
     Source: ratio estimator, Cochran 1977, 6.3; none seen: the exact Poisson bound ("rule of three" at two sides).
     """
     total = float(counts.sum())
@@ -92,5 +120,5 @@ def ratio_estimate(
     if n_batches < MIN_BATCHES:
         method = f"ratio over {of}; too few {batches} for an interval"
         return Estimate(ratio, -math.inf, math.inf, level, n, unit, method)
-    half = t_critical(n_batches - 1, level) * math.sqrt(ratio_variance(sums, counts))
+    half = t_critical(n_batches - 1, level) * math.sqrt(ratio_variance(sums, counts) * batch_time(sums, counts))
     return Estimate(ratio, ratio - half, ratio + half, level, n, unit, method)

@@ -8,11 +8,15 @@ worst); a percentile that reaches them is infinite, never interpolated.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 from scipy.special import bdtr, bdtrik
 
-from inferometer.stats.dependence import FloatArray
+from inferometer.stats.dependence import FloatArray, autocorrelation_time, careful_n, effective_n, ranks
 from inferometer.stats.estimate import LEVEL, Estimate, Missing
+
+TAIL = 0.25  # of the values on one side of a percentile, or fewer: busy times are not seen in these alone
 
 
 def quantile(ordered: FloatArray, q: float) -> float:
@@ -77,6 +81,31 @@ def quantile_estimate(
     value = quantile(ordered, q)
     # Stretched ranks of a very small effective sample may fall on one side of the interpolated value.
     return Estimate(value, min(lo, value), max(hi, value), level, n, unit, _method(n, n_worth, of))
+
+
+def effective_n_of_quantiles(values: FloatArray, ordered: FloatArray, qs: Sequence[float]) -> list[float]:
+    """How many independent values an ordered series is worth for each of these percentiles: `n_eff` of their intervals.
+
+    By how the share of it at or below the percentile repeats itself. Of a tail that tells too little: its few values
+    come in busy times, of which a run meets a handful, but the ranks of all values show how long these last. There the
+    time is the geometric mean of both, and what is left is counted carefully; by simulation (benchmarks/coverage.py).
+    Shapes: values float64[n], as they came, inf allowed; `ordered`: the same, ascending.
+    """
+    n = len(values)
+    of_all = autocorrelation_time(ranks(values)) if any(_is_tail(q) for q in qs) else 1.0
+    worth = []
+    for q in qs:
+        below = (values <= quantile(ordered, q)).astype(np.float64)
+        if _is_tail(q):
+            time = autocorrelation_time(below)
+            worth.append(careful_n(n / math.sqrt(time * max(time, of_all)), n))
+        else:
+            worth.append(effective_n(below))
+    return worth
+
+
+def _is_tail(q: float) -> bool:
+    return min(q, 1 - q) <= TAIL
 
 
 def _method(n: int, n_worth: int, of: str) -> str:
