@@ -52,7 +52,9 @@ def find(defect: str, seed: int) -> Found:
     longest = min(MOST_TOKENS, round(1_000 * LONGEST_S / law.b))
     # Throttling begins after a minute, as it comes: the load lasts beyond.
     long_s = 60.0 if defect == "throttles" else 15.0  # it begins after a minute, as it comes
-    found = examine(Engine(setting, tells=rng.choice(TELLS)), slots, longest=longest, long_s=long_s)
+    found = examine(
+        Engine(setting, tells=rng.choice(TELLS)), slots, longest=longest, long_s=long_s, short_s=2.0, n_turns=4
+    )
     told = found.model
     errors = (
         {}

@@ -55,9 +55,9 @@ class Engine:
 
 
 def examine(
-    engine: Engine, concurrency: int, *, longest: int, short_s: float = 4.0, long_s: float = 40.0
+    engine: Engine, concurrency: int, *, longest: int, short_s: float = 4.0, long_s: float = 40.0, n_turns: int = 1
 ) -> LatencyExamination:
-    """The runs of `inferometer explain latency`, in virtual time."""
+    """The runs of `inferometer explain latency`, in virtual time. `n_turns`: of all loads but the explained one."""
     runs: list[Measured] = []
 
     def take(name: str, n: int, window_s: float, lengths: tuple[int, int] | None = None) -> None:
@@ -66,13 +66,22 @@ def examine(
         inputs = f"uniform:{lengths[0]}-{lengths[1]}" if lengths is not None else ""
         runs.append(Measured(name, n, begun_s, name, trace, inputs))
 
-    take("alone, short", 1, short_s, (16, 16))
-    take(ALONE, 1, short_s)
-    take("alone, long", 1, short_s, (longest, longest))
+    half = concurrency // 2
+    around = [
+        ("alone, short", 1, short_s, (16, 16)),
+        (ALONE, 1, short_s, None),
+        ("alone, long", 1, short_s, (longest, longest)),
+        (in_flight(half), half, 2 * short_s, None),
+        (f"{in_flight(4)}, mixed", 4, 2 * short_s, (16, longest)),
+    ]
+    n_before = (n_turns + 1) // 2
+    for i in range(n_before):
+        for name, *load in around:
+            take(again(name, i), *load)
     take(in_flight(concurrency), concurrency, long_s)
-    take(in_flight(concurrency // 2), concurrency // 2, 2 * short_s)
-    take(f"{in_flight(4)}, mixed", 4, 2 * short_s, (16, longest))
-    take(again(ALONE), 1, short_s)
+    for i in range(n_before, max(n_turns, 2)):
+        for name, *load in around if n_turns > 1 else around[1:2]:
+            take(again(name, i), *load)
     n_slots = engine.setting.slots if engine.tells == "prefill" else None
     return examined(runs, concurrency=concurrency, n_slots=n_slots, connect_s=np.full(20, 5e-5), relief={})
 

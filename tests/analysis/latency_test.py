@@ -15,7 +15,7 @@ from virtual import Engine, closed_loop, examine
 
 from inferometer.analysis.finding import Trial
 from inferometer.analysis.iteration_model import Fitted, Load, fit_model
-from inferometer.analysis.latency_examined import ALONE, in_flight
+from inferometer.analysis.latency_examined import ALONE, first, in_flight
 from inferometer.analysis.latency_parts import BY_DIFFERENCE, BY_FIT, SERVER_CLOCK
 from inferometer.emulate.catalogue import make_setting
 from inferometer.emulate.law import ServiceLaw
@@ -30,7 +30,7 @@ def examined(*defects, slots=N, tells="queue and prefill", after_s=6.0, long_s=6
     setting = make_setting(
         "vllm", slots=slots, context=16_384, law=LAW, seed=seed, defects=defects, throttled_after_s=after_s
     )
-    return examine(Engine(setting, tells=tells), N, longest=LONGEST, short_s=2.0, long_s=long_s)
+    return examine(Engine(setting, tells=tells), N, longest=LONGEST, short_s=2.0, long_s=long_s, n_turns=2)
 
 
 def part(split, name):
@@ -42,7 +42,25 @@ def test_the_law_is_found_and_holds_on_loads_left_out():
     for name, truth in zip("abcd", (6e-3, 7e-5, 2e-4, 4e-7), strict=True):
         assert getattr(model, name).value == pytest.approx(truth, rel=0.1), name
     assert model.held_out.value < 0.05
-    assert len([one for one in model.by_load if one.error.value is not None]) == 7
+    assert [one.load for one in model.by_load if one.error.value is not None] == [
+        "alone, short", "alone", "alone, long", "3 in flight", "4 in flight, mixed", "6 in flight"
+    ]  # fmt: skip
+    explained = model.by_load[-1]
+    assert explained.error.lo < explained.error.value < explained.error.hi
+    assert abs(explained.error.value) < 0.05
+
+
+def test_a_load_that_was_measured_again_is_one_load_and_predicted_by_the_others():
+    setting = make_setting("vllm", slots=N, context=16_384, law=LAW, seed=3)
+    found = examine(Engine(setting), N, longest=LONGEST, short_s=1.0, long_s=4.0, n_turns=3)
+    assert len(found.loads) == 16
+    assert [load.name for load in found.loads if first(load.name) == "alone"] == [
+        "alone", "alone, again", "alone, again (2)"
+    ]  # fmt: skip
+    assert len(found.model.by_load) == found.model.held_out.n == 6
+    assert found.model.held_out.value < 0.05
+    assert found.slowdown is not None
+    assert not found.slowdown.is_told
 
 
 def test_the_law_without_noise_is_exact():
@@ -157,11 +175,11 @@ def test_a_queue_is_no_lack_of_threads():
 
 @pytest.mark.slow
 def test_a_machine_that_becomes_slower_is_found_with_its_instant():
-    # Three runs alone of 2 s after 1 s of warm-up, and the load that lasts: 20 s into the examination.
-    found = examined("throttles", after_s=20.0, long_s=20.0)
+    # Three runs alone of 2 s and two together of 4 s, each after 1 s of warm-up, and 10 s of the load that lasts.
+    found = examined("throttles", after_s=30.0, long_s=20.0)
     codes = [finding.code for finding in found.row.findings]
     assert codes == ["throttled"]
-    assert found.slowdown.at_s == pytest.approx(20.0, abs=2.0)
+    assert found.slowdown.at_s == pytest.approx(30.0, abs=2.0)
     assert 1.5 <= found.slowdown.factor.value <= 2.5
     assert found.resource == "throttling"
     assert found.model.a.value == pytest.approx(6e-3, rel=0.1), "the law is that of the time before"

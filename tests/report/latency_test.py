@@ -20,7 +20,7 @@ NOWHERE = Waiting(UNTOLD, UNTOLD, UNTOLD, UNTOLD, UNTOLD, 8)
 
 
 def number(value, unit="s", n=157, width=0.03):
-    return Number(value, value * (1 - width), value * (1 + width), n, unit)
+    return Number(value, value - width * abs(value), value + width * abs(value), n, unit)
 
 
 def split(metric, load, parts, residual):
@@ -57,7 +57,10 @@ MODEL = IterationModel(
     0.02,
     900,
     number(0.0078, "ratio"),
-    [LoadError("alone", number(0.005, "ratio")), LoadError("8 in flight", number(0.008, "ratio"))],
+    [
+        LoadError("alone", number(-0.005, "ratio"), number(0.01, "ratio")),
+        LoadError("8 in flight", number(0.008, "ratio"), number(0.02, "ratio")),
+    ],
 )
 STALLS = Stalls(
     12,
@@ -98,7 +101,7 @@ def found(**changes):
     )
     whole = LatencyExamination(
         row=row,
-        loads=[load("alone", 1, None, None, n_failed=2), busy],
+        loads=[load("alone", 1, None, None, n_failed=2), busy, load("alone, again", 1, None, None)],
         operating="8 in flight",
         alone="alone",
         model=MODEL,

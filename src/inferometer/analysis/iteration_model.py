@@ -6,14 +6,15 @@
 `a`: what every iteration costs: weights are read once, kernels started, the batch put together. `b`: of a token of a
 prompt. `c`: of a sequence: sampling, text, an event. `d`: of a token of context: its keys and values are read again.
 Rule 1: sequences are those that really decoded then, as the records have it, not those that were in flight.
-Rule 2: the error that is told is of loads that the fit had not seen, in no run.
+Rule 2: the error that is told is of loads that the fit had not seen, in no run, and of a load's mean: single requests
+of one load differ by what no law knows.
 Source: methods as in docs/concepts/iteration-model.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -23,7 +24,7 @@ from inferometer.analysis.number import Number, number_of
 from inferometer.metrics.company import Spans, spans
 from inferometer.metrics.rows import Mask, is_counted, is_ok
 from inferometer.records import Trace
-from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, effective_n, quantile_estimate
+from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, effective_n, quantile_estimate, ratio_estimate
 from inferometer.stats.nonnegative import NonnegativeFit, fit_nonnegative
 
 MIN_SPANS = 50  # fewer tell four coefficients from nothing
@@ -73,15 +74,17 @@ def design_of(one: Spans) -> FloatArray:
 
 
 class LoadError(msgspec.Struct, frozen=True):
-    """How far the time per output token of a load lay from what the other loads predict, request by request."""
+    """How far the law of all other loads is from a load. `error`: predicted mean time per output token over the
+    measured one, less 1; `of_requests`: median of the same, without its sign, request by request."""
 
     load: str
     error: Number
+    of_requests: Number
 
 
 class IterationModel(msgspec.Struct, frozen=True):
     """`a` (s), `b` (s/token), `c` (s/sequence), `d` (s/token). `spread`: of the fit's relative residuals, robust.
-    `held_out`: median error over all requests, each predicted by loads it was not of; `by_load`: load by load."""
+    `held_out`: median error over loads, each predicted by the others; `by_load`: load by load."""
 
     a: Number
     b: Number
@@ -116,9 +119,8 @@ def fit_model(loads: Sequence[Load], *, seed: int = 0) -> Fitted | Missing:
     if n_spans < MIN_SPANS:
         return Missing(f"needs {MIN_SPANS} stretches of streamed answers, has {n_spans}", n_spans, "s")
     fit = _fit(loads, np.random.default_rng(seed), n_draws=400)
-    errors = [_errors(loads, i) for i in range(len(loads))]
-    by_load = [LoadError(load.name, number_of(_median(error))) for load, error in zip(loads, errors, strict=True)]
-    held_out = _median(np.concatenate(errors))
+    by_load = [_error(loads, name) for name in dict.fromkeys(load.load for load in loads)]
+    held_out = _median([abs(one.error.value) for one in by_load if one.error.value is not None], of="loads")
     a, b, c, d = (_coefficient(fit, i, loads) for i in range(len(TERMS)))
     return Fitted(fit, IterationModel(a, b, c, d, fit.spread, n_spans, number_of(held_out), by_load))
 
@@ -133,18 +135,30 @@ def _fit(loads: Sequence[Load], rng: np.random.Generator, n_draws: int) -> Nonne
     return fit_nonnegative(design, seconds, weights, blocks, rng=rng, n_draws=n_draws)
 
 
-def _errors(loads: Sequence[Load], i: int) -> FloatArray:
-    """Of each request of load i: |predicted / measured - 1| of its time per output token. Shapes: [n_requests]."""
-    others = [each for each in loads if each.load != loads[i].load]
-    if sum(len(load.spans.rows) for load in others) < MIN_SPANS or not _cover(others, loads[i]):
-        return np.zeros(0)
+def _error(loads: Sequence[Load], name: str) -> LoadError:
+    """Of all runs under one load, as the others predict it."""
+    held, others = ([load for load in loads if (load.load == name) == is_held] for is_held in (True, False))
+    nothing = number_of(Missing("the other loads do not tell", 0, "ratio"))
+    if sum(len(load.spans.rows) for load in others) < MIN_SPANS or not all(_cover(others, one) for one in held):
+        return LoadError(name, nothing, nothing)
     law = _fit(others, np.random.default_rng(0), n_draws=1).coefficients
-    held = loads[i].spans
-    _, at = np.unique(held.rows, return_inverse=True)
-    if not len(at):
-        return np.zeros(0)
-    predicted, measured = (np.bincount(at, seconds) for seconds in (design_of(held) @ law, held.seconds))
-    return np.asarray(np.abs(predicted / measured - 1))
+    predicted, measured = (np.concatenate(each) for each in zip(*(_per_token(one, law) for one in held), strict=True))
+    ratio = ratio_estimate(predicted, measured, unit="ratio", n=len(measured), of="requests", batches="requests")
+    if isinstance(ratio, Estimate):
+        ratio = replace(ratio, value=ratio.value - 1, lo=ratio.lo - 1, hi=ratio.hi - 1)
+    return LoadError(name, number_of(ratio), number_of(_median(np.abs(predicted / measured - 1), of="requests")))
+
+
+def _per_token(load: Load, law: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Time per output token of each request, in the order in which they ended: predicted, measured."""
+    one = load.spans
+    rows, at = np.unique(one.rows, return_inverse=True)
+    n_tokens = np.bincount(at, one.n_tokens)
+    ended = np.zeros(len(rows), np.int64)
+    np.maximum.at(ended, at, one.t_end_ns)
+    order = np.argsort(ended, kind="stable")
+    predicted, measured = (np.bincount(at, seconds) / n_tokens for seconds in (load.design @ law, one.seconds))
+    return predicted[order], measured[order]
 
 
 def _cover(others: Sequence[Load], held: Load) -> bool:
@@ -160,11 +174,12 @@ def _is_met(load: Load) -> bool:
     return bool(load.spans.n_prefilled.max(initial=0.0) >= MIN_PREFILLED)
 
 
-def _median(errors: FloatArray) -> Estimate | Missing:
-    if not len(errors):
-        return Missing("needs requests that were predicted, has none", 0, "ratio")
-    worth = effective_n((errors <= np.median(errors)).astype(np.float64))
-    return quantile_estimate(np.sort(errors), 0.5, unit="ratio", n_eff=worth, of="requests")
+def _median(errors: FloatArray | Sequence[float], *, of: str) -> Estimate | Missing:
+    ordered = np.sort(np.asarray(errors, np.float64))
+    if not len(ordered):
+        return Missing(f"needs {of} that others predict, has none", 0, "ratio")
+    worth = effective_n((np.asarray(errors) <= np.median(ordered)).astype(np.float64))
+    return quantile_estimate(ordered, 0.5, unit="ratio", n_eff=worth, of=of)
 
 
 _UNITS = ("s", "s/token", "s/sequence", "s/token")

@@ -33,13 +33,14 @@ from inferometer.units import NS_PER_S
 ALONE = "alone"
 
 
-def again(name: str) -> str:
-    return f"{name}, again"
+def again(name: str, i: int = 1) -> str:
+    """Of the i-th repeat of a load; 0: of its first run."""
+    return name if i == 0 else f"{name}, again" + (f" ({i})" if i > 1 else "")
 
 
 def first(name: str) -> str:
     """Of the run of the same load that was the first."""
-    return name.removesuffix(", again")
+    return name.partition(", again")[0]
 
 
 def in_flight(n: int) -> str:
@@ -125,9 +126,9 @@ def _modelled(runs: Sequence[Measured]) -> tuple[Fitted | Missing, Slowdown | No
         return model, None
     longest = max(range(len(runs)), key=lambda i: len(loads[i].spans.rows) if runs[i].concurrency > 1 else -1)
     tests = [slowdown.within(loads[longest], model, runs[longest].begun_s)]
-    by_name = {load.name: load for load in loads}
-    if ALONE in by_name and again(ALONE) in by_name:
-        tests.append(slowdown.again(by_name[ALONE], by_name[again(ALONE)], model))
+    alone = [load for load in loads if load.load == ALONE]
+    if len(alone) > 1:
+        tests.append(slowdown.again(alone[0], alone[-1], model))
     found = [test for test in tests if isinstance(test, Slowdown)]
     told = [test for test in found if test.is_told]
     if not told:

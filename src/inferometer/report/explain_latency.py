@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from inferometer.analysis.iteration_model import IterationModel
 from inferometer.analysis.latency import RESOURCES, LatencyExamination
+from inferometer.analysis.latency_examined import first
 from inferometer.analysis.latency_parts import Split
 from inferometer.analysis.number import Number
 from inferometer.analysis.stalls import Stalls
 from inferometer.report.figures import PERCENT, Scale, figure, figure_text, scale_of, value_text
 from inferometer.report.findings import INDENT, bound_text, lines_of, not_measured
 from inferometer.report.layout import columns, cut_middle, filled, printable, software_of, wrapped
-from inferometer.stats import Estimate
+from inferometer.stats import LEVEL, Estimate
 from inferometer.units import format_span
 
 _NAMES = {"ttft_s": "ttft", "tpot_s": "tpot"}
@@ -55,27 +56,36 @@ def _head(found: LatencyExamination, width: int) -> list[str]:
 
 
 def _loads(found: LatencyExamination) -> list[str]:
-    """One line a load: what it takes, and how far its time per token is from the law of the other loads."""
-    rows = [["means", "answers", "ttft", "tpot", "e2e", "law off by"]]
+    """One line a load, over all its runs: what it takes, and how far its time per token is from the law of the other
+    loads."""
+    rows = [["means", "answers", "ttft", "tpot", "e2e", "law is off by"]]
     errors = {one.load: one.error for one in found.model.by_load} if found.model is not None else {}
-    for load in found.loads:
-        answers = f"{load.n_ok:,}" + (f", {load.n_failed:,} failed" if load.n_failed else "")
-        error = errors.get(load.name)
+    for name in dict.fromkeys(first(load.name) for load in found.loads):
+        runs = [load for load in found.loads if first(load.name) == name]
+        n_failed = sum(load.n_failed for load in runs)
+        answers = f"{sum(load.n_ok for load in runs):,}" + (f", {n_failed:,} failed" if n_failed else "")
+        error = errors.get(name)
         rows.append(
             [
-                load.name,
+                name + (f", {len(runs)} times" if len(runs) > 1 else ""),
                 answers,
-                _measured(load.ttft),
-                _measured(load.tpot),
-                value_text(load.e2e.figure),
-                "-" if error is None or error.value is None else f"{100 * error.value:.1f} %",
+                _mean([(load.ttft.n_requests, load.ttft.measured) for load in runs if load.ttft is not None]),
+                _mean([(load.tpot.n_requests, load.tpot.measured) for load in runs if load.tpot is not None]),
+                _mean([(load.n_ok, load.e2e) for load in runs]),
+                "-" if error is None or error.value is None else f"{100 * error.value:+.1f} %",
             ]
         )
     return columns(rows, "<>>>>>")
 
 
-def _measured(split: Split | None) -> str:
-    return "-" if split is None else value_text(split.measured.figure)
+def _mean(means: list[tuple[int, Number]]) -> str:
+    """Of the runs of a load, over all their requests."""
+    told = [(n, number.value, number.unit) for n, number in means if number.value is not None]
+    if not told:
+        return "-"
+    n_all = sum(n for n, _, _ in told)
+    value = sum(n * value for n, value, _ in told) / n_all
+    return value_text(Estimate(value, value, value, LEVEL, n_all, told[0][2], "mean over requests"))
 
 
 def _split(split: Split) -> list[str]:
@@ -118,7 +128,7 @@ def _law(model: IterationModel | None, width: int) -> list[str]:
         parts.append(f"{words} {figure_text(told)}")
     held = model.held_out.figure
     error = (
-        f"median error of tpot on loads left out {figure_text(held, PERCENT)}, {held.n:,} requests"
+        f"median error of tpot on loads left out {figure_text(held, PERCENT)}, {held.n} loads"
         if isinstance(held, Estimate)
         else f"not held against loads left out: {held.reason}"
     )

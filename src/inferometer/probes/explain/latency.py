@@ -4,15 +4,17 @@
     alone: short, usual, long   what a prompt costs, and a request that nobody is beside
     N/2 in flight; mixed        fewer at a time; lengths from short to long, so that prompts meet streams
     N in flight                 the load that is explained, for as long as the budget has time
-    these two, again            before and after, so that a machine that drifts is in all of them
-    alone, again                is it still as fast as at the beginning?
+    all but this one, again     is it still as fast as at the beginning?
 
-Rule: every step has its share of the budget, and what there was no time for is told.
+Rule 1: every load has its share of the budget, and what there was no time for is told.
+Rule 2: loads take turns, half of these before the one that is explained and half after: a machine that is slow for a
+while is so to all of them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +41,10 @@ BUDGET_S = 180.0
 CONCURRENCY = 8  # that is explained where nobody says, and the server does not tell its slots
 MOST_SLOTS = 16  # of those it tells, that are filled
 N_HANDSHAKES = 20
-_ALONE, _TOGETHER = 0.06, 0.1  # shares of the budget, of each run
-_LEAST_S, _MOST_S = 2.0, 20.0  # of a run but the operating one
+_ALONE, _TOGETHER = 0.06, 0.1  # shares of the budget, of each load but the operating one
+_LEAST_S, _MOST_S = 2.0, 20.0  # of a run of these
+_LATENCIES = 4.0  # of a request alone, that such a run lasts at least
+_TURN_S, _MOST_TURNS = 40.0, 6  # of the budget, for each turn that all loads take; with its runs short
 _OVERHEAD_S = 1.5  # of a run, beside its window and warm-up; then as measured
 TIMES_LONGER = 8  # a long prompt, against the usual one, where the server does not tell its context
 _LONG_S = 0.8  # what the longest prompt may take alone
@@ -49,6 +53,15 @@ _READ_EVERY_S = 0.5  # gauges: means over readings within a run need some
 _SHORT = 16  # tokens
 _LATENCY_S = 0.5  # of a request, before one was measured
 _MIXED = 4  # in flight, of lengths from short to long
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """A load beside the one that is explained. `inputs`: lengths of the prompts, "": those that are explained."""
+
+    name: str
+    concurrency: int
+    inputs: str
 
 
 @dataclass(slots=True)
@@ -64,6 +77,7 @@ class _Going:
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
     connect_s: list[float] = field(default_factory=list)
+    lengths: str = ""  # from short to long, once these are known
     overhead_s: float = _OVERHEAD_S
 
     def left_s(self) -> float:
@@ -72,45 +86,61 @@ class _Going:
     def go(self) -> None:
         bench = self.bench
         self.connect_s = handshakes_s(bench.facts.url, N_HANDSHAKES, is_insecure=bench.config.insecure)
-        shape = experiment.shape_of(bench.config)
-        alone_s, together_s = (_within(share * self.budget_s) for share in (_ALONE, _TOGETHER))
-        lengths = ""
+        n_turns = max(1, min(_MOST_TURNS, int(self.budget_s / _TURN_S)))
+        around = [*self._alone(n_turns), *self._together(n_turns)]
+        n_before = math.ceil(n_turns / 2)
+        n_after = max(1, n_turns - n_before)
+        after = around if n_turns > 1 else [one for one in around if one.name == ALONE]
+        for i in range(1, n_before):
+            self._turn(around, i, n_turns)
+        if self.concurrency > 1:
+            after_s = sum(self._slice_s(one, n_turns) + self._beside_s(one.concurrency) for one in after)
+            rest_s = self.left_s() - n_after * after_s - self._beside_s(2)
+            self._take(in_flight(self.concurrency), self.concurrency, max(_within(_TOGETHER * self.budget_s), rest_s))
+        for i in range(n_before, n_before + n_after):
+            self._turn(after, i, n_turns)
+
+    def _turn(self, around: Sequence[_Around], i: int, n_turns: int) -> None:
+        """Every other turn backwards, so that none is always the first."""
+        for one in around if i % 2 == 0 else reversed(around):
+            self._take(again(one.name, i), one.concurrency, self._slice_s(one, n_turns), one.inputs)
+
+    def _alone(self, n_turns: int) -> list[_Around]:
+        """Take a short, the usual and a long prompt for the first time."""
+        shape = experiment.shape_of(self.bench.config)
+        usual = _Around(ALONE, 1, "")
         if "file" in (shape.inputs.kind, shape.outputs.kind):
             self.not_measured.append("prompts of other lengths: those that were given come out of a file")
-            self._take(ALONE, 1, alone_s)
+            self._take(ALONE, 1, self._slice_s(usual, n_turns))
+            return [usual]
+        n_input, n_output = max(1, round(shape.inputs.mean)), math.ceil(shape.outputs.mean)
+        n_short = max(1, min(_SHORT, n_input // 4))
+        around = [_Around("alone, short", 1, str(n_short)), usual]
+        self._turn(around, 0, n_turns)
+        n_longest = self._longest(n_input, n_output)
+        if n_longest > 2 * n_input:
+            around.append(_Around("alone, long", 1, str(n_longest)))
+            self._turn(around[-1:], 0, n_turns)
         else:
-            lengths = self._alone(max(1, round(shape.inputs.mean)), math.ceil(shape.outputs.mean), alone_s)
-        if self.concurrency > 1:
-            self._together(lengths, alone_s, together_s)
-        self._take(again(ALONE), 1, alone_s)
-
-    def _alone(self, n_input: int, n_output: int, alone_s: float) -> str:
-        """A short, the usual and a long prompt. Returns: lengths from short to long."""
-        short = max(1, min(_SHORT, n_input // 4))
-        self._take("alone, short", 1, alone_s, str(short))
-        self._take(ALONE, 1, alone_s)
-        longest = self._longest(n_input, n_output)
-        if longest > 2 * n_input:
-            self._take("alone, long", 1, alone_s, str(longest))
-        else:
-            longest = n_input
+            n_longest = n_input
             self.not_measured.append(f"prompts longer than {n_input:,} tokens: the context or the time has no room")
-        return f"uniform:{short}-{longest}"
+        self.lengths = f"uniform:{n_short}-{n_longest}"
+        return around
 
-    def _together(self, lengths: str, alone_s: float, together_s: float) -> None:
-        """The load that is explained, for as long as there is time; fewer, and lengths that are mixed, around it."""
+    def _together(self, n_turns: int) -> list[_Around]:
+        """Take fewer at a time, and lengths that are mixed, for the first time."""
+        if self.concurrency == 1:
+            return []
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
-        others = [(in_flight(half), half, "")] if half > 1 else []
-        others += [(f"{in_flight(mixed)}, mixed", mixed, lengths)] if lengths else []
-        n_times = 2 if together_s / 2 >= _LEAST_S else 1
-        for name, concurrency, inputs in others:
-            self._take(name, concurrency, together_s / n_times, inputs)
-        n_more = (n_times - 1) * len(others)
-        rest_s = self.left_s() - alone_s - n_more * (together_s / n_times)
-        rest_s -= (n_more + 2) * (self._warmup_s(2) + self.overhead_s)
-        self._take(in_flight(self.concurrency), self.concurrency, max(together_s, rest_s))
-        for name, concurrency, inputs in others if n_times > 1 else []:
-            self._take(again(name), concurrency, together_s / n_times, inputs)
+        around = [_Around(in_flight(half), half, "")] if half > 1 else []
+        around += [_Around(f"{in_flight(mixed)}, mixed", mixed, self.lengths)] if self.lengths else []
+        self._turn(around, 0, n_turns)
+        return around
+
+    def _slice_s(self, one: _Around, n_turns: int) -> float:
+        """Window of one run of a load that takes turns."""
+        share = _ALONE if one.concurrency == 1 else _TOGETHER
+        return _within(max(share * self.budget_s / n_turns, _LATENCIES * self._latency_s()))
 
     def _take(self, name: str, concurrency: int, window_s: float, inputs: str = "") -> None:
         """`inputs`: lengths of the prompts, "": those that are explained."""
@@ -129,6 +159,10 @@ class _Going:
             self.facts = summarize(trace)
         self.taken.append(Measured(name, concurrency, begun_s, str(run.path.relative_to(bench.folder)), trace, inputs))
         bench.say(f"{'load'.ljust(10)}{name}: {_said(trace)}")
+
+    def _beside_s(self, concurrency: int) -> float:
+        """What a run takes beside its window."""
+        return self._warmup_s(concurrency) + self.overhead_s
 
     def _warmup_s(self, concurrency: int) -> float:
         return max(0.5, 1.5 * self._latency_s() * min(concurrency, 2))
