@@ -32,7 +32,10 @@ from inferometer.stats.trials import n_to_resolve
 FOLDER = "verify"
 N_ROUNDS = n_to_resolve(1, is_paired=False)  # as few as can decide one comparison
 WINDOW_S, WARMUP_S = 6.0, 2.0  # at least
-LATENCIES = 5  # of a request, that a window holds: three are needed, and with the remedy it may take longer
+LATENCIES = (
+    10  # of a request, that a window holds: three are needed of its steady part, and the beginning comes in waves
+)
+WARMUP_LATENCIES = 2
 _SPARE = 3  # rounds that may be measured again, if one was spoiled
 _VERDICTS: dict[str, Verdict] = {"better": "helped", "worse": "hurt", "same": "changed nothing"}
 _NOTHING = number_of(Missing("was not measured", 0, "ratio"))
@@ -67,7 +70,7 @@ def verify(
         requests=None,
         concurrency=trial.concurrency,
         for_s=max(WINDOW_S, LATENCIES * trial.latency_s),
-        warmup=Warmup(duration_s=max(WARMUP_S, trial.latency_s)),
+        warmup=Warmup(duration_s=max(WARMUP_S, WARMUP_LATENCIES * trial.latency_s)),
         **cast(dict[str, Any], trial.fields),
     )
     after = replace(before, settings=with_settings(known.settings, settings))
