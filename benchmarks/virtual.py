@@ -72,6 +72,7 @@ def examine(
         (ALONE, 1, short_s, None),
         ("alone, long", 1, short_s, (longest, longest)),
         (in_flight(half), half, 2 * short_s, None),
+        (in_flight(2 * concurrency), 2 * concurrency, 2 * short_s, None),
         (f"{in_flight(4)}, mixed", 4, 2 * short_s, (16, longest)),
     ]
     n_before = (n_turns + 1) // 2

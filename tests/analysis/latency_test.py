@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -14,11 +16,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from virtual import Engine, closed_loop, examine
 
 from inferometer.analysis.finding import Trial
-from inferometer.analysis.iteration_model import Fitted, Load, fit_model
+from inferometer.analysis.iteration_model import Fitted, Load, design_of, fit_model
 from inferometer.analysis.latency_examined import ALONE, first, in_flight
 from inferometer.analysis.latency_parts import BY_DIFFERENCE, BY_FIT, SERVER_CLOCK
 from inferometer.emulate.catalogue import make_setting
 from inferometer.emulate.law import ServiceLaw
+from inferometer.metrics.company import Spans
 from inferometer.stats import Missing
 
 LAW = ServiceLaw(a=6.0, b=0.07, c=0.2, d=0.0004, noise=0.05)
@@ -43,7 +46,7 @@ def test_the_law_is_found_and_holds_on_loads_left_out():
         assert getattr(model, name).value == pytest.approx(truth, rel=0.1), name
     assert model.held_out.value < 0.05
     assert [one.load for one in model.by_load if one.error.value is not None] == [
-        "alone, short", "alone", "alone, long", "3 in flight", "4 in flight, mixed", "6 in flight"
+        "alone, short", "alone", "alone, long", "3 in flight", "12 in flight", "4 in flight, mixed", "6 in flight"
     ]  # fmt: skip
     explained = model.by_load[-1]
     assert explained.error.lo < explained.error.value < explained.error.hi
@@ -53,11 +56,11 @@ def test_the_law_is_found_and_holds_on_loads_left_out():
 def test_a_load_that_was_measured_again_is_one_load_and_predicted_by_the_others():
     setting = make_setting("vllm", slots=N, context=16_384, law=LAW, seed=3)
     found = examine(Engine(setting), N, longest=LONGEST, short_s=1.0, long_s=4.0, n_turns=3)
-    assert len(found.loads) == 16
+    assert len(found.loads) == 19
     assert [load.name for load in found.loads if first(load.name) == "alone"] == [
         "alone", "alone, again", "alone, again (2)"
     ]  # fmt: skip
-    assert len(found.model.by_load) == found.model.held_out.n == 6
+    assert len(found.model.by_load) == found.model.held_out.n == 7
     assert found.model.held_out.value < 0.05
     assert found.slowdown is not None
     assert not found.slowdown.is_told
@@ -71,7 +74,31 @@ def test_the_law_without_noise_is_exact():
     ]
     fit = fit_model(loads)
     assert isinstance(fit, Fitted)
-    assert fit.law == pytest.approx([5e-3, 3e-5, 1e-4, 2e-7], rel=0.02)
+    assert fit.law == pytest.approx([5e-3, 3e-5, 1e-4, 2e-7, 0, 0, 0], rel=0.02)
+    assert fit.told.e == fit.told.f == fit.told.g
+    assert fit.told.e.missing == "the records do not show it"
+
+
+def test_attention_within_long_prompts_and_doublings_of_the_batch_are_told_where_there_are_any():
+    """Spans made from a law of all terms: what a processor does, and no emulated engine."""
+    law = np.array([7e-4, 2.3e-4, 0.0, 1.1e-6, 2.3e-7, 1e-3, 2.7e-3])
+    rng = np.random.default_rng(5)
+    loads = []
+    for n, length in ((1, 16.0), (1, 128.0), (1, 1_000.0), (2, 128.0), (4, 128.0), (4, 700.0), (8, 128.0)):
+        m = 400
+        tokens, came = (rng.integers(0, 2, m) * (n > 1) * each for each in (length, 1.0))
+        rows, none, decoding = np.arange(m), np.zeros(m, np.int64), np.full(m, float(n))
+        context, attended = decoding * (length + 24.0), tokens * length / 2
+        each = (np.full(m, 8.0), decoding, context, tokens, attended, came, np.log2(decoding))
+        one = Spans(rows, none, none, *each)
+        seconds = design_of(one) @ law * np.exp(rng.normal(0, 0.02, m))
+        ends = np.cumsum(np.full(m, 1_000_000_000))
+        one = replace(one, t_start_ns=ends - np.round(1e9 * seconds).astype(np.int64), t_end_ns=ends)
+        loads.append(Load(f"{n}/{length:g}", one, f"{n}/{length:g}", one.of(slice(0))))
+    found = fit_model(loads)
+    assert isinstance(found, Fitted)
+    assert found.law[[0, 1, 3, 4, 5, 6]] == pytest.approx(law[[0, 1, 3, 4, 5, 6]], rel=0.1)
+    assert found.told.held_out.value < 0.05
 
 
 def test_few_stretches_tell_no_law():
@@ -82,7 +109,7 @@ def test_few_stretches_tell_no_law():
 
 
 def test_one_load_alone_knows_nothing_of_sequences_together():
-    engine = Engine(make_setting("vllm", law=LAW))
+    engine = Engine(make_setting("vllm", law=LAW), tells="nothing")
     fit = fit_model([Load.of("1", closed_loop(engine, 1, window_s=5.0))])
     assert isinstance(fit, Fitted)
     assert fit.told.c.missing == "never did two sequences decode together"
@@ -103,7 +130,8 @@ def test_parts_add_up_to_what_was_measured(tells):
         for split in (load.ttft, load.tpot):
             total = sum(one.figure.value for one in split.parts) + split.residual.value
             assert total == pytest.approx(split.measured.value, rel=1e-9)
-            assert abs(split.residual.value) < 0.06 * split.measured.value
+            if split.n_requests >= 5:
+                assert abs(split.residual.value) < 0.07 * split.measured.value
 
 
 @pytest.mark.slow

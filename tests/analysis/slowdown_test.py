@@ -22,7 +22,9 @@ def load(name="8 in flight", *, seconds=40, factor=1.0, from_s=20, noise=0.03, s
     ends_ns = np.round(ends_s * NS_PER_S).astype(np.int64)
     eights = np.full(n, 8.0)
     starts_ns = ends_ns - np.round(lasts_s * NS_PER_S).astype(np.int64)
-    return Load(name, Spans(np.arange(n), starts_ns, ends_ns, eights, np.ones(n), np.zeros(n), np.zeros(n)), name)
+    ones, zeros = np.ones(n), np.zeros(n)
+    found = Spans(np.arange(n), starts_ns, ends_ns, eights, ones, *([zeros] * 5))
+    return Load(name, found, name, found.of(slice(0)))
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,8 @@ MODEL = IterationModel(
         LoadError("alone", number(-0.005, "ratio"), number(0.01, "ratio")),
         LoadError("8 in flight", number(0.008, "ratio"), number(0.02, "ratio")),
     ],
+    e=number(2.3e-7, "s/pair"),
+    g=number(0.0027, "s/request"),
 )
 STALLS = Stalls(
     12,

@@ -7,7 +7,7 @@ Pure: the same whether a server was asked or an emulated engine was driven in vi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,15 +83,17 @@ def examined(
     by_name = {load.name: load for load in loads}
     usual = by_name.get(ALONE)
     operating = by_name.get(in_flight(concurrency), usual)
-    stalls = find_stalls([run.trace for run in runs], [_slower(run, slower) for run in runs])
-    held_up = hold_up([run.trace for run in runs if run.concurrency > 1])
+    # What only more at a time than are explained brings is nothing that is wrong with these.
+    within = [run for run in runs if run.concurrency <= concurrency]
+    stalls = find_stalls([run.trace for run in within], [_slower(run, slower) for run in within])
+    held_up = hold_up([run.trace for run in within if run.concurrency > 1])
     if isinstance(held_up, Missing):
         missing.append(f"how long a prompt holds up others: {held_up.reason}")
     known = held_up if isinstance(held_up, HoldUp) else None
     shares = []
     if operating is not None:
         shares = latency.shares_of(operating, is_unheard=is_unheard(operating, usual))
-    found = findings_of(operating, usual, _standing(runs, loads, slower, stalls), known, slower, relief)
+    found = findings_of(operating, usual, _standing(within, by_name, slower, stalls), known, slower, relief)
     nothing = number_of(Missing("nothing was answered", 0, "s"))
     row = Row("latency", "", nothing, None, worst_first(found), missing)
     return LatencyExamination(
@@ -145,14 +147,16 @@ def _modelled(runs: Sequence[Measured]) -> tuple[Fitted | Missing, Slowdown | No
 
 
 def _slower(run: Measured, slower: Slowdown | None) -> float:
-    """By which factor the machine was slower in a run."""
-    if slower is None or not slower.is_told or slower.at_s is None or run.begun_s < slower.at_s:
+    """By which factor the machine was slower in a run, or became so before its end."""
+    requests = run.trace.requests
+    lasts_s = (requests["t_end_ns"].max() - requests["t_due_ns"].min()) / NS_PER_S if len(requests) else 0.0
+    if slower is None or not slower.is_told or slower.at_s is None or run.begun_s + lasts_s < slower.at_s:
         return 1.0
     return slower.factor.value or 1.0
 
 
 def _standing(
-    runs: Sequence[Measured], loads: Sequence[LoadRow], slower: Slowdown | None, stalls: Stalls
+    runs: Sequence[Measured], loads: Mapping[str, LoadRow], slower: Slowdown | None, stalls: Stalls
 ) -> list[Standing]:
     """Stalls at the lengths that are explained, and those with others: who never sends such prompts has none of these.
 
@@ -169,7 +173,7 @@ def _standing(
         if not found.cause and stalls.cause == "period":
             found = structs.replace(found, cause="period", period_s=stalls.period_s)
         most = max(range(len(mine)), key=lambda j: each[j].lost)
-        standing.append(Standing(found, loads[mine[most]], is_explained=mine is explained))
+        standing.append(Standing(found, loads[runs[mine[most]].name], is_explained=mine is explained))
     return standing
 
 

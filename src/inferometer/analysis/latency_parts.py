@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from inferometer.analysis.iteration_model import Fitted, design_of
+from inferometer.analysis.iteration_model import TERMS, Fitted, design_of, part_of
 from inferometer.analysis.number import Number, number_of
 from inferometer.metrics import company
 from inferometer.metrics.company import Spans
@@ -131,12 +131,14 @@ def split_tpot(load: str, trace: Trace, model: Fitted) -> Split | Missing:
     def per_token(values: FloatArray) -> FloatArray:
         return np.asarray(np.bincount(each.rows, values, n) / np.maximum(n_tokens, 1.0))
 
-    ones, zeros = np.ones(n), np.zeros(n)
+    whole = np.column_stack([per_token(column) for column in design_of(each).T])
+    alone = part_of(whole, "floor", "sequence")
+    alone[:, TERMS.index("sequence")] = alone[:, TERMS.index("floor")]  # of one sequence
     designs = {
-        "floor": np.column_stack([ones, zeros, ones, zeros]),
-        "batch": np.column_stack([zeros, zeros, per_token(each.n_tokens * (each.n_decoding - 1)), zeros]),
-        "context": np.column_stack([zeros, zeros, zeros, per_token(each.n_tokens * each.n_context)]),
-        "interference": np.column_stack([zeros, per_token(each.n_prefilled), zeros, zeros]),
+        "floor": alone,
+        "batch": part_of(whole, "floor", "sequence", "doubling") - alone,
+        "context": part_of(whole, "context"),
+        "interference": part_of(whole, "prefill", "attention", "arrival"),
     }
     too_long_s = np.where(_stalled(each), each.seconds - design_of(each) @ model.law, 0.0)
     parts = {name: (design @ model.law, BY_FIT) for name, design in designs.items()}
@@ -187,9 +189,12 @@ class _Times:
         is_told = np.zeros(n, bool)
         is_told[done.rows] = done.is_told
         told_s = np.where(done.is_told, (done.t_first_ns - done.t_begun_ns) / NS_PER_S, np.nan)
-        ending_s = model.law[0] + model.law[2] * beside + model.law[3] * kept
+        law = dict(zip(TERMS, model.law.tolist(), strict=True))
+        ending_s = law["floor"] + law["sequence"] * beside + law["context"] * kept
+        ending_s += law["doubling"] * np.log2(np.maximum(beside, 1.0))
+        prompt_s = law["prefill"] * done.n_tokens + law["attention"] * done.n_attended
         first_s[done.rows] = np.where(done.is_told, np.minimum(ending_s, told_s), ending_s)
-        prefill_s[done.rows] = np.where(done.is_told, told_s - first_s[done.rows], model.law[1] * done.n_tokens)
+        prefill_s[done.rows] = np.where(done.is_told, told_s - first_s[done.rows], prompt_s)
         queue_ns = requests["server_queue_ns"]
         _, used_first = np.unique(requests["conn"], return_index=True)
         is_new = np.zeros(n, bool)

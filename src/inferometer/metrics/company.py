@@ -4,6 +4,8 @@
     n_decoding   streams that had their first token and not yet their last, this one included: mean
     n_context    prompt and answer so far of all of these, in tokens: mean
     n_prefilled  prompt tokens of others that were computed meanwhile: sum
+    n_attended   pairs of such a token and one before it in its prompt: sum
+    n_arrived    requests of others that were sent meanwhile: number
 
 Means are over the time of a gap, and over the gaps of a span; all instants are those at which tokens came.
 Rule 1: a prompt is computed from when the server began it (by its own clock; else from the first token of anybody after
@@ -30,8 +32,9 @@ SPAN_TOKENS = 8  # gaps are joined to spans of so many: the wakings of two proce
 class Spans:
     """Stretches of streams, from one token to a later one. Shapes: [n] each.
 
-    `rows`: of trace.requests; `t_start_ns`, `t_end_ns`; `n_tokens`: that came in it, the one at its
-    start not; `n_decoding`, `n_context`, `n_prefilled`: as above.
+    `rows`: of trace.requests; `t_start_ns`, `t_end_ns`; `n_tokens`: that came in it, the one at its start not;
+    `n_decoding`, `n_context`, `n_prefilled`, `n_attended`, `n_arrived`: as above; `n_doublings`: mean of
+    log2 of n_decoding.
     """
 
     rows: IntArray
@@ -41,6 +44,9 @@ class Spans:
     n_decoding: FloatArray
     n_context: FloatArray
     n_prefilled: FloatArray
+    n_attended: FloatArray
+    n_arrived: FloatArray
+    n_doublings: FloatArray
 
     @property
     def seconds(self) -> FloatArray:
@@ -53,12 +59,14 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class Prefills:
-    """Prompts that were computed. Shapes: [n] each. `is_told`: the beginning is by the server's own clock."""
+    """Prompts that were computed. Shapes: [n] each. `is_told`: the beginning is by the server's own clock.
+    `n_attended`: pairs of a token that was computed and one before it."""
 
     rows: IntArray
     t_begun_ns: IntArray
     t_first_ns: IntArray
     n_tokens: FloatArray
+    n_attended: FloatArray
     is_told: Mask
 
 
@@ -125,8 +133,21 @@ def prefills(trace: Trace) -> Prefills:
     begun = np.where(is_told, first - told_ns, _next_token(chunks.t_ns, found["t_sent_ns"], first))
     n_cached = np.maximum(found["n_cached_tokens"], 0)
     n_tokens = np.maximum(prompt_tokens(requests)[rows] - n_cached, 1.0)
+    n_attended = n_tokens * (n_cached + n_tokens / 2)
     begun = np.clip(begun, found["t_sent_ns"], first - 1)
-    return Prefills(rows, begun.astype(np.int64), first, n_tokens, np.asarray(is_told))
+    return Prefills(rows, begun.astype(np.int64), first, n_tokens, n_attended, np.asarray(is_told))
+
+
+def prompts_alone(trace: Trace) -> Spans:
+    """Prompts that were computed while nobody got tokens, as far as the server's own clock tells how long that took: a
+    span of one token each, in the order of trace.requests."""
+    done = prefills(trace)
+    n = len(done.rows)
+    is_alone = done.is_told & (decoding(trace).between(done.t_begun_ns, done.t_first_ns) == 0)
+    zeros, ones = np.zeros(n), np.ones(n)
+    return Spans(
+        done.rows, done.t_begun_ns, done.t_first_ns, ones, ones, zeros, done.n_tokens, done.n_attended, zeros, zeros
+    ).of(is_alone)
 
 
 def spans(trace: Trace, n_tokens: int = SPAN_TOKENS) -> Spans:
@@ -145,13 +166,24 @@ def spans(trace: Trace, n_tokens: int = SPAN_TOKENS) -> Spans:
     ends = np.append(starts[1:], len(number)) - 1
     tokens = np.add.reduceat(each.n_tokens, starts)
     # Over its iterations, not over its time: one with a long prompt in it is one iteration.
-    decoding_, context_ = (
+    decoding_, context_, doublings = (
         np.add.reduceat(each.n_tokens * each_of, starts) / np.maximum(tokens, 1.0)
-        for each_of in (each.n_decoding, each.n_context)
+        for each_of in (each.n_decoding, each.n_context, each.n_doublings)
     )
-    prefilled = np.add.reduceat(each.n_prefilled, starts)
+    prefilled, attended, arrived = (
+        np.add.reduceat(each_of, starts) for each_of in (each.n_prefilled, each.n_attended, each.n_arrived)
+    )
     return Spans(
-        each.rows[starts], each.t_start_ns[starts], each.t_end_ns[ends], tokens, decoding_, context_, prefilled
+        each.rows[starts],
+        each.t_start_ns[starts],
+        each.t_end_ns[ends],
+        tokens,
+        decoding_,
+        context_,
+        prefilled,
+        attended,
+        arrived,
+        doublings,
     )
 
 
@@ -164,18 +196,34 @@ def gaps(trace: Trace) -> Spans:
     t_start, t_end = chunks.t_ns[ends - 1], chunks.t_ns[ends]
     until = np.maximum(t_end, t_start + 1)  # two that came in one read: what was there at that instant
     done = prefills(trace)
-    speed = done.n_tokens / (done.t_first_ns - done.t_begun_ns)
-    computed = Course(np.concatenate([done.t_begun_ns, done.t_first_ns]), np.concatenate([speed, -speed]))
+    # At least the stream itself: what is missing of it is rounding.
+    n_decoding = np.maximum(decoding(trace).between(t_start, until) / (until - t_start), 1.0)
     return Spans(
         chunks.spread(np.arange(chunks.n_requests))[ends],
         t_start,
         t_end,
         _n_each(trace)[ends],
-        # At least the stream itself: what is missing of it is rounding.
-        np.maximum(decoding(trace).between(t_start, until) / (until - t_start), 1.0),
+        n_decoding,
         context(trace).between(t_start, until) / (until - t_start),
-        np.maximum(computed.between(t_start, t_end), 0.0),
+        _computed(done, done.n_tokens, t_start, t_end),
+        _computed(done, done.n_attended, t_start, t_end),
+        _arrived(trace, t_start, t_end),
+        np.log2(n_decoding),
     )
+
+
+def _computed(done: Prefills, amounts: FloatArray, t_start_ns: IntArray, t_end_ns: IntArray) -> FloatArray:
+    """How much of it, prompt by prompt, was computed between these instants. Shapes: amounts float64[n_prompts]."""
+    speed = amounts / (done.t_first_ns - done.t_begun_ns)
+    course = Course(np.concatenate([done.t_begun_ns, done.t_first_ns]), np.concatenate([speed, -speed]))
+    return np.maximum(course.between(t_start_ns, t_end_ns), 0.0)
+
+
+def _arrived(trace: Trace, t_start_ns: IntArray, t_end_ns: IntArray) -> FloatArray:
+    """How many requests were sent after one instant and until another. Shapes: int64[n] each -> float64[n]."""
+    sent = np.sort(trace.requests["t_sent_ns"][trace.requests["t_sent_ns"] != NEVER])
+    until_end, until_start = (np.searchsorted(sent, t_ns, side="right") for t_ns in (t_end_ns, t_start_ns))
+    return (until_end - until_start).astype(np.float64)
 
 
 def next_token_ns(trace: Trace, done: Prefills) -> IntArray:

@@ -15,10 +15,21 @@ from inferometer.analysis.stalls import Stalls
 from inferometer.report.figures import PERCENT, Scale, figure, figure_text, scale_of, value_text
 from inferometer.report.findings import INDENT, bound_text, lines_of, not_measured
 from inferometer.report.layout import columns, cut_middle, filled, printable, software_of, wrapped
-from inferometer.stats import LEVEL, Estimate
+from inferometer.stats import LEVEL, Estimate, Missing
 from inferometer.units import format_span
 
 _NAMES = {"ttft_s": "ttft", "tpot_s": "tpot"}
+# Coefficients of the law, in words, and of how many of its units; those that are not in every law may be missing.
+_TERMS = (
+    ("a", "an iteration", 1.0),
+    ("b", "+ a prompt token", 1.0),
+    ("e", "+ attention within a prompt of 1,000", 1_000**2 / 2),
+    ("c", "+ a sequence", 1.0),
+    ("f", "+ a doubling of sequences", 1.0),
+    ("d", "+ 1,000 tokens of context", 1e3),
+    ("g", "+ a request that comes", 1.0),
+)
+_ALWAYS = ("a", "b", "c", "d")
 
 
 def render(found: LatencyExamination, *, folder: str, width: int = 100) -> str:
@@ -112,20 +123,11 @@ def _cells(number: Number, scale: Scale) -> tuple[str, str]:
 def _law(model: IterationModel | None, width: int) -> list[str]:
     if model is None:
         return []
-    parts = []
-    for name, words in (
-        ("a", "an iteration"),
-        ("b", "+ a prompt token"),
-        ("c", "+ a sequence"),
-        ("d", "+ 1,000 tokens of context"),
-    ):
-        number: Number = getattr(model, name)
-        told = number.figure
-        if isinstance(told, Estimate) and name == "d":
-            told = Estimate(1e3 * told.value, 1e3 * told.lo, 1e3 * told.hi, told.level, told.n, "s", told.method)
-        elif isinstance(told, Estimate):
-            told = Estimate(told.value, told.lo, told.hi, told.level, told.n, "s", told.method)
-        parts.append(f"{words} {figure_text(told)}")
+    parts = [
+        f"{words} {figure_text(_times(getattr(model, name), n))}"
+        for name, words, n in _TERMS
+        if name in _ALWAYS or getattr(model, name).value is not None
+    ]
     held = model.held_out.figure
     error = (
         f"median error of tpot on loads left out {figure_text(held, PERCENT)}, {held.n} loads"
@@ -133,6 +135,13 @@ def _law(model: IterationModel | None, width: int) -> list[str]:
         else f"not held against loads left out: {held.reason}"
     )
     return filled("law", [*parts, error], width=width, indent=INDENT)
+
+
+def _times(number: Number, n: float) -> Estimate | Missing:
+    told = number.figure
+    if isinstance(told, Missing):
+        return told
+    return Estimate(n * told.value, n * told.lo, n * told.hi, told.level, told.n, "s", told.method)
 
 
 def _stalls(stalls: Stalls | None, width: int) -> list[str]:

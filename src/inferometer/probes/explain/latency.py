@@ -2,7 +2,8 @@
 """`explain latency`: prompts of chosen lengths alone, then together, long ones among them, then one load for long.
 
     alone: short, usual, long   what a prompt costs, and a request that nobody is beside
-    N/2 in flight; mixed        fewer at a time; lengths from short to long, so that prompts meet streams
+    N/2, 2N in flight           fewer and more at a time: a law that is to hold at N is fitted on both sides of it
+    mixed                       lengths from short to long, so that prompts meet streams
     N in flight                 the load that is explained, for as long as the budget has time
     all but this one, again     is it still as fast as at the beginning?
 
@@ -41,10 +42,10 @@ BUDGET_S = 180.0
 CONCURRENCY = 8  # that is explained where nobody says, and the server does not tell its slots
 MOST_SLOTS = 16  # of those it tells, that are filled
 N_HANDSHAKES = 20
-_ALONE, _TOGETHER = 0.06, 0.1  # shares of the budget, of each load but the operating one
+_ALONE, _TOGETHER = 0.06, 0.07  # shares of the budget, of each load but the operating one
 _LEAST_S, _MOST_S = 2.0, 20.0  # of a run of these
 _LATENCIES = 4.0  # of a request alone, that such a run lasts at least
-_TURN_S, _MOST_TURNS = 40.0, 6  # of the budget, for each turn that all loads take; with its runs short
+_TURN_S, _MOST_TURNS = 45.0, 12  # of the budget, for each turn that all loads take; with its runs short
 _OVERHEAD_S = 1.5  # of a run, beside its window and warm-up; then as measured
 TIMES_LONGER = 8  # a long prompt, against the usual one, where the server does not tell its context
 _LONG_S = 0.8  # what the longest prompt may take alone
@@ -128,11 +129,11 @@ class _Going:
         return around
 
     def _together(self, n_turns: int) -> list[_Around]:
-        """Take fewer at a time, and lengths that are mixed, for the first time."""
+        """Take fewer and more at a time, and lengths that are mixed, for the first time."""
         if self.concurrency == 1:
             return []
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
-        around = [_Around(in_flight(half), half, "")] if half > 1 else []
+        around = [_Around(in_flight(n), n, "") for n in (half, 2 * self.concurrency) if n > 1]
         around += [_Around(f"{in_flight(mixed)}, mixed", mixed, self.lengths)] if self.lengths else []
         self._turn(around, 0, n_turns)
         return around
