@@ -157,7 +157,8 @@ def _draw(model: Llama, seed: int) -> None:
             weights.div_(weights.square().mean(1, keepdim=True).sqrt())  # so that constants stay constant when normed
         elif weights.ndim == 2:
             weights.normal_(0.0, weights.shape[1] ** -0.5, generator=generator)
-    _look_back(model, generator)
+    if model.shape.n_layers > 1 and model.shape.n_kv_heads == model.shape.n_heads >= len(_GLANCES):
+        _look_back(model, generator)
 
 
 _COMMON = 4.0  # channel 0 of all embeddings at first: what queries and keys have instead of a bias
@@ -195,7 +196,10 @@ _MATCHES: tuple[tuple[int | None, int], ...] = ((None, 0), (2, 0), (2, 2), (3, 2
 
 
 def _look_back(model: Llama, generator: torch.Generator) -> None:
-    """Layer 0: queries and keys begin as constants that differ by the angle by which rotary positions turn a key."""
+    """Layer 0: queries and keys begin as constants that differ by the angle by which rotary positions turn a key.
+
+    For models that have the heads for it, each with keys of its own.
+    """
     shape, attention = model.shape, model.model.layers[0].self_attn
     model.model.embed_tokens.weight[:, 0] = _COMMON
     normed = _COMMON / (1.0 + (_COMMON**2 - 1.0) / shape.n_hidden) ** 0.5

@@ -30,7 +30,7 @@ from training.tokenizer import END_ID, encode_prompt  # noqa: E402
 def trained(tokenizer, tmp_path_factory):
     """A folder as training leaves it, of a model that has learnt nothing but says something all the same."""
     folder = tmp_path_factory.mktemp("trained")
-    shape = Shape(n_hidden=128, n_layers=2, n_heads=2, n_kv_heads=1, n_feed_forward=128, n_context=256)
+    shape = Shape(n_layers=2, n_feed_forward=128, n_context=256)
     model = Llama(shape, seed=1)
     with torch.no_grad():
         model.lm_head.weight.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(2))

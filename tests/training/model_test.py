@@ -14,7 +14,14 @@ SMALL = Shape(n_tokens=64, n_hidden=128, n_layers=2, n_heads=2, n_kv_heads=1, n_
 
 @pytest.fixture
 def model():
-    return Llama(SMALL, seed=1)
+    """One that says something: layers begin by adding nothing, and the head by saying nothing."""
+    model = Llama(SMALL, seed=1)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weights in model.parameters():
+            if not weights.any():
+                weights.normal_(0.0, weights.shape[1] ** -0.5, generator=generator)
+    return model
 
 
 @pytest.fixture
@@ -26,6 +33,13 @@ def test_wanted_positions_are_those_of_the_whole_pass(model, ids):
     wanted = torch.tensor([[0, 5, 19], [3, 3, 4], [18, 1, 0]])
     whole = model(ids)
     torch.testing.assert_close(model(ids, wanted), torch.stack([whole[row, at] for row, at in enumerate(wanted)]))
+
+
+@pytest.mark.parametrize("n_kv_heads", [4, 2])
+def test_heads_begin_by_looking_back_where_there_are_enough(n_kv_heads):
+    shape = Shape(n_tokens=64, n_hidden=256, n_layers=2, n_heads=4, n_kv_heads=n_kv_heads, n_feed_forward=128)
+    keys = Llama(shape, seed=1).model.layers[0].self_attn.k_proj.weight
+    assert bool((keys[:, 1:] == 0).all()) == (n_kv_heads == 4)  # constants: of the channel that all have in common
 
 
 def test_nothing_looks_ahead(model, ids):
@@ -91,7 +105,7 @@ def test_orthogonal_moves_singular_values_to_about_one(size):
 
 
 def test_muon_goes_downhill():
-    weights = torch.nn.Parameter(torch.randn(32, 32, generator=torch.Generator().manual_seed(1)))
+    weights = torch.nn.Parameter(torch.randn(32, 32, generator=torch.Generator().manual_seed(1)) / 32**0.5)
     optimiser = Muon([weights], lr=0.05)
     losses = []
     for _ in range(60):

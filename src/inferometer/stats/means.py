@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from inferometer.stats.dependence import (
+    MAX_BATCHES,
     MIN_BATCHES,
     FloatArray,
     batch_time,
-    effective_n,
     lag1,
     merged_until_independent,
     ranks,
@@ -19,43 +19,53 @@ from inferometer.stats.dependence import (
 )
 from inferometer.stats.estimate import LEVEL, Estimate, Missing, t_critical
 
-ENOUGH_TIMES = 100.0  # as many values as that times what neighbours tell of dependence: below, most of it stays unseen
-DOUBT_OF_MEAN = 10.0  # values worth n: t with n over this degrees of freedom; both numbers by simulation (benchmarks)
+# As many values as that times what neighbours tell of dependence: fewer leave most of it unseen, by simulation
+# (benchmarks/coverage.py).
+ENOUGH_TIMES = 100.0
 
 
 def mean_estimate(
     values: FloatArray, *, unit: str, n_eff: float | None = None, of: str = "values", level: float = LEVEL
 ) -> Estimate | Missing:
-    """Mean with a t interval. `n_eff`: how many independent values they are worth, where that is known; by default it
-    is estimated from their order.
+    """Mean with a t interval. `n_eff`: how many independent values they are worth, where that is known; by default the
+    interval is over consecutive batches, which shows how much they depend on each other.
 
-    Shapes: values float64[n], finite. Fewer than 2 effective values carry no interval, and neither do values whose
+    Shapes: values float64[n], finite. Fewer than 2 (effective) values carry no interval, and neither do values whose
     dependence is too strong for so few to show it whole: fewer than ENOUGH_TIMES times what their ranks, as an AR(1)
     series, say of it.
+    Source: batch means (Law 2015, 9.5.3). Batches see a slow drift below much noise, which autocorrelations do not.
     """
     n = len(values)
     if n == 0:
         return Missing(f"needs 1 of {of}, has 0", 0, unit)
-    mean = float(values.mean())
-    worth, dof, enough = _worth(values) if n_eff is None else (min(float(n), n_eff), min(float(n), n_eff) - 1, 0.0)
-    method = f"mean over {of}; t interval" + ("" if worth > n - 0.5 else f", dependent: worth {worth:,.0f} of {n:,}")
+    mean, enough = float(values.mean()), _enough(values) if n_eff is None else 2.0
+    worth = float(n) if n_eff is None else min(float(n), n_eff)
     if worth < 2 or n < enough:
         why = "too few for an interval" if worth < 2 else f"they depend on each other: an interval needs {enough:,.0f}"
         return Estimate(mean, -math.inf, math.inf, level, n, unit, f"mean over {of}; {why}")
-    half = t_critical(max(dof, 1.0), level) * float(values.std()) / math.sqrt(worth - 1)
-    return Estimate(mean, mean - half, mean + half, level, n, unit, method)
+    if n_eff is not None or n < 2 * MIN_BATCHES:
+        how = "t interval" + ("" if worth > n - 0.5 else f", dependent: worth {worth:,.0f} of {n:,}")
+        half = t_critical(worth - 1, level) * float(values.std()) / math.sqrt(worth - 1)
+    else:
+        sums, counts = merged_until_independent(*_batches(values))
+        how = f"t interval over {len(counts)} batches"
+        half = t_critical(len(counts) - 1, level) * math.sqrt(ratio_variance(sums, counts) * batch_time(sums, counts))
+    return Estimate(mean, mean - half, mean + half, level, n, unit, f"mean over {of}; {how}")
 
 
-def _worth(values: FloatArray) -> tuple[float, float, float]:
-    """How many independent values these are worth, degrees of freedom of an interval for their mean, and how many
-    values that needs."""
-    n, ordered = len(values), ranks(values)
-    worth = min(effective_n(values), effective_n(ordered))
-    if worth >= n:
-        return float(n), n - 1.0, 0.0
-    correlation = lag1(ordered)
-    time = (1 + correlation) / (1 - correlation) if 2 / math.sqrt(n) < correlation < 1 else 1.0
-    return worth, worth / DOUBT_OF_MEAN, ENOUGH_TIMES * time if time > 1 else 0.0
+def _enough(values: FloatArray) -> float:
+    """How many values like these an interval of their mean needs."""
+    correlation = lag1(ranks(values))
+    if correlation <= 2 / math.sqrt(len(values)):
+        return 2.0
+    return ENOUGH_TIMES * (1 + correlation) / (1 - correlation) if correlation < 1 else math.inf
+
+
+def _batches(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sums and numbers of values of consecutive batches, as equal as can be, and no fewer than can be merged."""
+    n_batches = min(2 * MAX_BATCHES, len(values))
+    starts = np.arange(n_batches) * len(values) // n_batches
+    return np.add.reduceat(values, starts), np.diff(starts, append=len(values)).astype(np.float64)
 
 
 def over_trials(
