@@ -74,8 +74,8 @@ def found(case: Case, seed: int, folder: Path) -> list[tuple[str, str]]:
     if case.gateway is not None:
         size = random.Random(f"{case.name}/{seed}").random()
         engine = command(models.choose("trained").ensure(), n_slots=N_SLOTS, context_tokens=CONTEXT_TOKENS)
-        told = ["--defect", case.gateway] if case.gateway else []
-        after = [sys.executable, str(HERE / "gateway.py"), "--port", "{port}", *told, "--size", f"{size:.3f}", *engine]
+        told = ["--port", "{port}", "--size", f"{size:.3f}", *(["--defect", case.gateway] if case.gateway else [])]
+        after = [sys.executable, str(HERE / "gateway.py"), *told, "--", *engine]
     words += ["--", *after] if after else []
     done = subprocess.run([sys.executable, "-m", "inferometer", *words], capture_output=True, text=True, check=False)
     if done.returncode:
