@@ -129,11 +129,12 @@ class _Going:
         return around
 
     def _together(self, n_turns: int) -> list[_Around]:
-        """Take fewer and more at a time, and lengths that are mixed, for the first time."""
+        """Take fewer, if there is time more at a time, and lengths that are mixed, for the first time."""
         if self.concurrency == 1:
             return []
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
-        around = [_Around(in_flight(n), n, "") for n in (half, 2 * self.concurrency) if n > 1]
+        numbers = (half, 2 * self.concurrency) if n_turns > 1 else (half,)
+        around = [_Around(in_flight(n), n, "") for n in numbers if n > 1]
         around += [_Around(f"{in_flight(mixed)}, mixed", mixed, self.lengths)] if self.lengths else []
         self._turn(around, 0, n_turns)
         return around

@@ -32,10 +32,7 @@ from inferometer.stats.trials import n_to_resolve
 FOLDER = "verify"
 N_ROUNDS = n_to_resolve(1, is_paired=False)  # as few as can decide one comparison
 WINDOW_S, WARMUP_S = 6.0, 2.0  # at least
-LATENCIES = (
-    10  # of a request, that a window holds: three are needed of its steady part, and the beginning comes in waves
-)
-WARMUP_LATENCIES = 2
+LATENCIES, WARMUP_LATENCIES = 10, 2  # of a request, at least: it begins in waves, and its steady part needs three
 _SPARE = 3  # rounds that may be measured again, if one was spoiled
 _VERDICTS: dict[str, Verdict] = {"better": "helped", "worse": "hurt", "same": "changed nothing"}
 _NOTHING = number_of(Missing("was not measured", 0, "ratio"))
