@@ -44,23 +44,23 @@ class Case(NamedTuple):
 
 
 PLANTED = (
-    Case("drops-middle", "limits", "middle_lost", "80s", gateway="drops-middle"),
-    Case("caps-context", "limits", "prompt_cut_silently", "80s", gateway="caps-context"),
-    Case("shortens-answers", "limits", "answers_cut_silently", "80s", gateway="shortens-answers"),
-    Case("differs-under-load", "accuracy", "answers_change_under_load", "100s", gateway="differs-under-load"),
+    Case("drops-middle", "limits", "middle_lost", "60s", gateway="drops-middle"),
+    Case("caps-context", "limits", "prompt_cut_silently", "60s", gateway="caps-context"),
+    Case("shortens-answers", "limits", "answers_cut_silently", "60s", gateway="shortens-answers"),
+    Case("differs-under-load", "accuracy", "answers_change_under_load", "80s", gateway="differs-under-load"),
     Case("few-threads", "latency", "unheard", "80s", gateway="few-threads"),
     Case("throttles", "latency", "throttled", "150s", gateway="throttles"),
     Case("leaks", "memory", "memory_grows", "80s", gateway="leaks"),
     Case("two slots", "scale", "slots", "80s", (*LLAMA, "--set", "max_concurrency=2")),
     Case("prompts whole", "latency", "prefill_stalls", "80s", LLAMA),
     Case("cache of 6 blocks", "memory", "cache_too_small", "60s", VLLM, after=("--num-gpu-blocks-override", "6")),
-    Case("answers of 24 tokens", "limits", "answers_cut_silently", "80s", VLLM,
+    Case("answers of 24 tokens", "limits", "answers_cut_silently", "60s", VLLM,
          after=("--override-generation-config", '{"max_new_tokens": 24}')),
 )  # fmt: skip
 HEALTHY = (
-    *(Case(f"healthy, {what}", what, "", "80s", gateway="") for what in ("limits", "accuracy", "latency", "memory")),
+    *(Case(f"healthy, {what}", what, "", "60s", gateway="") for what in ("limits", "accuracy", "latency", "memory")),
     Case("healthy vLLM, memory", "memory", "", "60s", VLLM),
-    Case("healthy vLLM, limits", "limits", "", "80s", VLLM),
+    Case("healthy vLLM, limits", "limits", "", "60s", VLLM),
 )
 # What is true of these engines as they come, and is rightly told beside anything.
 OF_THE_ENGINE = {"prefill_stalls", "slots"}

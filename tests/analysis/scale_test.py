@@ -119,6 +119,14 @@ def test_a_gain_is_told_with_the_loads_it_was_measured_between():
     assert "78 %" in found.remedy.expected
 
 
+def test_who_became_slower_meanwhile_is_not_held_to_waits_from_before():
+    points = [point(load, usl(load, 10, 0.05, 0.0)) for load in LOADS]
+    late = {"recovery": Number(None, None, None, 30, "s", missing="not back within 12.0 s")}
+    for again, is_told in ((number(0.7, "ratio", half=0.1), False), (number(0.95, "ratio", half=0.1), True)):
+        found = findings(points, overload=overload(again=again, **late))
+        assert ("slow_recovery" in [finding.code for finding in found]) == is_told
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "level"),
     [

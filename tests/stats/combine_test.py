@@ -39,7 +39,7 @@ def test_a_bound_that_one_does_not_have_is_not_made_up():
     found = product(
         [(Estimate(2.0, -math.inf, math.inf, 0.95, 1, "s", ""), -1), (known(4, 1), 1)], unit="1/s", method=""
     )
-    assert (found.value, found.lo, found.hi) == (2.0, 0.0, math.inf)
+    assert (found.value, found.lo, found.hi) == (2.0, -math.inf, math.inf)
 
 
 def test_what_is_missing_or_not_above_zero_gives_no_number():

@@ -35,8 +35,9 @@ RESOURCES: Mapping[str, str] = {
 
 
 class LoadRow(msgspec.Struct, frozen=True):
-    """A run of the examination. `begun_s`: of the examination; `n_output`: tokens of an answer, on average. `inputs`:
-    lengths of its prompts, as for --input-tokens, "": those that are explained; `n_longest`: tokens of its longest."""
+    """A run of the examination. `begun_s`: of the examination; `n_output`: tokens of an answer, on average. `e2e`: the
+    median. `inputs`: lengths of its prompts, as for --input-tokens, "": those that are explained; `n_longest`: tokens
+    of its longest."""
 
     name: str
     folder: str
@@ -126,7 +127,7 @@ def row_of(operating: LoadRow | None, alone: LoadRow | None, row: Row) -> Row:
         return row
     headline = (
         f"a request of {operating.n_prompt:,.0f} tokens, answered with {operating.n_output:,.0f}, "
-        f"with {operating.concurrency} in flight"
+        f"with {operating.concurrency} in flight, p50"
     )
     bound = None
     if alone is not None and alone.e2e.value is not None and operating.concurrency > 1:

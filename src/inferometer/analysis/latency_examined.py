@@ -27,7 +27,7 @@ from inferometer.metrics.company import prompt_tokens
 from inferometer.metrics.latency import e2e
 from inferometer.metrics.rows import in_due_order, is_counted, is_failed, is_ok, told
 from inferometer.records import Trace
-from inferometer.stats import Estimate, FloatArray, Missing, mean_estimate, quantile_estimate
+from inferometer.stats import Estimate, FloatArray, Missing, effective_n_of_quantiles, quantile_estimate
 from inferometer.units import NS_PER_S
 
 ALONE = "alone"
@@ -112,12 +112,16 @@ def examined(
     )
 
 
-def mean_e2e(trace: Trace) -> Estimate | Missing:
-    """Over the counted successes, in the order in which they were due."""
+def usual_e2e(trace: Trace) -> Estimate | Missing:
+    """The median over the counted successes: it has an interval where a mean of so few, or such dependent ones, has
+    none."""
     order = in_due_order(trace.requests)
     counted = (is_counted(trace.requests) & is_ok(trace.requests))[order]
     values = np.asarray(e2e(trace))[order][counted]
-    return mean_estimate(values[np.isfinite(values)], unit="s", of="requests")
+    values = values[np.isfinite(values)]
+    ordered = np.sort(values)
+    n_eff = effective_n_of_quantiles(values, ordered, [0.5])[0] if len(values) else None
+    return quantile_estimate(ordered, 0.5, unit="s", n_eff=n_eff, of="requests")
 
 
 def _modelled(runs: Sequence[Measured]) -> tuple[Fitted | Missing, Slowdown | None]:
@@ -194,7 +198,7 @@ def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int 
         begun_s=run.begun_s,
         n_ok=len(counted),
         n_failed=int((is_counted(requests) & is_failed(requests)).sum()),
-        e2e=number_of(mean_e2e(run.trace)),
+        e2e=number_of(usual_e2e(run.trace)),
         ttft=ttft if isinstance(ttft, Split) else None,
         tpot=tpot if isinstance(tpot, Split) else None,
         waiting=waiting(run.trace, n_slots, outside.http_s),

@@ -40,7 +40,8 @@ class Overload(msgspec.Struct, frozen=True):
     to first token before it, `worst`: 90th percentile of those in it. `refusal`: until one that is shed knows it.
     `recovery`: from the end of the surge until first tokens come as before; `least_recovery_s`: what working off the
     queue at full speed must take. `n_in_flight`: when the surge ends. `unfair`: longest wait over what the queue ahead
-    of it explains. `n_preempted`: by the server's own count, None where it does not tell."""
+    of it explains. `n_preempted`: by the server's own count, None where it does not tell. `again`: throughput at
+    the plateau's load after the surge over that before."""
 
     word: Word
     rate: float
@@ -58,6 +59,12 @@ class Overload(msgspec.Struct, frozen=True):
     n_preempted: float | None = None
     n_in_flight: int = 0
     folder: str = ""
+    again: Number = number_of(Missing("was not measured again", 0, "ratio"))
+
+    @property
+    def is_slower_after(self) -> bool:
+        """The plateau was surely lower after the surge: first tokens cannot come as before then."""
+        return self.again.hi is not None and self.again.hi < 1
 
 
 def overload_of(
@@ -70,10 +77,12 @@ def overload_of(
     plateau: Number,
     plateau_load: float,
     is_plateau: bool = True,
+    again: Number | None = None,
     folder: str = "",
 ) -> Overload:
     """`from_s`, `until_s`: the surge, after the beginning of the window. `plateau`: requests per second at most, with
-    `plateau_load` in flight; not `is_plateau`: the most that was tried, so that nothing can be held against it."""
+    `plateau_load` in flight; not `is_plateau`: the most that was tried, so that nothing can be held against it;
+    `again`: see Overload."""
     if not is_plateau:
         plateau = number_of(Missing("the load from which on throughput stands still was not reached", 0, "1/s"))
     rows = trace.requests[in_due_order(trace.requests)]
@@ -111,6 +120,7 @@ def overload_of(
         n_preempted=_preempted(trace),
         n_in_flight=int(_in_flight(rows, np.array([t_until_ns]))[0]),
         folder=folder,
+        **({} if again is None else {"again": again}),
     )
 
 

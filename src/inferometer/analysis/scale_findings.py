@@ -275,7 +275,7 @@ def _shorter(plateau: Number, limit: int, overload: Overload) -> str:
 
 def _recovers(overload: Overload) -> Iterator[Finding]:
     figure, least_s = overload.recovery.figure, overload.least_recovery_s
-    if least_s is None:
+    if least_s is None or overload.is_slower_after:
         return
     is_never = isinstance(figure, Missing) and figure.reason.startswith("not back")
     slack_s = MOST_RECOVERY * least_s + (overload.before.value or 0.0)

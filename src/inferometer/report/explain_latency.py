@@ -69,7 +69,7 @@ def _head(found: LatencyExamination, width: int) -> list[str]:
 def _loads(found: LatencyExamination) -> list[str]:
     """One line a load, over all its runs: what it takes, and how far its time per token is from the law of the other
     loads."""
-    rows = [["means", "answers", "ttft", "tpot", "e2e", "law is off by"]]
+    rows = [["means", "answers", "ttft", "tpot", "e2e p50", "law is off by"]]
     errors = {one.load: one.error for one in found.model.by_load} if found.model is not None else {}
     for name in dict.fromkeys(first(load.name) for load in found.loads):
         runs = [load for load in found.loads if first(load.name) == name]

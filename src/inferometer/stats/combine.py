@@ -36,6 +36,8 @@ def product(factors: Sequence[Factor], *, unit: str, method: str, scale: float =
         level = factor.level
     hi = value * math.exp(math.sqrt(up2)) if math.isfinite(up2) else math.inf
     lo = value * math.exp(-math.sqrt(down2)) if math.isfinite(down2) else 0.0
+    if not math.isfinite(up2) and not math.isfinite(down2):
+        lo = -math.inf  # nothing is known: that it is not below 0 is no interval
     return Estimate(value, lo, hi, level, min(n, default=0), unit, method)
 
 

@@ -96,8 +96,9 @@ class _Taken:
     trace: Trace
     summary: Summary
 
-    def mean(self, metric: str) -> Estimate | Missing:
-        return self.summary.metrics[metric]["mean"]
+    def usual(self, metric: str) -> Estimate | Missing:
+        """The median: a stall is not what a step takes, and it is told of a dozen requests too."""
+        return self.summary.metrics[metric]["p50"]
 
     def per_run(self, metric: str) -> Estimate | Missing:
         return self.summary.metrics[metric]["value"]
@@ -110,8 +111,8 @@ class _Taken:
             self._told(new_prompt_tokens(self.trace)),
             self._told(told(requests, "n_output_tokens")),
             prompt_tokens_in_a_step(self.trace),
-            self.mean("tpot_s"),
-            self.mean("ttft_sent_s"),
+            self.usual("tpot_s"),
+            self.usual("ttft_sent_s"),
         )
 
     def _told(self, counts: FloatArray) -> float | None:
@@ -306,7 +307,7 @@ class _Going:
     def _prefill(self) -> Phase:
         """What a further token of a prompt takes: the rest of a first token's time is the same in both runs."""
         short, long = self.runs["short"], self.runs["long"]
-        pair = [(run.mean("server_prefill_s"), run.mean("ttft_sent_s")) for run in (short, long)]
+        pair = [(run.usual("server_prefill_s"), run.usual("ttft_sent_s")) for run in (short, long)]
         is_told = all(isinstance(own, Estimate) for own, _ in pair)
         times = [own if is_told else seen for own, seen in pair]
         more = difference(times[1], times[0], method="of long prompts less that of short ones")

@@ -24,7 +24,7 @@ from msgspec import structs
 
 from inferometer import experiment
 from inferometer.analysis.latency import LatencyExamination
-from inferometer.analysis.latency_examined import ALONE, Measured, again, examined, in_flight, mean_e2e
+from inferometer.analysis.latency_examined import ALONE, Measured, again, examined, in_flight, usual_e2e
 from inferometer.clock import utc_now
 from inferometer.host.handshake import handshakes_s
 from inferometer.metrics.company import prompt_tokens
@@ -172,7 +172,7 @@ class _Going:
     def _latency_s(self) -> float:
         """Of a usual request alone, as far as it is known."""
         alone = next((one for one in self.taken if one.name == ALONE), None)
-        found = mean_e2e(alone.trace) if alone is not None else None
+        found = usual_e2e(alone.trace) if alone is not None else None
         return found.value if isinstance(found, Estimate) else _LATENCY_S
 
     def _longest(self, n_input: int, n_output: int) -> int:
@@ -243,5 +243,5 @@ def _within(seconds: float) -> float:
 
 
 def _said(trace: Trace) -> str:
-    found = mean_e2e(trace)
+    found = usual_e2e(trace)
     return found.reason if isinstance(found, Missing) else f"{found.n} answers, {format_duration(found.value)} each"

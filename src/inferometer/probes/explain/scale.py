@@ -147,6 +147,7 @@ class _Going:
         law = f"surge:{factor:.4g},{quiet_s:.3f}s,{quiet_s + surge_s:.3f}s"
         window_s = quiet_s + surge_s + after_s
         run = self.bench.take("surge", rate=rate, window_s=window_s, arrivals=law)
+        plateau, again = self._held_to(plateau, load)
         found = overload_of(
             run.trace(),
             rate=rate,
@@ -156,10 +157,25 @@ class _Going:
             plateau=plateau,
             plateau_load=load,
             is_plateau=is_plateau,
+            again=again,
             folder=self._name(run),
         )
         self.bench.say(f"overload  {found.surge_rate:.3g} requests/s for {surge_s:.3g} s: it {found.word}")
         return found
+
+    def _held_to(self, plateau: Number, load: float) -> tuple[Number, Number]:
+        """The plateau once more, right after the surge: what is held against the engine is the lower of both, for a
+        machine that became slower meanwhile is no engine that collapses. And the second over the first."""
+        window_s = max(_LEAST_S, 1.2 * curve.MIN_LATENCIES * self._latency_s(load))
+        warmup_s = _SETTLED * self._latency_s(load)
+        if window_s + warmup_s + self.overhead_s > self.left_s():
+            return plateau, number_of(Missing("no time was left to measure it again", 0, "ratio"))
+        run = self.bench.take(f"c{load:g}-again", concurrency=int(load), window_s=window_s, warmup_s=warmup_s)
+        after = curve.point_of(summarize(run.trace()), load, self._name(run), kind="concurrency", is_repeat=True)
+        figure = after.request_throughput.figure
+        again = ratio_to(figure, plateau) if isinstance(figure, Estimate) else figure
+        is_lower = after.request_throughput.value is not None and after.request_throughput.value < (plateau.value or 0)
+        return (after.request_throughput if is_lower else plateau), number_of(again)
 
     def again(self) -> None:
         """The first load once more: is it still the engine that the climb was measured on?"""
