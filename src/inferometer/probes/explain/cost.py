@@ -40,7 +40,8 @@ from inferometer.host import ceilings, hardware
 from inferometer.host.ceilings import NoCeilings
 from inferometer.host.description import Description
 from inferometer.host.idle_power import idle_power_w
-from inferometer.metrics.rows import is_counted, is_ok, told
+from inferometer.metrics.registry import METRICS
+from inferometer.metrics.rows import in_due_order, is_counted, is_ok, told
 from inferometer.metrics.slo_presets import Objective
 from inferometer.metrics.summary import Summary, summarize
 from inferometer.model.cost import weights_of
@@ -54,7 +55,7 @@ from inferometer.probes.explain.cost_ceilings import each_of, of_card, of_rates,
 from inferometer.probes.explain.described import Described, answers_of, described
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
-from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, product
+from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, product, ratio_estimate
 
 BUDGET_S, SEARCH_BUDGET_S = 180.0, 600.0  # the second where the load within limits is to be found, too
 STARTED = 8  # requests together, where nobody says how many
@@ -96,9 +97,14 @@ class _Taken:
     trace: Trace
     summary: Summary
 
-    def usual(self, metric: str) -> Estimate | Missing:
-        """The median: a stall is not what a step takes, and it is told of a dozen requests too."""
-        return self.summary.metrics[metric]["p50"]
+    def mean(self, metric: str) -> Estimate | Missing:
+        """Over the answers, its interval over batches of them in order: a dozen have one too."""
+        rows, found = self.trace.requests, METRICS[metric]
+        order = in_due_order(rows)
+        values = found.fn(self.trace)[order][(is_counted(rows) & is_ok(rows))[order]]
+        values = values[np.isfinite(values)]
+        ones = np.ones(len(values))
+        return ratio_estimate(values, ones, unit=found.unit, n=len(values), of="requests", batches="requests")
 
     def per_run(self, metric: str) -> Estimate | Missing:
         return self.summary.metrics[metric]["value"]
@@ -111,8 +117,8 @@ class _Taken:
             self._told(new_prompt_tokens(self.trace)),
             self._told(told(requests, "n_output_tokens")),
             prompt_tokens_in_a_step(self.trace),
-            self.usual("tpot_s"),
-            self.usual("ttft_sent_s"),
+            self.mean("tpot_s"),
+            self.mean("ttft_sent_s"),
         )
 
     def _told(self, counts: FloatArray) -> float | None:
@@ -307,7 +313,7 @@ class _Going:
     def _prefill(self) -> Phase:
         """What a further token of a prompt takes: the rest of a first token's time is the same in both runs."""
         short, long = self.runs["short"], self.runs["long"]
-        pair = [(run.usual("server_prefill_s"), run.usual("ttft_sent_s")) for run in (short, long)]
+        pair = [(run.mean("server_prefill_s"), run.mean("ttft_sent_s")) for run in (short, long)]
         is_told = all(isinstance(own, Estimate) for own, _ in pair)
         times = [own if is_told else seen for own, seen in pair]
         more = difference(times[1], times[0], method="of long prompts less that of short ones")
