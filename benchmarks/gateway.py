@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway in front of a real engine, with a fault: what stands between many users and their model, and goes wrong.
 
-    python benchmarks/gateway.py --port 8000 [--defect drops-middle] [--size 0.5] -- ENGINE WORDS ... --port {port}
+    python benchmarks/gateway.py --port 8000 [--defect drops-middle] [--size 0.5] -- ENGINE WORDS ... --port {behind}
 
-It starts the engine, hands every request on and every byte of the answer back, and ends with it. The fault is in what
+It starts the engine on a port of its own, hands every request on and every byte of the answer back, and ends with it. The fault is in what
 it does to requests (JSON bodies of POST), to the number that it hears at a time, to its own memory, or to the engine's
 process. `--size`: how large it is, from 0 to 1. Nothing tells of it: status and reason are the engine's.
 """
@@ -165,7 +165,7 @@ async def throttle(pid: int, size: float) -> None:
 async def run(port: int, defect: str, size: float, words: list[str]) -> int:
     """Until the engine ends or somebody wants this to."""
     behind = free_port()
-    engine = subprocess.Popen([word.replace("{port}", str(behind)) for word in words], process_group=0)
+    engine = subprocess.Popen([word.replace("{behind}", str(behind)) for word in words], process_group=0)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -75,7 +75,8 @@ def found(case: Case, seed: int, folder: Path) -> list[tuple[str, str]]:
         size = random.Random(f"{case.name}/{seed}").random()
         engine = command(models.choose("trained").ensure(), n_slots=N_SLOTS, context_tokens=CONTEXT_TOKENS)
         told = ["--port", "{port}", "--size", f"{size:.3f}", *(["--defect", case.gateway] if case.gateway else [])]
-        after = [sys.executable, str(HERE / "gateway.py"), *told, "--", *engine]
+        after = [sys.executable, str(HERE / "gateway.py"), *told, "--"]
+        after += [word.replace("{port}", "{behind}") for word in engine]  # {port} is the gateway's
     words += ["--", *after] if after else []
     done = subprocess.run([sys.executable, "-m", "inferometer", *words], capture_output=True, text=True, check=False)
     if done.returncode:
