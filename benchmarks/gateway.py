@@ -3,9 +3,10 @@
 
     python benchmarks/gateway.py --port 8000 [--defect drops-middle] [--size 0.5] -- ENGINE WORDS ... --port {behind}
 
-It starts the engine on a port of its own, hands every request on and every byte of the answer back, and ends with it. The fault is in what
-it does to requests (JSON bodies of POST), to the number that it hears at a time, to its own memory, or to the engine's
-process. `--size`: how large it is, from 0 to 1. Nothing tells of it: status and reason are the engine's.
+It starts the engine on a port of its own, hands every request on and every byte of the answer back, and ends with it.
+The fault is in what it does to requests (JSON bodies of POST), to the number that it hears at a time, to its own
+memory, or to the engine's process. `--size`: how large it is, from 0 to 1. Nothing tells of it: status and reason are
+the engine's.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ PLANTED = (
          after=("--override-generation-config", '{"max_new_tokens": 24}')),
 )  # fmt: skip
 HEALTHY = (
-    *(Case(f"healthy, {what}", what, "", "60s", gateway="") for what in ("limits", "accuracy", "latency", "memory")),
-    Case("healthy vLLM, memory", "memory", "", "60s", VLLM),
-    Case("healthy vLLM, limits", "limits", "", "60s", VLLM),
+    *(Case(f"healthy {what}", what, "", "60s", gateway="") for what in ("limits", "accuracy", "latency", "memory")),
+    Case("healthy vLLM memory", "memory", "", "60s", VLLM),
+    Case("healthy vLLM limits", "limits", "", "60s", VLLM),
 )
 # What is true of these engines as they come, and is rightly told beside anything.
 OF_THE_ENGINE = {"prefill_stalls", "slots"}
