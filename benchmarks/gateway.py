@@ -50,12 +50,15 @@ class Gateway:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request: the gateway closes it afterwards, and says so."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        try:
             request, body = await read_request(reader)
             is_generation = request.method == b"POST" and request.target.endswith((b"completions", b"/completion"))
             async with self.turns if is_generation else contextlib.nullcontext():
                 await self._pass_on(request, body, writer, is_generation=is_generation)
-        writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the other side went away
+        finally:
+            writer.close()
 
     async def _pass_on(
         self, request: h11.Request, body: bytes, writer: asyncio.StreamWriter, *, is_generation: bool
@@ -70,10 +73,12 @@ class Gateway:
             back, out = await asyncio.open_connection("127.0.0.1", self.port)
             client = h11.Connection(h11.CLIENT)
             out.write(b"".join(filter(None, map(client.send, (head, h11.Data(data=body), h11.EndOfMessage())))))
-            while data := await back.read(65_536):
-                writer.write(data)
-                await writer.drain()
-            out.close()
+            try:
+                while data := await back.read(65_536):
+                    writer.write(data)
+                    await writer.drain()
+            finally:
+                out.close()
         finally:
             self.n_beside -= is_generation
 

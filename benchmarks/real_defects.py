@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 
 PLANTED = (
-    Case("drops-middle", "limits", "middle_lost", "60s", gateway="drops-middle"),
+    Case("drops-middle", "limits", "prompt_cut_silently", "60s", gateway="drops-middle"),
     Case("caps-context", "limits", "prompt_cut_silently", "60s", gateway="caps-context"),
     Case("shortens-answers", "limits", "answers_cut_silently", "60s", gateway="shortens-answers"),
     Case("differs-under-load", "accuracy", "answers_change_under_load", "80s", gateway="differs-under-load"),

@@ -8,7 +8,7 @@ import pytest
 from tests.analysis.points import number
 from tests.metrics.traces import CONTENT, make_trace, request
 
-from inferometer.analysis.overload import overload_of, sheds
+from inferometer.analysis.overload import is_slower_machine, overload_of, sheds
 from inferometer.kinds import Outcome
 from inferometer.plan.schedule import open_loop, parse_arrivals
 from inferometer.stats import Estimate
@@ -144,3 +144,28 @@ def test_whoever_still_waits_when_the_surge_begins_is_no_measure_of_the_time_bef
     found = overload(rows)
     assert found.word == "queues"
     assert found.unfair.lo > 1.5
+
+
+@pytest.mark.parametrize(
+    ("again", "half", "drift", "is_slower"),
+    [
+        (0.7, 0.1, 0.7, True),  # the machine: one alone is as much slower
+        (0.7, 0.1, 0.85, True),
+        (0.7, 0.1, 0.9, False),  # the engine: one alone is hardly slower
+        (0.4, 0.1, 1.0, False),
+        (0.95, 0.1, 0.8, False),  # not surely lower
+        (0.7, 0.1, None, False),  # one alone was not measured again
+    ],
+)
+def test_the_machine_is_slower_only_if_one_request_alone_is_too(again, half, drift, is_slower):
+    figure = number(again, "ratio", half=half).figure
+    alone = None if drift is None else number(drift, "ratio")
+    assert is_slower_machine(figure, alone) == is_slower
+
+
+def test_overload_is_held_to_the_plateau_that_it_is_given():
+    rows = served(due_instants(), slow_until_s=END_S)
+    assert overload(rows).word == "collapses"
+    later = overload(rows, plateau=number(500 / SERVICE_MS, "1/s", half=0.02), again=number(0.5, "ratio"))
+    assert later.word == "queues"
+    assert later.is_slower_after

@@ -164,7 +164,7 @@ def _fit(loads: Sequence[Load], rng: np.random.Generator, n_draws: int = 200) ->
         worth = {i: shares[i] if fit.interval(np.eye(len(TERMS))[i], LEVEL)[0] > 0 else 0.0 for i in left}
         if not worth or min(worth.values()) >= LEAST_SHARE:
             return fit
-        design[:, min(left, key=lambda i: worth[i])] = 0.0
+        design[:, min(left, key=lambda i: (worth[i], shares[i]))] = 0.0
 
 
 def _error(loads: Sequence[Load], name: str) -> LoadError:

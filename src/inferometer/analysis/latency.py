@@ -36,8 +36,8 @@ RESOURCES: Mapping[str, str] = {
 
 class LoadRow(msgspec.Struct, frozen=True):
     """A run of the examination. `begun_s`: of the examination; `n_output`: tokens of an answer, on average. `e2e`: the
-    median. `inputs`: lengths of its prompts, as for --input-tokens, "": those that are explained; `n_longest`: tokens
-    of its longest."""
+    median over all runs of its load. `inputs`: lengths of its prompts, as for --input-tokens, "": those that are
+    explained; `n_longest`: tokens of its longest."""
 
     name: str
     folder: str

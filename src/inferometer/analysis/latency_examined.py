@@ -19,7 +19,7 @@ from inferometer.analysis.iteration_model import Fitted, Load, fit_model
 from inferometer.analysis.latency import LatencyExamination, LoadRow
 from inferometer.analysis.latency_findings import Relief, Standing, findings_of, is_unheard
 from inferometer.analysis.latency_parts import Alone, Split, http_alone_s, split_tpot, split_ttft
-from inferometer.analysis.number import number_of
+from inferometer.analysis.number import Number, number_of
 from inferometer.analysis.slowdown import Slowdown
 from inferometer.analysis.stalls import HoldUp, Stalls, find_stalls, hold_up
 from inferometer.analysis.waiting import waiting
@@ -79,7 +79,11 @@ def examined(
     connect = quantile_estimate(np.sort(connect_s), 0.5, unit="s", of="connections")
     http_s = http_alone_s(alone, fitted) if fitted is not None else math.nan
     outside = Alone(http_s, connect.value if isinstance(connect, Estimate) else math.nan)
-    loads = [_load_row(run, fitted, outside, n_slots) for run in runs]
+    traces: dict[str, list[Trace]] = {}
+    for run in runs:
+        traces.setdefault(first(run.name), []).append(run.trace)
+    usually = {name: number_of(usual_e2e(*each)) for name, each in traces.items()}
+    loads = [_load_row(run, fitted, outside, n_slots, usually[first(run.name)]) for run in runs]
     by_name = {load.name: load for load in loads}
     usual = by_name.get(ALONE)
     operating = by_name.get(in_flight(concurrency), usual)
@@ -112,13 +116,15 @@ def examined(
     )
 
 
-def usual_e2e(trace: Trace) -> Estimate | Missing:
-    """The median over the counted successes: it has an interval where a mean of so few, or such dependent ones, has
-    none."""
-    order = in_due_order(trace.requests)
-    counted = (is_counted(trace.requests) & is_ok(trace.requests))[order]
-    values = np.asarray(e2e(trace))[order][counted]
-    values = values[np.isfinite(values)]
+def usual_e2e(*traces: Trace) -> Estimate | Missing:
+    """The median over the counted successes of runs of one load: it has an interval where a mean of so few, or such
+    dependent ones, has none."""
+    each = [np.zeros(0)]
+    for trace in traces:
+        order = in_due_order(trace.requests)
+        values = np.asarray(e2e(trace))[order][(is_counted(trace.requests) & is_ok(trace.requests))[order]]
+        each.append(values[np.isfinite(values)])
+    values = np.concatenate(each)
     ordered = np.sort(values)
     n_eff = effective_n_of_quantiles(values, ordered, [0.5])[0] if len(values) else None
     return quantile_estimate(ordered, 0.5, unit="s", n_eff=n_eff, of="requests")
@@ -181,7 +187,7 @@ def _standing(
     return standing
 
 
-def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int | None) -> LoadRow:
+def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int | None, usually: Number) -> LoadRow:
     requests = run.trace.requests
     counted = requests[is_counted(requests) & is_ok(requests)]
     ttft: Split | Missing | None = None
@@ -198,7 +204,7 @@ def _load_row(run: Measured, model: Fitted | None, outside: Alone, n_slots: int 
         begun_s=run.begun_s,
         n_ok=len(counted),
         n_failed=int((is_counted(requests) & is_failed(requests)).sum()),
-        e2e=number_of(usual_e2e(run.trace)),
+        e2e=usually,
         ttft=ttft if isinstance(ttft, Split) else None,
         tpot=tpot if isinstance(tpot, Split) else None,
         waiting=waiting(run.trace, n_slots, outside.http_s),

@@ -124,6 +124,18 @@ def overload_of(
     )
 
 
+def is_slower_machine(again: Estimate | Missing, drift: Number | None) -> bool:
+    """Whether it is the machine that is slower after the surge. `again`: the plateau's throughput then over that
+    before; `drift`: the same of one request alone.
+
+    An engine that is broken by its overload is slow with many, and not with one: one alone has to be slower by half as
+    much or more.
+    """
+    if isinstance(again, Missing) or again.hi >= 1 or drift is None or drift.value is None:
+        return False
+    return drift.value <= (1 + again.value) / 2
+
+
 def is_shed(rows: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Turned away in words that a client understands: 429, 503, or an error that says so under another status."""
     by_status = (rows["outcome"] == Outcome.HTTP_STATUS) & np.isin(rows["status"], _SHED)

@@ -16,7 +16,7 @@ import numpy as np
 
 from inferometer.analysis.iteration_model import Fitted, Load
 from inferometer.analysis.number import Number, number_of
-from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, mean_estimate
+from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, effective_n, mean_estimate
 from inferometer.units import NS_PER_S
 
 MIN_SLICES = 4  # on either side of a step
@@ -97,7 +97,7 @@ def _step(before: FloatArray, after: FloatArray, of: str) -> Estimate:
     """exp of the difference of two means; the t intervals of both, of as many slices as they are worth."""
     log_factor, half, n = float(after.mean() - before.mean()), 0.0, len(before) + len(after)
     for logs in (before, after):
-        side = mean_estimate(logs, unit="ratio")
+        side = mean_estimate(logs, unit="ratio", n_eff=effective_n(logs))
         half = math.hypot(half, side.hi - side.value if isinstance(side, Estimate) else math.inf)
     lo, hi = (math.exp(log_factor + sign * half) if math.isfinite(half) else sign * math.inf for sign in (-1, 1))
     return Estimate(math.exp(log_factor), lo, hi, LEVEL, n, "ratio", f"ratio of {of}; t intervals of both")

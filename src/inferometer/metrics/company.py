@@ -139,12 +139,16 @@ def prefills(trace: Trace) -> Prefills:
 
 
 def prompts_alone(trace: Trace) -> Spans:
-    """Prompts that were computed while nobody got tokens, as far as the server's own clock tells how long that took: a
-    span of one token each, in the order of trace.requests."""
+    """Prompts that were computed while nobody got tokens and no other prompt was, as far as the server's own clock
+    tells how long that took: a span of one token each, in the order of trace.requests."""
     done = prefills(trace)
     n = len(done.rows)
-    is_alone = done.is_told & (decoding(trace).between(done.t_begun_ns, done.t_first_ns) == 0)
-    zeros, ones = np.zeros(n), np.ones(n)
+    ones = np.ones(n)
+    prompts = Course(np.concatenate([done.t_begun_ns, done.t_first_ns]), np.concatenate([ones, -ones]))
+    own_ns = (done.t_first_ns - done.t_begun_ns).astype(np.float64)
+    is_only_one = prompts.between(done.t_begun_ns, done.t_first_ns) < 1.01 * own_ns  # but for rounding
+    is_alone = done.is_told & is_only_one & (decoding(trace).between(done.t_begun_ns, done.t_first_ns) == 0)
+    zeros = np.zeros(n)
     return Spans(
         done.rows, done.t_begun_ns, done.t_first_ns, ones, ones, zeros, done.n_tokens, done.n_attended, zeros, zeros
     ).of(is_alone)

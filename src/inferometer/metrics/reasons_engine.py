@@ -194,7 +194,9 @@ def _move(t_due_ns: Array, t_end_ns: Array, values: FloatArray) -> str:
     cut = mser5(values)
     if not isinstance(cut, Cut) or cut.is_settled:
         return ""
-    halves = [mean_estimate(half, unit="s", level=DRIFT_LEVEL) for half in np.array_split(values, 2)]
+    halves = [
+        mean_estimate(half, unit="s", n_eff=effective_n(half), level=DRIFT_LEVEL) for half in np.array_split(values, 2)
+    ]
     first, second = (half for half in halves if isinstance(half, Estimate))
     apart = first.hi < second.lo or second.hi < first.lo
     if apart and abs(second.value - first.value) > MAX_DRIFT * mean:

@@ -82,7 +82,7 @@ def _loads(found: LatencyExamination) -> list[str]:
                 answers,
                 _mean([(load.ttft.n_requests, load.ttft.measured) for load in runs if load.ttft is not None]),
                 _mean([(load.tpot.n_requests, load.tpot.measured) for load in runs if load.tpot is not None]),
-                _mean([(load.n_ok, load.e2e) for load in runs]),
+                value_text(runs[0].e2e.figure),
                 "-" if error is None or error.value is None else f"{100 * error.value:+.1f} %",
             ]
         )

@@ -22,6 +22,7 @@ from inferometer.stats.estimate import LEVEL, Estimate, Missing, t_critical
 # As many values as that times what neighbours tell of dependence: fewer leave most of it unseen, by simulation
 # (benchmarks/coverage.py).
 ENOUGH_TIMES = 100.0
+SLICES = "slices of time"  # two of which are a slice again
 
 
 def mean_estimate(
@@ -58,7 +59,7 @@ def _enough(values: FloatArray) -> float:
     correlation = lag1(ranks(values))
     if correlation <= 2 / math.sqrt(len(values)):
         return 2.0
-    return ENOUGH_TIMES * (1 + correlation) / (1 - correlation) if correlation < 1 else math.inf
+    return ENOUGH_TIMES * (1 + correlation) / (1 - correlation)
 
 
 def _batches(values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -104,7 +105,7 @@ def ratio_estimate(
     unit: str,
     n: int,
     of: str,
-    batches: str = "slices of time",
+    batches: str = SLICES,
     event: float | None = None,
     level: float = LEVEL,
 ) -> Estimate | Missing:
@@ -124,9 +125,11 @@ def ratio_estimate(
     if event is not None and not sums.any():
         bound = -math.log((1 - level) / 2) * event / total
         return Estimate(0.0, 0.0, bound, level, n, unit, f"ratio over {of}; none seen, Poisson bound")
+    n_given = len(counts)
     sums, counts = merged_until_independent(sums, counts)
     n_batches = len(counts)
-    method = f"ratio over {of}; t interval over {n_batches} {batches}"
+    which = batches if n_batches == n_given or batches == SLICES else f"batches of {batches}"
+    method = f"ratio over {of}; t interval over {n_batches} {which}"
     if n_batches < MIN_BATCHES:
         method = f"ratio over {of}; too few {batches} for an interval"
         return Estimate(ratio, -math.inf, math.inf, level, n, unit, method)

@@ -11,7 +11,7 @@ import numpy as np
 from inferometer.stats.dependence import FloatArray, autocorrelation_time
 from inferometer.stats.estimate import LEVEL, Estimate, Missing, t_critical
 
-DOUBT = 5.0  # residuals worth n: t with n over this degrees of freedom, by simulation (benchmarks)
+DOUBT_OF_RESIDUALS = 5.0  # residuals worth n: t with n over this degrees of freedom, by simulation (benchmarks)
 BATCH = 5  # Spratt 1998: MSER over means of five is steadier than over single values
 
 
@@ -72,6 +72,6 @@ def trend(t: FloatArray, values: FloatArray, *, unit: str, level: float = LEVEL)
         return Estimate(rise, -math.inf, math.inf, level, n, unit, method)
     variance = float(np.square(residuals).sum()) / (n - 2) * time / spread
     # The dependence was estimated from the same residuals: fewer degrees of freedom than values that they are worth.
-    dof = n_worth - 2 if time == 1 else max(1.0, n_worth / DOUBT)
+    dof = n_worth - 2 if time == 1 else max(1.0, n_worth / DOUBT_OF_RESIDUALS)
     half = t_critical(dof, level) * math.sqrt(variance)
     return Estimate(rise, rise - half, rise + half, level, n, unit, method)

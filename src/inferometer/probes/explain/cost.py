@@ -55,13 +55,14 @@ from inferometer.probes.explain.cost_ceilings import each_of, of_card, of_rates,
 from inferometer.probes.explain.described import Described, answers_of, described
 from inferometer.probes.points import carried_out
 from inferometer.records import Trace
-from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, product, ratio_estimate
+from inferometer.stats import Estimate, FloatArray, Missing, difference, exact, mean_estimate, product, ratio_estimate
 
 BUDGET_S, SEARCH_BUDGET_S = 180.0, 600.0  # the second where the load within limits is to be found, too
 STARTED = 8  # requests together, where nobody says how many
 SHORT_TOKENS, LONG_TOKENS = 32, 1024  # of prompts, for what a further token takes
 _PROBE_OUTPUT = "4"
 _PREFILL_SHARE, _ALONE_SHARE, _TOGETHER_SHARE = 0.04, 0.06, 0.12  # of the budget: windows of the runs
+FEW = 10  # answers: fewer are no series of batches, and are taken as independent
 _LEAST_S, _TOGETHER_LEAST_S, _WARMUP_S = 3.0, 12.0, 1.0  # a sensor of energy wants ten seconds
 _SEARCH_LEAST_S = 30.0
 _NOT_RUN = "the load was not carried out"
@@ -103,8 +104,10 @@ class _Taken:
         order = in_due_order(rows)
         values = found.fn(self.trace)[order][(is_counted(rows) & is_ok(rows))[order]]
         values = values[np.isfinite(values)]
-        ones = np.ones(len(values))
-        return ratio_estimate(values, ones, unit=found.unit, n=len(values), of="requests", batches="requests")
+        n = len(values)
+        if n < FEW:
+            return mean_estimate(values, unit=found.unit, n_eff=float(n), of="requests")
+        return ratio_estimate(values, np.ones(n), unit=found.unit, n=n, of="requests", batches="requests")
 
     def per_run(self, metric: str) -> Estimate | Missing:
         return self.summary.metrics[metric]["value"]

@@ -5,7 +5,7 @@
     N/2, 2N in flight           fewer and more at a time: a law that is to hold at N is fitted on both sides of it
     mixed                       lengths from short to long, so that prompts meet streams
     N in flight                 the load that is explained, for as long as the budget has time
-    all but this one, again     is it still as fast as at the beginning?
+    all but this one, again     is it still as fast as at the beginning? (in a short time: the usual one alone)
 
 Rule 1: every load has its share of the budget, and what there was no time for is told.
 Rule 2: loads take turns, half of these before the one that is explained and half after: a machine that is slow for a
@@ -78,6 +78,7 @@ class _Going:
     not_measured: list[str] = field(default_factory=list)
     facts: Summary | None = None
     connect_s: list[float] = field(default_factory=list)
+    n_turns: int = 1
     lengths: str = ""  # from short to long, once these are known
     overhead_s: float = _OVERHEAD_S
 
@@ -87,68 +88,80 @@ class _Going:
     def go(self) -> None:
         bench = self.bench
         self.connect_s = handshakes_s(bench.facts.url, N_HANDSHAKES, is_insecure=bench.config.insecure)
-        n_turns = max(1, min(_MOST_TURNS, int(self.budget_s / _TURN_S)))
-        around = [*self._alone(n_turns), *self._together(n_turns)]
-        n_before = math.ceil(n_turns / 2)
-        n_after = max(1, n_turns - n_before)
-        after = around if n_turns > 1 else [one for one in around if one.name == ALONE]
+        self.n_turns = max(1, min(_MOST_TURNS, int(self.budget_s / _TURN_S)))
+        around = self._alone()
+        self.n_turns = self._turns_that_fit()
+        around += self._together()
+        n_before = math.ceil(self.n_turns / 2)
+        n_after = max(1, self.n_turns - n_before)
+        after = around if self.n_turns > 1 else [one for one in around if one.name == ALONE]
         for i in range(1, n_before):
-            self._turn(around, i, n_turns)
+            self._turn(around, i)
         if self.concurrency > 1:
-            after_s = sum(self._slice_s(one, n_turns) + self._beside_s(one.concurrency) for one in after)
+            after_s = sum(self._slice_s(one.concurrency) + self._beside_s(one.concurrency) for one in after)
             rest_s = self.left_s() - n_after * after_s - self._beside_s(2)
             self._take(in_flight(self.concurrency), self.concurrency, max(_within(_TOGETHER * self.budget_s), rest_s))
         for i in range(n_before, n_before + n_after):
-            self._turn(after, i, n_turns)
+            self._turn(after, i)
 
-    def _turn(self, around: Sequence[_Around], i: int, n_turns: int) -> None:
+    def _turns_that_fit(self) -> int:
+        """Now that it is known what a request takes: with the load that is explained as long as half of them."""
+        for n_turns in range(self.n_turns, 1, -1):
+            self.n_turns = n_turns
+            turn_s = sum(3 * (self._slice_s(n) + self._beside_s(n)) for n in (1, self.concurrency))
+            if 1.5 * n_turns * turn_s <= self.budget_s:
+                return n_turns
+        return 1
+
+    def _turn(self, around: Sequence[_Around], i: int) -> None:
         """Every other turn backwards, so that none is always the first."""
         for one in around if i % 2 == 0 else reversed(around):
-            self._take(again(one.name, i), one.concurrency, self._slice_s(one, n_turns), one.inputs)
+            self._take(again(one.name, i), one.concurrency, self._slice_s(one.concurrency), one.inputs)
 
-    def _alone(self, n_turns: int) -> list[_Around]:
+    def _alone(self) -> list[_Around]:
         """Take a short, the usual and a long prompt for the first time."""
         shape = experiment.shape_of(self.bench.config)
         usual = _Around(ALONE, 1, "")
         if "file" in (shape.inputs.kind, shape.outputs.kind):
             self.not_measured.append("prompts of other lengths: those that were given come out of a file")
-            self._take(ALONE, 1, self._slice_s(usual, n_turns))
+            self._take(ALONE, 1, self._slice_s(1))
             return [usual]
         n_input, n_output = max(1, round(shape.inputs.mean)), math.ceil(shape.outputs.mean)
         n_short = max(1, min(_SHORT, n_input // 4))
         around = [_Around("alone, short", 1, str(n_short)), usual]
-        self._turn(around, 0, n_turns)
+        self._turn(around, 0)
         n_longest = self._longest(n_input, n_output)
         if n_longest > 2 * n_input:
             around.append(_Around("alone, long", 1, str(n_longest)))
-            self._turn(around[-1:], 0, n_turns)
+            self._turn(around[-1:], 0)
         else:
             n_longest = n_input
             self.not_measured.append(f"prompts longer than {n_input:,} tokens: the context or the time has no room")
         self.lengths = f"uniform:{n_short}-{n_longest}"
         return around
 
-    def _together(self, n_turns: int) -> list[_Around]:
+    def _together(self) -> list[_Around]:
         """Take fewer, if there is time more at a time, and lengths that are mixed, for the first time."""
         if self.concurrency == 1:
             return []
         half, mixed = self.concurrency // 2, min(_MIXED, self.concurrency)
-        numbers = (half, 2 * self.concurrency) if n_turns > 1 else (half,)
+        numbers = (half, 2 * self.concurrency) if self.n_turns > 1 else (half,)
         around = [_Around(in_flight(n), n, "") for n in numbers if n > 1]
         around += [_Around(f"{in_flight(mixed)}, mixed", mixed, self.lengths)] if self.lengths else []
-        self._turn(around, 0, n_turns)
+        self._turn(around, 0)
         return around
 
-    def _slice_s(self, one: _Around, n_turns: int) -> float:
+    def _slice_s(self, concurrency: int) -> float:
         """Window of one run of a load that takes turns."""
-        share = _ALONE if one.concurrency == 1 else _TOGETHER
-        return _within(max(share * self.budget_s / n_turns, _LATENCIES * self._latency_s()))
+        share = _ALONE if concurrency == 1 else _TOGETHER
+        return _within(max(share * self.budget_s / self.n_turns, _LATENCIES * self._latency_s()))
 
     def _take(self, name: str, concurrency: int, window_s: float, inputs: str = "") -> None:
         """`inputs`: lengths of the prompts, "": those that are explained."""
         bench = self.bench
         begun_s = bench.used_s() - self.t_start_s
-        word = name.replace(" in flight", "").replace(", ", "-").replace(" ", "-")
+        word = name.translate({ord("("): None, ord(")"): None}).replace(" in flight", "").replace(", ", "-")
+        word = word.replace(" ", "-")
         word = word if word.startswith("alone") else f"c{word}"
         warmup_s = min(window_s / 2, self._warmup_s(concurrency))
         changes: dict[str, Any] = {"input_tokens": inputs} if inputs else {}

@@ -7,7 +7,9 @@ Rule 2: what a step needs of an earlier one (how fast, how long) is what was mea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from inferometer import experiment
@@ -16,7 +18,7 @@ from inferometer.analysis import scale as scaling
 from inferometer.analysis.curve import Point
 from inferometer.analysis.finding import worst_first
 from inferometer.analysis.number import Number, number_of
-from inferometer.analysis.overload import Overload, overload_of, ratio_to, sheds
+from inferometer.analysis.overload import Overload, is_slower_machine, overload_of, ratio_to, sheds
 from inferometer.analysis.scale import Context, Prefix, ScaleExamination
 from inferometer.analysis.scale_findings import findings_of
 from inferometer.clock import utc_now
@@ -58,6 +60,8 @@ class _Going:
     n_before: int = 0
     overhead_s: float = _OVERHEAD_S
     drift: Number | None = None
+    judge: Callable[..., Overload] | None = None  # what overload did, once there was one, held to a plateau
+    after: Number | None = None  # the plateau after it
     sheds: bool = False  # at the last load, in words that a client understands
     _t_start_s: float = 0.0
 
@@ -147,35 +151,40 @@ class _Going:
         law = f"surge:{factor:.4g},{quiet_s:.3f}s,{quiet_s + surge_s:.3f}s"
         window_s = quiet_s + surge_s + after_s
         run = self.bench.take("surge", rate=rate, window_s=window_s, arrivals=law)
-        plateau, again = self._held_to(plateau, load)
-        found = overload_of(
+        self.judge = partial(
+            overload_of,
             run.trace(),
             rate=rate,
             surge_rate=rate * factor,
             from_s=quiet_s,
             until_s=quiet_s + surge_s,
-            plateau=plateau,
             plateau_load=load,
             is_plateau=is_plateau,
-            again=again,
             folder=self._name(run),
         )
+        found = self.judge(plateau=plateau)
         self.bench.say(f"overload  {found.surge_rate:.3g} requests/s for {surge_s:.3g} s: it {found.word}")
         return found
 
-    def _held_to(self, plateau: Number, load: float) -> tuple[Number, Number]:
-        """The plateau once more, right after the surge: what is held against the engine is the lower of both, for a
-        machine that became slower meanwhile is no engine that collapses. And the second over the first."""
+    def plateau_again(self, load: float) -> None:
+        """The plateau's load once more, right after the surge."""
         window_s = max(_LEAST_S, 1.2 * curve.MIN_LATENCIES * self._latency_s(load))
         warmup_s = _SETTLED * self._latency_s(load)
-        if window_s + warmup_s + self.overhead_s > self.left_s():
-            return plateau, number_of(Missing("no time was left to measure it again", 0, "ratio"))
+        if self.judge is None or window_s + warmup_s + self.overhead_s > self.left_s():
+            return
         run = self.bench.take(f"c{load:g}-again", concurrency=int(load), window_s=window_s, warmup_s=warmup_s)
-        after = curve.point_of(summarize(run.trace()), load, self._name(run), kind="concurrency", is_repeat=True)
-        figure = after.request_throughput.figure
-        again = ratio_to(figure, plateau) if isinstance(figure, Estimate) else figure
-        is_lower = after.request_throughput.value is not None and after.request_throughput.value < (plateau.value or 0)
-        return (after.request_throughput if is_lower else plateau), number_of(again)
+        point = curve.point_of(summarize(run.trace()), load, self._name(run), kind="concurrency", is_repeat=True)
+        self.after = point.request_throughput
+
+    def judged(self, overload: Overload | None, plateau: Number) -> Overload | None:
+        """A machine that became slower meanwhile is no engine that collapses: held to what it does now."""
+        figure = self.after.figure if self.after is not None else None
+        if self.judge is None or not isinstance(figure, Estimate):
+            return overload
+        again = ratio_to(figure, plateau)
+        if not is_slower_machine(again, self.drift):
+            return overload
+        return self.judge(plateau=self.after, again=number_of(again))
 
     def again(self) -> None:
         """The first load once more: is it still the engine that the climb was measured on?"""
@@ -259,7 +268,9 @@ def examine(bench: Bench, budget_s: float = BUDGET_S) -> ScaleExamination:
         going.climb()
         plateau, load = scaling.plateau_of(going.points)
         overload = going.surge(plateau, load)
+        going.plateau_again(load)
         going.again()
+        overload = going.judged(overload, plateau)
         prefix, context = going.lengths(load)
     except Stopped as ended:
         if not going.points:
