@@ -50,7 +50,7 @@ PLANTED = (
     Case("differs-under-load", "accuracy", "answers_change_under_load", "80s", gateway="differs-under-load"),
     Case("few-threads", "latency", "unheard", "80s", gateway="few-threads"),
     Case("throttles", "latency", "throttled", "150s", gateway="throttles"),
-    Case("leaks", "memory", "memory_grows", "80s", gateway="leaks"),
+    Case("leaks", "memory", "memory_grows", "150s", gateway="leaks"),
     Case("two slots", "scale", "slots", "80s", (*LLAMA, "--set", "max_concurrency=2")),
     Case("prompts whole", "latency", "prefill_stalls", "80s", LLAMA),
     Case("cache of 6 blocks", "memory", "cache_too_small", "60s", VLLM, after=("--num-gpu-blocks-override", "6")),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,23 @@ def test_too_short_a_run_tells_nothing(model):
     found = slowdown.within(load(seconds=6), model, 0.0)
     assert isinstance(found, Missing)
     assert found.reason == "needs 8 slices of 1 s, has 7"
+
+
+def paused(every, pause_s, *, seed=1):
+    """One whose spans are as before but for each so many-th, which is longer by a pause."""
+    one = load(seconds=20, seed=seed)
+    longer = np.where(np.arange(len(one.spans.rows)) % every == 0, round(pause_s * NS_PER_S), 0)
+    return replace(one, spans=replace(one.spans, t_start_ns=one.spans.t_start_ns - longer))
+
+
+def test_one_that_is_stopped_for_some_ms_every_few_ms_is_slower(model):
+    found = slowdown.again(load("alone"), paused(every=3, pause_s=0.16), model)
+    assert found.is_told
+    assert found.factor.value == pytest.approx(1 + 0.16 / 3 / 0.08, rel=0.05)
+
+
+def test_a_stall_is_no_slower_machine(model):
+    assert not slowdown.again(load("alone"), paused(every=20, pause_s=2.0), model).is_told
 
 
 def test_the_same_load_again_is_slower(model):

@@ -16,6 +16,7 @@ import numpy as np
 
 from inferometer.analysis.iteration_model import Fitted, Load
 from inferometer.analysis.number import Number, number_of
+from inferometer.metrics.pauses import STALL_S
 from inferometer.stats import LEVEL, Estimate, FloatArray, Missing, effective_n, mean_estimate
 from inferometer.units import NS_PER_S
 
@@ -79,10 +80,15 @@ def _slices(load: Load, model: Fitted) -> FloatArray:
         return np.zeros((0, 2))
     number = (one.t_end_ns // round(SLICE_S * NS_PER_S)).astype(np.int64)
     found, at = np.unique(number, return_inverse=True)
-    ratio = np.log(one.seconds / np.maximum(model.seconds(one), 1e-12))
-    # The median of a slice: a stall in it is no slower machine.
-    medians = [math.exp(float(np.median(ratio[at == i]))) for i in range(len(found))]
-    return np.column_stack([found * SLICE_S, medians])
+    predicted = model.seconds(one)
+    # A stall is no slower machine. One that is stopped for some ms every few ms is: most of its spans are as before, so
+    # that a median would not see it.
+    kept = one.seconds - predicted < STALL_S
+    measured, expected = (
+        np.bincount(at, np.where(kept, seconds, 0.0), len(found)) for seconds in (one.seconds, predicted)
+    )
+    told = (measured > 0) & (expected > 0)
+    return np.column_stack([found[told] * SLICE_S, measured[told] / expected[told]])
 
 
 def _best_step(logs: FloatArray) -> int:
