@@ -64,11 +64,6 @@ class Load:
         found, prompts = (each.of(each.t_end_ns <= t_ns) for each in (self.spans, self.prompts))
         return Load(self.name, found, self.load, prompts)
 
-    @property
-    def design(self) -> FloatArray:
-        """seconds of the spans = design @ law. Shapes: float64[n, len(TERMS)]."""
-        return design_of(self.spans)
-
     def blocks(self, one: Spans) -> npt.NDArray[np.int64]:
         """In which slice of the run's time each of these ended."""
         ends_ns = np.concatenate([self.spans.t_end_ns, self.prompts.t_end_ns])
@@ -189,7 +184,7 @@ def _per_token(load: Load, law: FloatArray) -> tuple[FloatArray, FloatArray]:
     ended = np.zeros(len(rows), np.int64)
     np.maximum.at(ended, at, one.t_end_ns)
     order = np.argsort(ended, kind="stable")
-    predicted, measured = (np.bincount(at, seconds) / n_tokens for seconds in (load.design @ law, one.seconds))
+    predicted, measured = (np.bincount(at, seconds) / n_tokens for seconds in (design_of(one) @ law, one.seconds))
     return predicted[order], measured[order]
 
 

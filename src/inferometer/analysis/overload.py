@@ -33,6 +33,8 @@ N_SLICES = 20
 _SHED = (429, 503)
 _SHED_WORDS = re.compile(r"overload|too many|queue|busy|rate.?limit|capacity", re.IGNORECASE)
 
+NOT_AGAIN = number_of(Missing("was not measured again", 0, "ratio"))
+
 
 class Overload(msgspec.Struct, frozen=True):
     """`rate`: of the gentle load; `surge_rate`, `surge_s`: of the surge, and how long. `counts`: of the requests due in
@@ -59,7 +61,7 @@ class Overload(msgspec.Struct, frozen=True):
     n_preempted: float | None = None
     n_in_flight: int = 0
     folder: str = ""
-    again: Number = number_of(Missing("was not measured again", 0, "ratio"))
+    again: Number = NOT_AGAIN
 
     @property
     def is_slower_after(self) -> bool:
@@ -77,7 +79,7 @@ def overload_of(
     plateau: Number,
     plateau_load: float,
     is_plateau: bool = True,
-    again: Number | None = None,
+    again: Number = NOT_AGAIN,
     folder: str = "",
 ) -> Overload:
     """`from_s`, `until_s`: the surge, after the beginning of the window. `plateau`: requests per second at most, with
@@ -120,7 +122,7 @@ def overload_of(
         n_preempted=_preempted(trace),
         n_in_flight=int(_in_flight(rows, np.array([t_until_ns]))[0]),
         folder=folder,
-        **({} if again is None else {"again": again}),
+        again=again,
     )
 
 
